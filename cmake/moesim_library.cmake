@@ -1,0 +1,37 @@
+# One function for every library, so that all are built alike.
+
+add_library(moesim_options INTERFACE)
+target_compile_options(
+  moesim_options
+  INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow
+            # The same bits in every build type and on every machine: no fused multiply-add.
+            -ffp-contract=off)
+if(MOESIM_WERROR)
+  target_compile_options(moesim_options INTERFACE -Werror)
+endif()
+if(MOESIM_SANITIZE)
+  target_compile_options(moesim_options INTERFACE -fsanitize=address,undefined
+                                                  -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_compile_definitions(moesim_options INTERFACE _GLIBCXX_ASSERTIONS)
+  target_link_options(moesim_options INTERFACE -fsanitize=address,undefined)
+endif()
+
+# moesim_library(NAME SOURCES a.cpp ... DEPENDS target ... [PRIVATE_DEPENDS target ...])
+function(moesim_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;PRIVATE_DEPENDS" ${ARGN})
+  add_library(moesim_${name} STATIC ${ARG_SOURCES})
+  add_library(moesim::${name} ALIAS moesim_${name})
+  target_include_directories(moesim_${name} PUBLIC ${PROJECT_SOURCE_DIR})
+  target_link_libraries(
+    moesim_${name}
+    PUBLIC ${ARG_DEPENDS}
+    PRIVATE moesim_options ${ARG_PRIVATE_DEPENDS})
+endfunction()
+
+# moesim_executable(NAME SOURCES a.cpp ... DEPENDS target ...)
+function(moesim_executable name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE moesim_options ${ARG_DEPENDS})
+endfunction()

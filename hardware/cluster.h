@@ -1,0 +1,65 @@
+// A cluster: nodes of devices, what joins devices inside a node, and the fabric between nodes.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "hardware/device.h"
+
+namespace moesim {
+
+struct LinkSpec {
+  std::string name;     // "nvlink4", "ndr_ib"
+  Bandwidth bandwidth;  // per direction
+  Seconds latency;
+  double joules_per_byte = 0.0;
+};
+
+enum class NodeInterconnect {
+  none,      // one device per node
+  nvswitch,  // full-bandwidth switch: one up and one down link per device
+  pcie,      // devices under host bridges: one up and one down link per device, host in the middle
+};
+
+enum class FabricKind {
+  none,        // a single node
+  leaf_spine,  // one leaf switch per rail (NIC index), `spines` spine switches
+};
+
+struct NodeSpec {
+  Device device;
+  int devices = 1;
+  NodeInterconnect interconnect = NodeInterconnect::none;
+  LinkSpec device_link;  // device <-> switch or bridge
+  int nics = 0;          // device i uses NIC i % nics
+  LinkSpec nic_link;
+  std::optional<Device> host;  // CPU socket(s): memory tier for offloading
+  int host_sockets = 0;
+  LinkSpec host_link;  // device <-> host memory (PCIe), per direction
+  std::vector<MemoryTier> storage;
+};
+
+struct FabricSpec {
+  FabricKind kind = FabricKind::none;
+  int spines = 1;
+  double oversubscription = 1.0;  // leaf down / leaf up capacity
+  Seconds switch_latency;
+};
+
+struct Cluster {
+  std::string name;
+  NodeSpec node;
+  int nodes = 1;
+  FabricSpec fabric;
+  double usable_memory = 0.9;  // share of device memory a server may plan with
+
+  [[nodiscard]] int devices() const { return node.devices * nodes; }
+};
+
+// `value`: a catalog name, a file's path, or an inline object; "h800-8x-ib400" is one node of 8,
+// "nodes" multiplies it. Files are looked for in catalog_dirs. Throws ConfigError(where, ...).
+Cluster load_cluster(const nlohmann::json& value, const std::string& where,
+                     const std::vector<std::string>& catalog_dirs, nlohmann::json* effective);
+
+}  // namespace moesim

@@ -1,0 +1,79 @@
+// Routed tokens: which token of which request goes to which experts, in every layer.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace moesim {
+
+enum class TokenPhase : std::uint8_t { prefill = 0, decode = 1 };
+
+// Tokens with identity and their full layer path. Expert ids are model-wide per layer:
+// 0..experts-1, zero-cost experts (if the model has any) after the FFN experts.
+struct RoutedTokens {
+  int layers = 0;   // MoE layers only
+  int experts = 0;  // selectable experts per layer, zero-cost ones included
+  int top_k = 0;
+  bool ranked = false;  // is k ordered by gate score, best first?
+  std::vector<std::uint16_t> ids;     // [layer][token][k]
+  std::vector<float> weights;         // same order; empty when unknown
+  std::vector<std::uint32_t> token_id;
+  std::vector<std::uint32_t> request;
+  std::vector<std::uint32_t> position;
+  std::vector<TokenPhase> phase;
+
+  [[nodiscard]] std::int64_t tokens() const { return static_cast<std::int64_t>(request.size()); }
+  // The experts of one layer, tokens() * top_k ids.
+  [[nodiscard]] std::span<const std::uint16_t> layer(int l) const {
+    const auto size = request.size() * static_cast<std::size_t>(top_k);
+    return std::span(ids).subspan(static_cast<std::size_t>(l) * size, size);
+  }
+};
+
+// What the engine asks for: a step's tokens, rank by rank.
+struct BatchShape {
+  int ranks = 1;                     // attention data-parallel ranks
+  std::int64_t tokens_per_rank = 0;  // decode: one token of each of that many requests
+  std::int64_t tokens_per_request = 1;  // prefill: consecutive tokens of one prompt
+  std::int64_t context = 0;             // decode: position of the token in its request
+  TokenPhase phase = TokenPhase::decode;
+  std::uint64_t seed = 0;
+  int threads = 1;
+};
+
+// Where routing comes from: a generator profile, a trace, a load matrix, or balanced.
+class RoutingSource {
+ public:
+  virtual ~RoutingSource() = default;
+
+  // ranks * tokens_per_rank tokens, those of rank r first..: [r * tokens_per_rank, ...). Pure: the
+  // same shape gives the same tokens for any number of threads. Throws ConfigError when the source
+  // cannot give that many.
+  [[nodiscard]] virtual RoutedTokens batch(const BatchShape& shape) const = 0;
+
+  // For provenance: kind, file or profile, fit source, how tokens were drawn.
+  [[nodiscard]] virtual std::string describe() const = 0;
+};
+
+// The model's side of routing, as plain data.
+struct RouterSpec {
+  int layers = 0;
+  int experts = 0;  // selectable, zero-cost ones included
+  int top_k = 0;
+  int groups = 1;           // expert groups of equal size
+  int top_groups = 1;       // groups a token may use (group-limited top-k)
+  int per_group_k = 0;      // > 0: exactly that many per group (MoGE)
+};
+
+// `spec`: "balanced" (every expert equally often), "power_law:A" (i.i.d. popularity with exponent
+// A), "profile:NAME" (a shipped generator profile), or the path of a .moetrace file. Throws
+// ConfigError(where, ...) when it does not exist or does not fit the router.
+std::unique_ptr<RoutingSource> make_routing_source(const std::string& spec,
+                                                   const RouterSpec& router,
+                                                   const std::vector<std::string>& profile_dirs,
+                                                   const std::string& where);
+
+}  // namespace moesim
