@@ -19,6 +19,7 @@ struct GemmOp {
   std::int64_t batch = 1;
   DType dtype = DType::bf16;           // format of the product
   DType weight_storage = DType::bf16;  // format in memory (int4 weights in a bf16 product)
+  double weight_bits = 0.0;            // > 0: stored bits per weight, instead of the format's
 };
 
 // How a rank's routed pairs are spread over its experts: all that kernel models may look at.
@@ -42,11 +43,12 @@ struct MoeOp {
   ExpertLoad load;
   DType dtype = DType::bf16;
   DType weight_storage = DType::bf16;
+  double weight_bits = 0.0;  // > 0: stored bits per weight, instead of the format's
 };
 
 enum class Phase : std::uint8_t { prefill = 0, decode = 1 };
 
-// Softmax attention over a KV cache, grouped-query or multi-head. Causal.
+// Softmax attention over a KV cache, grouped-query or multi-head.
 struct AttentionOp {
   Phase phase = Phase::decode;
   std::int64_t batch = 0;      // sequences
@@ -57,6 +59,7 @@ struct AttentionOp {
   std::int64_t head_dim = 0;
   DType dtype = DType::bf16;
   DType kv_storage = DType::bf16;
+  bool causal = true;  // false: encoders, cross attention
 };
 
 // Multi-head latent attention without its projections. Decode is absorbed: keys are the latent
