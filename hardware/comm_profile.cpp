@@ -26,6 +26,9 @@ CommFit parse_fit(ConfigObject object) {
   fit.rows = object.integer("rows", 1);
   fit.median_error = object.number("median_error", 0.0, 100.0);
   fit.p90_error = object.number("p90_error", fit.median_error, 1000.0);
+  fit.held_out = object.text_or("held_out", "");
+  fit.held_out_median_error = object.number_or("held_out_median_error", 0.0, 0.0, 100.0);
+  fit.held_out_p90_error = object.number_or("held_out_p90_error", 0.0, 0.0, 1000.0);
   fit.tokens = range(object, "tokens");
   fit.hidden = range(object, "hidden");
   fit.ranks = range(object, "ranks");
@@ -108,6 +111,10 @@ CommProfile parse_comm_profile(ConfigObject object, const std::string& name) {
   profile.name = name;
   profile.device = object.text("device");
   profile.architecture = object.text("architecture");
+  profile.device_link = object.positive<Bandwidth>("device_link");
+  profile.nic = object.positive<Bandwidth>("nic");
+  profile.devices_per_node = static_cast<int>(object.integer("devices_per_node", 1, 1024));
+  profile.source = object.text("source");
   for (const ConfigObject& family : object.objects("all_to_all")) {
     profile.all_to_all.push_back(parse_all_to_all(family));
   }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,6 +21,9 @@ struct CommFit {
   std::int64_t rows = 0;
   double median_error = 0.0;
   double p90_error = 0.0;
+  std::string held_out;  // groups left out one by one for the two errors below; empty: none were
+  double held_out_median_error = 0.0;
+  double held_out_p90_error = 0.0;
   std::vector<std::int64_t> tokens{0, 0};  // per rank
   std::vector<std::int64_t> hidden{0, 0};
   std::vector<std::int64_t> ranks{0, 0};
@@ -94,12 +98,20 @@ struct CommProfile {
   std::string name;  // file name without ".json"
   std::string device;
   std::string architecture;
+  // What the efficiencies refer to: nominal rates per direction of the measured system.
+  Bandwidth device_link;
+  Bandwidth nic;
+  int devices_per_node = 1;
+  std::string source;  // of the nominal rates
   std::vector<AllToAllFamily> all_to_all;
   std::vector<CollectiveFamily> collectives;
 };
 
 // Throws ConfigError.
 CommProfile parse_comm_profile(ConfigObject object, const std::string& name);
+
+// The document that parse_comm_profile reads back.
+nlohmann::json comm_profile_json(const CommProfile& profile);
 
 // All *.json of the folders, by name. Throws ConfigError for a damaged file.
 std::vector<CommProfile> load_comm_profiles(const std::vector<std::string>& folders);
