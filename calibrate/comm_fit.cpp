@@ -1,0 +1,294 @@
+#include "calibrate/comm_fit.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "calibrate/comm_log_fit.h"
+#include "sim/core/error.h"
+
+namespace moesim {
+namespace {
+
+// What a fit may change: setters of a law's members, with first guesses in SI units.
+template <class Law>
+struct Parameter {
+  std::function<void(Law&, double)> set;
+  double guess;
+};
+
+template <class Law>
+using Parameters = std::vector<Parameter<Law>>;
+
+template <class Law>
+Law law_of(const Parameters<Law>& parameters, Law law, std::span<const double> values) {
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    parameters[i].set(law, values[i]);
+  }
+  return law;
+}
+
+// One family's rows; `tables` are CommRow pointers so that held-out subsets are cheap.
+using RowPointers = std::vector<const CommRow*>;
+
+double predict(const AllToAllLaw& law, const CommRow& row, const CommProfile& system) {
+  return predicted_seconds(law, row.all_to_all, system);
+}
+double predict(const CollectiveLaw& law, const CommRow& row, const CommProfile& system) {
+  return predicted_seconds(law, row.collective, system);
+}
+
+template <class Law>
+Law fit_law(const Parameters<Law>& parameters, const Law& start, const RowPointers& rows,
+            const CommProfile& system) {
+  std::vector<double> measured;
+  std::vector<double> guess;
+  for (const CommRow* row : rows) {
+    measured.push_back(row->seconds);
+  }
+  for (const auto& parameter : parameters) {
+    guess.push_back(parameter.guess);
+  }
+  const Predictor predictor = [&](std::span<const double> values, std::span<double> out) {
+    const Law law = law_of(parameters, start, values);
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      out[i] = predict(law, *rows[i], system);
+    }
+  };
+  return law_of(parameters, start, fit_log(predictor, measured, guess));
+}
+
+template <class Law>
+void append_errors(const Law& law, const RowPointers& rows, const CommProfile& system,
+                   std::vector<double>& errors) {
+  for (const CommRow* row : rows) {
+    errors.push_back(std::abs(predict(law, *row, system) / row->seconds - 1.0));
+  }
+}
+
+// Errors of rows whose group (`key`) the fit did not see.
+template <class Law>
+void hold_out(const Parameters<Law>& parameters, const Law& start, const RowPointers& rows,
+              const CommProfile& system, const std::string& what,
+              const std::function<std::int64_t(const CommRow&)>& key, CommFit& fit) {
+  std::set<std::int64_t> groups;
+  for (const CommRow* row : rows) {
+    groups.insert(key(*row));
+  }
+  if (groups.size() < 2) {
+    return;
+  }
+  std::vector<double> errors;
+  for (const std::int64_t group : groups) {
+    RowPointers seen;
+    RowPointers unseen;
+    for (const CommRow* row : rows) {
+      (key(*row) == group ? unseen : seen).push_back(row);
+    }
+    append_errors(fit_law(parameters, start, seen, system), unseen, system, errors);
+  }
+  fit.held_out = what;
+  fit.held_out_median_error = quantile(errors, 0.5);
+  fit.held_out_p90_error = quantile(errors, 0.9);
+}
+
+std::vector<std::int64_t> range_of(const RowPointers& rows,
+                                   const std::function<std::int64_t(const CommRow&)>& value) {
+  std::vector<std::int64_t> range{value(*rows.front()), value(*rows.front())};
+  for (const CommRow* row : rows) {
+    range[0] = std::min(range[0], value(*row));
+    range[1] = std::max(range[1], value(*row));
+  }
+  return range;
+}
+
+template <class Law>
+CommFit describe_fit(const Law& law, const RowPointers& rows, const CommProfile& system,
+                     const std::string& date) {
+  std::vector<double> errors;
+  append_errors(law, rows, system, errors);
+  CommFit fit;
+  fit.source = rows.front()->source;
+  fit.date = date;
+  fit.rows = static_cast<std::int64_t>(rows.size());
+  fit.median_error = quantile(errors, 0.5);
+  fit.p90_error = quantile(errors, 0.9);
+  return fit;
+}
+
+Parameters<AllToAllLaw> all_to_all_parameters(const AllToAllRow& sample, bool varies_nodes,
+                                              bool varies_experts, bool one_row_per_scale) {
+  using Law = AllToAllLaw;
+  Parameters<Law> p{{[](Law& l, double v) { l.base = Seconds(v); }, 1.5e-5}};
+  const bool many_nodes = sample.nodes > 1;
+  if (varies_nodes) {
+    p.push_back({[](Law& l, double v) { l.per_node_doubling = Seconds(v); }, 4e-6});
+  }
+  if (varies_experts) {
+    p.push_back({[](Law& l, double v) { l.per_expert = Seconds(v); }, 5e-9});
+  }
+  if (many_nodes) {
+    p.push_back({[](Law& l, double v) { l.nic_efficiency = v; }, 0.9});
+  } else {
+    p.push_back({[](Law& l, double v) { l.device_link_efficiency = v; }, 0.6});
+  }
+  if (one_row_per_scale) {
+    return p;
+  }
+  if (sample.algorithm == "deepep_low_latency" && varies_experts) {
+    p.push_back({[](Law& l, double v) { l.expert_rate = Bandwidth(v); }, 5e10});
+  }
+  if (sample.algorithm == "deepep_normal") {
+    p.push_back({[](Law& l, double v) { l.sm_rate = Bandwidth(v); }, 1.2e10});
+    p.push_back({[](Law& l, double v) { l.sharpness = v; }, 5.0});
+    if (many_nodes) {
+      p.push_back({[](Law& l, double v) { l.device_link_efficiency = v; }, 0.6});
+    }
+  }
+  if (sample.algorithm != "deepep_low_latency") {
+    p.push_back({[](Law& l, double v) { l.per_token = Seconds(v); }, 1e-9});
+  }
+  return p;
+}
+
+std::int64_t nodes_of(const CommRow& row) { return row.all_to_all.nodes; }
+std::int64_t hidden_of(const CommRow& row) { return row.all_to_all.hidden; }
+
+AllToAllFamily fit_all_to_all(const RowPointers& rows, const CommProfile& system,
+                              const std::string& date) {
+  const AllToAllRow& sample = rows.front()->all_to_all;
+  const auto varies = [&](const std::function<std::int64_t(const CommRow&)>& value) {
+    const auto range = range_of(rows, value);
+    return range[0] != range[1];
+  };
+  const auto experts_of = [](const CommRow& r) { return r.all_to_all.experts; };
+  const bool few = rows.size() < 20;
+  const auto parameters = all_to_all_parameters(sample, varies(nodes_of) && !few,
+                                                varies(experts_of) && !few, few);
+  AllToAllLaw start;
+  if (sample.algorithm == "deepep_normal" && !few) {
+    start.sms = 24;  // the library's default; rows bring their own
+  }
+  AllToAllFamily family;
+  family.algorithm = sample.algorithm;
+  family.direction = sample.direction;
+  family.multi_node = sample.nodes > 1;
+  family.law = fit_law(parameters, start, rows, system);
+  family.fit = describe_fit(family.law, rows, system, date);
+  family.fit.tokens = range_of(rows, [](const CommRow& r) { return r.all_to_all.tokens; });
+  family.fit.hidden = range_of(rows, hidden_of);
+  family.fit.ranks = range_of(rows, [](const CommRow& r) { return std::int64_t{r.all_to_all.ranks}; });
+  if (!few && varies(hidden_of)) {
+    hold_out<AllToAllLaw>(parameters, start, rows, system, "hidden", hidden_of, family.fit);
+  } else if (!few && varies(nodes_of)) {
+    hold_out<AllToAllLaw>(parameters, start, rows, system, "nodes", nodes_of, family.fit);
+  }
+  return family;
+}
+
+// Low-latency, bandwidth with flags, and bulk protocol, from small to large efficiency.
+Parameters<CollectiveLaw> collective_parameters() {
+  constexpr std::size_t k_protocols = 3;
+  const double base[k_protocols] = {5e-6, 8e-6, 1.5e-5};
+  const double doubling[k_protocols] = {1e-6, 1e-6, 3e-6};
+  const double efficiency[k_protocols] = {0.03, 0.25, 0.75};
+  using Law = CollectiveLaw;
+  Parameters<Law> p;
+  for (std::size_t i = 0; i < k_protocols; ++i) {
+    p.push_back({[i](Law& l, double v) { l.protocols[i].base = Seconds(v); }, base[i]});
+    p.push_back({[i](Law& l, double v) { l.protocols[i].per_doubling = Seconds(v); }, doubling[i]});
+    p.push_back({[i](Law& l, double v) { l.protocols[i].efficiency = v; }, efficiency[i]});
+  }
+  p.push_back({[](Law& l, double v) { l.protocols[k_protocols - 1].ramp = v; }, 1e-5});
+  return p;
+}
+
+CollectiveFamily fit_collective(const RowPointers& rows, const CommProfile& system,
+                                const std::string& date) {
+  CollectiveLaw start;
+  start.protocols.resize(3);
+  const auto parameters = collective_parameters();
+  CollectiveFamily family;
+  family.op = rows.front()->collective.op;
+  family.library = rows.front()->collective.library;
+  family.law = fit_law(parameters, start, rows, system);
+  family.fit = describe_fit(family.law, rows, system, date);
+  family.fit.ranks = range_of(rows, [](const CommRow& r) { return std::int64_t{r.collective.ranks}; });
+  family.fit.bytes =
+      range_of(rows, [](const CommRow& r) { return static_cast<std::int64_t>(r.collective.bytes); });
+  hold_out<CollectiveLaw>(
+      parameters, start, rows, system, "factors of 64 in size",
+      [](const CommRow& r) { return static_cast<std::int64_t>(std::log2(r.collective.bytes) / 6.0); },
+      family.fit);
+  return family;
+}
+
+}  // namespace
+
+double quantile(std::vector<double> values, double q) {
+  ensure(!values.empty(), "a quantile is of something");
+  std::ranges::sort(values);
+  const double position = q * static_cast<double>(values.size() - 1);
+  const auto below = static_cast<std::size_t>(position);
+  const std::size_t above = std::min(below + 1, values.size() - 1);
+  const double share = position - static_cast<double>(below);
+  return values[below] * (1.0 - share) + values[above] * share;
+}
+
+double predicted_seconds(const AllToAllLaw& law, const AllToAllRow& row,
+                         const CommProfile& system) {
+  AllToAllLaw with_sms = law;
+  with_sms.sms = row.sms > 0 ? row.sms : law.sms;
+  const AllToAllVolume& v = row.volume;
+  double moving = v.device_bytes / (with_sms.effective_device_efficiency(system.device_link) *
+                                    system.device_link.si());
+  moving = std::max(moving, v.nic_bytes / (law.nic_efficiency * system.nic.si()));
+  if (law.expert_rate.si() > 0.0) {
+    moving = std::max(moving, v.expert_bytes / law.expert_rate.si());
+  }
+  return law.latency(row.nodes, row.experts, row.tokens).si() + moving;
+}
+
+double predicted_seconds(const CollectiveLaw& law, const CollectiveRow& row,
+                         const CommProfile& system) {
+  return law.time(row.op, row.ranks, Bytes(row.bytes), system.device_link).si();
+}
+
+std::vector<CommProfile> fit_comm(const std::string& directory, std::vector<CommProfile> systems,
+                                  const std::string& date) {
+  const CommRows table = read_comm_rows(directory, systems);
+  using AllToAllKey = std::tuple<std::string, Direction, bool>;
+  using CollectiveKey = std::pair<CollectiveOp, std::string>;
+  for (CommProfile& system : systems) {
+    std::map<AllToAllKey, RowPointers> all_to_all;
+    std::map<CollectiveKey, RowPointers> collectives;
+    for (const CommRow& row : table.rows) {
+      if (row.system != system.device) {
+        continue;
+      }
+      if (row.is_collective) {
+        collectives[{row.collective.op, row.collective.library}].push_back(&row);
+      } else {
+        const AllToAllRow& a = row.all_to_all;
+        all_to_all[{a.algorithm, a.direction, a.nodes > 1}].push_back(&row);
+      }
+    }
+    if (all_to_all.empty() && collectives.empty()) {
+      continue;
+    }
+    system.all_to_all.clear();
+    system.collectives.clear();
+    for (const auto& [key, rows] : all_to_all) {
+      system.all_to_all.push_back(fit_all_to_all(rows, system, date));
+    }
+    for (const auto& [key, rows] : collectives) {
+      system.collectives.push_back(fit_collective(rows, system, date));
+    }
+  }
+  return systems;
+}
+
+}  // namespace moesim

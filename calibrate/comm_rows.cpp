@@ -1,0 +1,344 @@
+#include "calibrate/comm_rows.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <map>
+
+#include "calibrate/comm_csv.h"
+#include "sim/core/error.h"
+#include "sim/engine/all_to_all.h"
+
+namespace moesim {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int k_top_nodes = 4;  // DeepEP's benchmark: a token's experts lie in at most 4 nodes
+
+// "deepep_ll__sglang-0.5.12" -> "sglang-0.5.12"; "nccl-2.27.3" stays.
+std::string framework_of(const std::string& stem) {
+  const auto at = stem.find("__");
+  return at == std::string::npos ? stem : stem.substr(at + 2);
+}
+
+struct Reader {
+  const std::vector<CommProfile>* systems;
+  CommRows result;
+
+  void skip(const std::string& reason) {
+    const auto found = std::ranges::find(result.skipped, reason,
+                                         &std::pair<std::string, std::int64_t>::first);
+    if (found == result.skipped.end()) {
+      result.skipped.emplace_back(reason, 1);
+    } else {
+      ++found->second;
+    }
+  }
+
+  [[nodiscard]] const CommProfile* system(const std::string& device) const {
+    const auto found = std::ranges::find(*systems, device, &CommProfile::device);
+    return found == systems->end() ? nullptr : &*found;
+  }
+
+  void add(CommRow row, double seconds) {
+    ++result.read;
+    if (!(seconds > 0.0)) {
+      skip("time is not positive");
+    } else if (system(row.system) == nullptr) {
+      skip("no nominal rates for system " + row.system);
+    } else {
+      row.seconds = seconds;
+      result.rows.push_back(std::move(row));
+    }
+  }
+
+  void nccl(const CommTable& table, const std::string& stem, const std::string& device);
+  void custom_allreduce(const CommTable& table, const std::string& stem, const std::string& device);
+  void deepep(const CommTable& table, const std::string& stem, const std::string& device);
+  void alltoall(const CommTable& table, const std::string& stem, const std::string& device);
+  void published_low_latency(const CommTable& table, const std::string& device);
+  void published_normal(const CommTable& table, const std::string& device);
+  void file(const fs::path& path);
+  void add_all_to_all(CommRow row, const std::string& group, double seconds);
+};
+
+double payload_of(const AllToAllRow& row, DType dispatch) {
+  const TokenPayload payload{row.hidden, row.top_k, dispatch, DType::bf16};
+  const AllToAllEntry& entry = find_all_to_all_algorithm(
+      row.algorithm.starts_with("rank_dedup") ? "rank_dedup" : row.algorithm, "measured row");
+  return (row.direction == Direction::dispatch ? entry.dispatch_bytes(payload)
+                                               : entry.combine_bytes(payload))
+      .si();
+}
+
+void Reader::nccl(const CommTable& table, const std::string& stem, const std::string& device) {
+  const std::map<std::string, CollectiveOp> ops{{"all_reduce", CollectiveOp::all_reduce},
+                                                {"all_gather", CollectiveOp::all_gather},
+                                                {"reduce_scatter", CollectiveOp::reduce_scatter},
+                                                {"alltoall", CollectiveOp::all_to_all}};
+  for (std::size_t i = 0; i < table.rows.size(); ++i) {
+    const std::string& name = table.text(i, "op_name");
+    const std::string& dtype = table.text(i, "nccl_dtype");
+    const auto op = ops.find(name);
+    if (op == ops.end() || (dtype != "half" && dtype != "int8")) {
+      ++result.read;
+      skip("unknown operation or format " + name + "/" + dtype);
+      continue;
+    }
+    CommRow row;
+    row.group = "nccl_" + name + "/" + stem + "/" + device + "/" + dtype;
+    row.system = device;
+    row.source = table.source;
+    row.is_collective = true;
+    row.collective = {op->second, stem, static_cast<int>(table.number(i, "num_gpus")),
+                      table.number(i, "message_elements") * (dtype == "half" ? 2.0 : 1.0)};
+    add(row, table.number(i, "latency_ms") * 1e-3);
+  }
+}
+
+void Reader::custom_allreduce(const CommTable& table, const std::string& stem,
+                              const std::string& device) {
+  for (std::size_t i = 0; i < table.rows.size(); ++i) {
+    const std::string& kernel = table.text(i, "kernel_source");
+    CommRow row;
+    row.group = "custom_allreduce/" + framework_of(stem) + "/" + device + "/" + kernel;
+    row.system = device;
+    row.source = table.source;
+    row.is_collective = true;
+    row.collective = {CollectiveOp::all_reduce, "custom_allreduce/" + kernel,
+                      static_cast<int>(table.number(i, "num_gpus")),
+                      table.number(i, "message_elements") * 2.0};
+    add(row, table.number(i, "latency_ms") * 1e-3);
+  }
+}
+
+void Reader::add_all_to_all(CommRow row, const std::string& group, double seconds) {
+  const CommProfile* profile = system(row.system);
+  AllToAllRow& a = row.all_to_all;
+  row.group = group + "/" + row.system + "/" +
+              (a.direction == Direction::dispatch ? a.dtype : std::string("bfloat16"));
+  if (profile != nullptr) {
+    const int n = std::min(profile->devices_per_node, a.ranks);
+    const double payload = payload_of(a, a.dtype == "fp8" ? DType::fp8_block : DType::bf16);
+    a.volume = a.algorithm == "deepep_low_latency" ? low_latency_volume(a, n, payload)
+                                                   : normal_volume(a, n, payload);
+  }
+  add(std::move(row), seconds);
+}
+
+void Reader::deepep(const CommTable& table, const std::string& stem, const std::string& device) {
+  const bool normal = stem.starts_with("deepep_normal");
+  const CommProfile* profile = system(device);
+  for (std::size_t i = 0; i < table.rows.size(); ++i) {
+    for (const Direction direction : {Direction::dispatch, Direction::combine}) {
+      const std::string side(name_of(direction));
+      CommRow row;
+      row.system = device;
+      row.source = table.source;
+      AllToAllRow& a = row.all_to_all;
+      a.algorithm = normal ? "deepep_normal" : "deepep_low_latency";
+      a.direction = direction;
+      a.dtype = "fp8";
+      a.tokens = static_cast<std::int64_t>(table.number(i, "num_token"));
+      a.hidden = static_cast<std::int64_t>(table.number(i, "hidden_size"));
+      a.experts = static_cast<std::int64_t>(table.number(i, "num_experts"));
+      a.top_k = static_cast<int>(table.number(i, "num_topk"));
+      a.nodes = static_cast<int>(table.number(i, "node_num"));
+      a.ranks = a.nodes * (profile == nullptr ? 1 : profile->devices_per_node);
+      a.sms = normal ? static_cast<int>(table.number(i, side + "_sms")) : 0;
+      const double us = table.number(i, side + (normal ? "_transmit_us" : "_avg_t_us"));
+      const std::string family = normal ? "deepep_normal_" : "deepep_ll_";
+      const std::string nodes = a.nodes > 1 ? "/" + std::to_string(a.nodes) + "_nodes" : "";
+      add_all_to_all(row, family + side + "/" + framework_of(stem) + nodes, us * 1e-6);
+    }
+  }
+}
+
+void Reader::alltoall(const CommTable& table, const std::string& stem, const std::string& device) {
+  const std::map<std::string, std::pair<Direction, std::string>> ops{
+      {"alltoall_dispatch", {Direction::dispatch, ""}},
+      {"alltoall_combine", {Direction::combine, ""}},
+      {"alltoall_prepare", {Direction::dispatch, ".prepare"}},
+      {"alltoall_combine_low_precision", {Direction::combine, ".low_precision"}}};
+  for (std::size_t i = 0; i < table.rows.size(); ++i) {
+    const std::string& name = table.text(i, "op_name");
+    const auto op = ops.find(name);
+    if (op == ops.end()) {
+      ++result.read;
+      skip("unknown operation " + name);
+      continue;
+    }
+    const std::string& kernel = table.text(i, "kernel_source");
+    CommRow row;
+    row.system = device;
+    row.source = table.source;
+    AllToAllRow& a = row.all_to_all;
+    a.algorithm = "rank_dedup." + kernel + op->second.second;
+    a.direction = op->second.first;
+    a.dtype = table.text(i, "moe_dtype");
+    a.tokens = static_cast<std::int64_t>(table.number(i, "num_tokens"));
+    a.hidden = static_cast<std::int64_t>(table.number(i, "hidden_size"));
+    a.experts = static_cast<std::int64_t>(table.number(i, "num_experts"));
+    a.top_k = static_cast<int>(table.number(i, "topk"));
+    a.ranks = static_cast<int>(table.number(i, "moe_ep_size"));
+    // Balanced routing strides over all ranks. 8-bit formats travel without scales here; 4-bit
+    // ones with a scale byte per 16 values.
+    const double bits = a.direction == Direction::combine ? 16.0
+                        : a.dtype == "fp8"                ? 8.0
+                        : a.dtype == "nvfp4"              ? 4.5
+                                                          : 16.0;
+    const double remote =
+        std::min(a.ranks, a.top_k) * static_cast<double>(a.ranks - 1) / a.ranks;
+    const double copy = op->second.second == ".prepare"
+                            ? 12.0 * a.top_k
+                            : static_cast<double>(a.hidden) * bits / 8.0;
+    a.volume.device_bytes = static_cast<double>(a.tokens) * remote * copy;
+    row.group = "alltoall/" + name + "/" + framework_of(stem) + "/" + device + "/" + a.dtype + "/" +
+                kernel;
+    add(row, table.number(i, "latency_ms") * 1e-3);
+  }
+}
+
+// The published tables state their conditions in words: hidden 7168, top-8 of 256 experts, FP8
+// dispatch, BF16 combine.
+AllToAllRow published_row(const std::string& algorithm, Direction direction, int ranks, int node) {
+  AllToAllRow a;
+  a.algorithm = algorithm;
+  a.direction = direction;
+  a.dtype = "fp8";
+  a.hidden = 7168;
+  a.experts = 256;
+  a.top_k = 8;
+  a.ranks = ranks;
+  a.nodes = std::max(1, ranks / node);
+  return a;
+}
+
+void Reader::published_low_latency(const CommTable& table, const std::string& device) {
+  const CommProfile* profile = system(device);
+  for (std::size_t i = 0; i < table.rows.size(); ++i) {
+    for (const Direction direction : {Direction::dispatch, Direction::combine}) {
+      const std::string side(name_of(direction));
+      CommRow row;
+      row.system = device;
+      row.source = table.source;
+      row.all_to_all = published_row("deepep_low_latency", direction,
+                                     static_cast<int>(table.number(i, "ep_ranks")),
+                                     profile == nullptr ? 1 : profile->devices_per_node);
+      row.all_to_all.tokens = 128;
+      add_all_to_all(row, "deepep_ll_" + side + "/published", table.number(i, side + "_us") * 1e-6);
+    }
+  }
+}
+
+// Bandwidths of the normal kernels count the bytes of all (token, rank) pairs within a node and of
+// all (token, node) pairs between nodes, the own ones included.
+void Reader::published_normal(const CommTable& table, const std::string& device) {
+  const CommProfile* profile = system(device);
+  for (std::size_t i = 0; i < table.rows.size(); ++i) {
+    for (const Direction direction : {Direction::dispatch, Direction::combine}) {
+      const std::string side(name_of(direction));
+      CommRow row;
+      row.system = device;
+      row.source = table.source;
+      const int node = profile == nullptr ? 1 : profile->devices_per_node;
+      row.all_to_all = published_row("deepep_normal", direction,
+                                     static_cast<int>(table.number(i, "ep_ranks")), node);
+      AllToAllRow& a = row.all_to_all;
+      a.tokens = 4096;
+      a.sms = 24;
+      const int used_nodes = std::min(a.nodes, k_top_nodes);
+      const double copies = a.nodes == 1 ? expected_distinct(a.ranks, a.experts, a.top_k)
+                                         : expected_distinct(used_nodes,
+                                                             a.experts * used_nodes / a.nodes,
+                                                             a.top_k);
+      const double copy = static_cast<double>(a.hidden) * (direction == Direction::dispatch
+                                                               ? 1.0 + 4.0 / 128.0
+                                                               : 2.0);
+      add_all_to_all(row, "deepep_normal_" + side + "/published",
+                     static_cast<double>(a.tokens) * copies * copy /
+                         (table.number(i, side + "_GBps") * 1e9));
+    }
+  }
+}
+
+void Reader::file(const fs::path& path) {
+  const std::string stem = path.stem().string();
+  const std::string device = fs::canonical(path).parent_path().filename().string();
+  const auto starts = [&](std::string_view prefix) { return stem.starts_with(prefix); };
+  constexpr std::string_view published = "deepep_v1_";
+  if (starts("nccl-")) {
+    nccl(read_comm_table(path.string()), stem, device);
+  } else if (starts("custom_allreduce__")) {
+    custom_allreduce(read_comm_table(path.string()), stem, device);
+  } else if (starts("deepep_ll") || starts("deepep_normal")) {
+    deepep(read_comm_table(path.string()), stem, device);
+  } else if (starts("alltoall__")) {
+    alltoall(read_comm_table(path.string()), stem, device);
+  } else if (starts(published)) {
+    const std::string rest = stem.substr(published.size());
+    const std::string gpu = rest.substr(0, rest.find('_')) + "_sxm";
+    if (rest.ends_with("_lowlatency")) {
+      published_low_latency(read_comm_table(path.string()), gpu);
+    } else if (rest.ends_with("_normal")) {
+      published_normal(read_comm_table(path.string()), gpu);
+    }
+  }
+}
+
+}  // namespace
+
+double expected_distinct(int bins, std::int64_t items, int picks) {
+  // A bin stays empty when all picks fall on the other items: product of the shares left.
+  const double per_bin = static_cast<double>(items) / bins;
+  double empty = 1.0;
+  for (int i = 0; i < picks; ++i) {
+    empty *= std::max(0.0, (static_cast<double>(items) - per_bin - i) /
+                               (static_cast<double>(items) - i));
+  }
+  return bins * (1.0 - empty);
+}
+
+AllToAllVolume low_latency_volume(const AllToAllRow& row, int devices_per_node, double payload) {
+  const double copies = static_cast<double>(row.tokens) * row.top_k * payload;
+  AllToAllVolume volume;
+  volume.device_bytes = copies * (devices_per_node - 1) / row.ranks;
+  volume.nic_bytes = copies * (row.ranks - devices_per_node) / row.ranks;
+  volume.expert_bytes = copies * row.ranks / static_cast<double>(row.experts);
+  return volume;
+}
+
+AllToAllVolume normal_volume(const AllToAllRow& row, int devices_per_node, double payload) {
+  const int used_nodes = std::min(row.nodes, k_top_nodes);
+  const std::int64_t reachable = row.experts * used_nodes / row.nodes;
+  const double tokens = static_cast<double>(row.tokens) * payload;
+  AllToAllVolume volume;
+  volume.device_bytes = tokens *
+                        expected_distinct(used_nodes * devices_per_node, reachable, row.top_k) *
+                        (devices_per_node - 1) / devices_per_node;
+  volume.nic_bytes =
+      tokens * expected_distinct(used_nodes, reachable, row.top_k) * (row.nodes - 1) / row.nodes;
+  return volume;
+}
+
+CommRows read_comm_rows(const std::string& directory, const std::vector<CommProfile>& systems) {
+  if (!fs::is_directory(directory)) {
+    throw ConfigError(directory, "is not a directory; give one with measured tables");
+  }
+  std::vector<fs::path> paths;
+  for (const auto& entry : fs::recursive_directory_iterator(directory)) {
+    if (entry.is_regular_file() && entry.path().extension() == ".csv") {
+      paths.push_back(entry.path());
+    }
+  }
+  std::ranges::sort(paths);
+  Reader reader;
+  reader.systems = &systems;
+  for (const fs::path& path : paths) {
+    reader.file(path);
+  }
+  return std::move(reader.result);
+}
+
+}  // namespace moesim

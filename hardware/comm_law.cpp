@@ -1,0 +1,172 @@
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "hardware/comm_profile.h"
+#include "sim/core/error.h"
+
+namespace moesim {
+namespace {
+
+constexpr double k_softness = 8.0;  // order of the soft minimum over protocols
+constexpr double k_nominal_share = 0.8;
+constexpr Seconds k_nominal_latency(10e-6);
+
+bool outside(const std::vector<std::int64_t>& range, std::int64_t value) {
+  const bool varied = range[0] != 0 || range[1] != 0;
+  return varied && (value < range[0] || value > range[1]);
+}
+
+// 0: this device, 1: same die family, 2: another device.
+int distance(const CommProfile& profile, const CommTarget& target) {
+  if (profile.device == target.device) {
+    return 0;
+  }
+  return profile.architecture == target.architecture ? 1 : 2;
+}
+
+struct Match {
+  const CommProfile* profile = nullptr;
+  std::size_t family = 0;
+  int distance = 3;
+};
+
+template <class Families, class Wanted>
+Match nearest(std::span<const CommProfile> profiles, const CommTarget& target, Families families,
+              Wanted wanted) {
+  Match best;
+  for (const CommProfile& profile : profiles) {
+    const auto& list = profile.*families;
+    const auto found = std::ranges::find_if(list, wanted);
+    const int far = distance(profile, target);
+    if (found != list.end() && far < best.distance) {
+      best = {&profile, static_cast<std::size_t>(found - list.begin()), far};
+    }
+  }
+  return best;
+}
+
+CommBasis basis_of(const Match& match) {
+  return match.distance == 0 ? CommBasis::calibrated : CommBasis::transferred;
+}
+
+}  // namespace
+
+std::string_view name_of(Direction direction) {
+  return direction == Direction::dispatch ? "dispatch" : "combine";
+}
+
+std::string_view name_of(CollectiveOp op) {
+  constexpr std::array<std::string_view, 4> names{"all_reduce", "all_gather", "reduce_scatter",
+                                                  "all_to_all"};
+  return names[static_cast<std::size_t>(op)];
+}
+
+std::string_view name_of(CommBasis basis) {
+  constexpr std::array<std::string_view, 3> names{"calibrated", "transferred", "uncalibrated"};
+  return names[static_cast<std::size_t>(basis)];
+}
+
+Seconds AllToAllLaw::latency(int nodes, std::int64_t experts, std::int64_t tokens) const {
+  return base + per_node_doubling * std::log2(static_cast<double>(nodes)) +
+         per_expert * static_cast<double>(experts) + per_token * static_cast<double>(tokens);
+}
+
+double AllToAllLaw::effective_device_efficiency(Bandwidth nominal) const {
+  if (sm_rate.si() == 0.0) {
+    return device_link_efficiency;
+  }
+  const double link_time = 1.0 / device_link_efficiency;
+  const double sm_time = nominal / (sm_rate * static_cast<double>(sms));
+  const double worse = std::max(link_time, sm_time);
+  return 1.0 / (worse * std::pow(std::pow(link_time / worse, sharpness) +
+                                     std::pow(sm_time / worse, sharpness),
+                                 1.0 / sharpness));
+}
+
+double link_volume(CollectiveOp op, int ranks) {
+  const double share = static_cast<double>(ranks - 1) / static_cast<double>(ranks);
+  return op == CollectiveOp::all_reduce ? 2.0 * share : share;
+}
+
+Seconds CollectiveLaw::time(CollectiveOp op, int ranks, Bytes bytes, Bandwidth device_link) const {
+  ensure(!protocols.empty() && ranks >= 1, "a collective has protocols and ranks");
+  if (ranks == 1 || bytes.si() == 0.0) {
+    return Seconds(0.0);
+  }
+  const double x = (bytes * link_volume(op, ranks) / device_link).si();
+  double sum = 0.0;
+  double fastest = 0.0;
+  for (const Protocol& p : protocols) {
+    const double t = p.base.si() + p.per_doubling.si() * (std::log2(ranks) - 1.0) +
+                     x / p.efficiency + p.ramp * std::sqrt(x);
+    // Scaled by the fastest so far: t^-8 of microseconds would leave the range of doubles' comfort.
+    if (fastest == 0.0 || t < fastest) {
+      sum = fastest == 0.0 ? 1.0 : 1.0 + sum * std::pow(t / fastest, k_softness);
+      fastest = t;
+    } else {
+      sum += std::pow(fastest / t, k_softness);
+    }
+  }
+  return Seconds(fastest * std::pow(sum, -1.0 / k_softness));
+}
+
+double CollectiveLaw::best_efficiency() const {
+  double best = 0.0;
+  for (const Protocol& p : protocols) {
+    best = std::max(best, p.efficiency);
+  }
+  return best;
+}
+
+bool FoundAllToAll::extrapolates(std::int64_t tokens, std::int64_t hidden, int ranks) const {
+  return outside(fit.tokens, tokens) || outside(fit.hidden, hidden) || outside(fit.ranks, ranks);
+}
+
+bool FoundCollective::extrapolates(int ranks, Bytes bytes) const {
+  return outside(fit.ranks, ranks) || outside(fit.bytes, static_cast<std::int64_t>(bytes.si()));
+}
+
+FoundAllToAll find_all_to_all(std::span<const CommProfile> profiles, const CommTarget& target,
+                              std::string_view algorithm, Direction direction, bool multi_node) {
+  const Match match =
+      nearest(profiles, target, &CommProfile::all_to_all, [&](const AllToAllFamily& family) {
+        return family.algorithm == algorithm && family.direction == direction &&
+               family.multi_node == multi_node;
+      });
+  FoundAllToAll found;
+  if (match.profile == nullptr) {
+    found.law.base = k_nominal_latency;
+    found.law.device_link_efficiency = k_nominal_share;
+    found.law.nic_efficiency = k_nominal_share;
+    return found;
+  }
+  const AllToAllFamily& family = match.profile->all_to_all[match.family];
+  found.law = family.law;
+  found.fit = family.fit;
+  found.basis = basis_of(match);
+  found.profile = match.profile->name;
+  return found;
+}
+
+FoundCollective find_collective(std::span<const CommProfile> profiles, const CommTarget& target,
+                                CollectiveOp op, std::string_view library) {
+  const Match match =
+      nearest(profiles, target, &CommProfile::collectives, [&](const CollectiveFamily& family) {
+        return family.op == op && family.library.starts_with(library);
+      });
+  FoundCollective found;
+  if (match.profile == nullptr) {
+    found.law.protocols = {{k_nominal_latency, Seconds(0.0), k_nominal_share, 0.0}};
+    return found;
+  }
+  const CollectiveFamily& family = match.profile->collectives[match.family];
+  found.law = family.law;
+  found.fit = family.fit;
+  found.basis = basis_of(match);
+  found.profile = match.profile->name;
+  found.library = family.library;
+  return found;
+}
+
+}  // namespace moesim

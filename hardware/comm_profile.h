@@ -1,0 +1,158 @@
+// Communication profiles: how far a library's collectives stay from the nominal link rates, fitted
+// to measurements. Laws only; who sends how much where is the engine's affair.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sim/core/config.h"
+
+namespace moesim {
+
+// Range and error of a fit. Errors are |predicted/measured - 1|. Ranges are inclusive; a range of
+// {0, 0} was not varied and is not checked.
+struct CommFit {
+  std::string source;
+  std::string date;
+  std::int64_t rows = 0;
+  double median_error = 0.0;
+  double p90_error = 0.0;
+  std::string held_out;  // groups left out one by one for the two errors below; empty: none were
+  double held_out_median_error = 0.0;
+  double held_out_p90_error = 0.0;
+  std::vector<std::int64_t> tokens{0, 0};  // per rank
+  std::vector<std::int64_t> hidden{0, 0};
+  std::vector<std::int64_t> ranks{0, 0};
+  std::vector<std::int64_t> bytes{0, 0};
+};
+
+// Time of one direction of an all-to-all, alone on the machine:
+//   base + per_node_doubling log2(nodes) + per_expert * experts + per_token * tokens of a rank
+//   + max over links (bytes / (efficiency * nominal bandwidth)),
+// where the device link also has to feed the busiest expert at expert_rate, and an SM-driven kernel
+// moves no more than sm_rate * sms through it (joined by a norm of order `sharpness`).
+struct AllToAllLaw {
+  Seconds base;
+  Seconds per_node_doubling;
+  Seconds per_expert;
+  Seconds per_token;
+  double device_link_efficiency = 1.0;
+  double nic_efficiency = 1.0;
+  Bandwidth expert_rate;  // 0: no limit
+  Bandwidth sm_rate;      // per SM; 0: no limit
+  int sms = 0;            // SMs that the kernel is given by default
+  double sharpness = 1.0;
+
+  [[nodiscard]] Seconds latency(int nodes, std::int64_t experts, std::int64_t tokens) const;
+  // Of a device link with this nominal bandwidth, the SM limit included.
+  [[nodiscard]] double effective_device_efficiency(Bandwidth nominal) const;
+};
+
+enum class Direction { dispatch, combine };
+std::string_view name_of(Direction direction);
+
+struct AllToAllFamily {
+  std::string algorithm;
+  Direction direction = Direction::dispatch;
+  bool multi_node = false;  // libraries run other kernels between nodes than within one
+  AllToAllLaw law;
+  CommFit fit;
+};
+
+// Time of a symmetric collective of n ranks on `bytes` per rank, x = volume(op, n) * bytes / B:
+//   soft minimum (order 8) over protocols of
+//   base + per_doubling (log2 n - 1) + x / efficiency + ramp sqrt(x).
+struct Protocol {
+  Seconds base;
+  Seconds per_doubling;
+  double efficiency = 1.0;
+  double ramp = 0.0;  // sqrt(seconds)
+};
+
+enum class CollectiveOp { all_reduce, all_gather, reduce_scatter, all_to_all };
+std::string_view name_of(CollectiveOp op);
+
+// Bytes through each device's up link (and its down link) per byte of the operation's buffer:
+// 2(n-1)/n for an all-reduce, else (n-1)/n.
+double link_volume(CollectiveOp op, int ranks);
+
+struct CollectiveLaw {
+  std::vector<Protocol> protocols;
+
+  [[nodiscard]] Seconds time(CollectiveOp op, int ranks, Bytes bytes, Bandwidth device_link) const;
+  [[nodiscard]] double best_efficiency() const;
+};
+
+struct CollectiveFamily {
+  CollectiveOp op = CollectiveOp::all_reduce;
+  std::string library;  // "nccl-2.29.2", "custom_allreduce/trtllm-1.3.0rc20"
+  CollectiveLaw law;
+  CommFit fit;
+};
+
+struct CommProfile {
+  std::string name;  // file name without ".json"
+  std::string device;
+  std::string architecture;
+  // What the efficiencies refer to: nominal rates per direction of the measured system.
+  Bandwidth device_link;
+  Bandwidth nic;
+  int devices_per_node = 1;
+  std::string source;  // of the nominal rates
+  std::vector<AllToAllFamily> all_to_all;
+  std::vector<CollectiveFamily> collectives;
+};
+
+// Throws ConfigError.
+CommProfile parse_comm_profile(ConfigObject object, const std::string& name);
+
+// The document that parse_comm_profile reads back.
+nlohmann::json comm_profile_json(const CommProfile& profile);
+
+// All *.json of the folders, by name. Throws ConfigError for a damaged file.
+std::vector<CommProfile> load_comm_profiles(const std::vector<std::string>& folders);
+
+enum class CommBasis {
+  calibrated,    // fitted on this device
+  transferred,   // fitted on another one: same latencies and efficiencies, nominal rates of this
+  uncalibrated,  // 80 % of the nominal rates and 10 us
+};
+std::string_view name_of(CommBasis basis);
+
+struct CommTarget {
+  std::string device;
+  std::string architecture;
+};
+
+// Search order: this device, then the same architecture, then any device, then the fallback;
+// profiles in the order of their names.
+struct FoundAllToAll {
+  AllToAllLaw law;
+  CommFit fit;
+  CommBasis basis = CommBasis::uncalibrated;
+  std::string profile = "nominal";
+
+  // Is this outside what the law was fitted on? Always false without a fit.
+  [[nodiscard]] bool extrapolates(std::int64_t tokens, std::int64_t hidden, int ranks) const;
+};
+FoundAllToAll find_all_to_all(std::span<const CommProfile> profiles, const CommTarget& target,
+                              std::string_view algorithm, Direction direction, bool multi_node);
+
+// `library` selects families whose library starts with it; empty takes the first.
+struct FoundCollective {
+  CollectiveLaw law;
+  CommFit fit;
+  CommBasis basis = CommBasis::uncalibrated;
+  std::string profile = "nominal";
+  std::string library;
+
+  [[nodiscard]] bool extrapolates(int ranks, Bytes bytes) const;
+};
+FoundCollective find_collective(std::span<const CommProfile> profiles, const CommTarget& target,
+                                CollectiveOp op, std::string_view library);
+
+}  // namespace moesim

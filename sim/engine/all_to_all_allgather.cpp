@@ -1,0 +1,38 @@
+// No all-to-all at all: every rank gathers every token, computes its own experts, and a
+// reduce-scatter sums the results. Independent of routing. Each rank receives the tokens of all
+// others, here directly from their owner, which loads device links like a ring does.
+#include "sim/engine/all_to_all.h"
+#include "sim/engine/all_to_all_copies.h"
+
+namespace moesim {
+namespace {
+
+void add_copies(const LayerDemand& demand, const RankGrid& grid, std::span<double> copies) {
+  const auto width = static_cast<std::size_t>(grid.ranks);
+  for (std::size_t to = 0; to < width; ++to) {
+    for (std::size_t from = 0; from < width; ++from) {
+      if (from != to) {
+        copies[to * width + from] +=
+            static_cast<double>(demand.layout->tokens_of(static_cast<int>(from)));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+AllToAllEntry allgather_reducescatter_entry() {
+  return {
+      .name = "allgather_reducescatter",
+      .summary = "all-gather of all tokens, reduce-scatter of all results",
+      .needs_distinct = false,
+      .add_copies = add_copies,
+      .dispatch_bytes =
+          [](const TokenPayload& p) {
+            return activation_bytes(p.hidden, p.dispatch) + routing_bytes(p.top_k);
+          },
+      .combine_bytes = [](const TokenPayload& p) { return activation_bytes(p.hidden, p.combine); },
+  };
+}
+
+}  // namespace moesim

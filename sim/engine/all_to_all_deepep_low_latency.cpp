@@ -1,0 +1,23 @@
+// DeepEP's low-latency kernels: one message per (token, expert), straight to the expert's rank; no
+// deduplication. A message carries a 16-byte header (source token index, padded).
+#include "sim/engine/all_to_all.h"
+#include "sim/engine/all_to_all_copies.h"
+
+namespace moesim {
+
+AllToAllEntry deepep_low_latency_entry() {
+  return {
+      .name = "deepep_low_latency",
+      .summary = "a message per (token, expert), direct to the expert's rank",
+      .needs_distinct = false,
+      .add_copies = [](const LayerDemand& demand, const RankGrid& grid,
+                       std::span<double> copies) {
+        add_off_diagonal(demand.traffic->pair_copies, grid.ranks, copies);
+      },
+      .dispatch_bytes =
+          [](const TokenPayload& p) { return activation_bytes(p.hidden, p.dispatch) + Bytes(16.0); },
+      .combine_bytes = [](const TokenPayload& p) { return activation_bytes(p.hidden, p.combine); },
+  };
+}
+
+}  // namespace moesim
