@@ -12,6 +12,9 @@ namespace {
 
 constexpr std::size_t k_dtypes = 9;
 
+// Copies have bytes but no format: shape_of gives them this one.
+constexpr KernelKey k_memory_key{KernelKind::memory, DType::bf16, DType::bf16};
+
 std::size_t index_of(const KernelKey& key) {
   return (static_cast<std::size_t>(key.kind) * k_dtypes + static_cast<std::size_t>(key.dtype)) *
              k_dtypes +
@@ -34,7 +37,7 @@ class ProfiledKernelModel final : public KernelModel {
       const KernelKey key{static_cast<KernelKind>(i / (k_dtypes * k_dtypes)),
                           static_cast<DType>(i / k_dtypes % k_dtypes),
                           static_cast<DType>(i % k_dtypes)};
-      if (key.kind == KernelKind::memory || supports(device, key.dtype)) {
+      if (key.kind == KernelKind::memory ? key == k_memory_key : supports(device, key.dtype)) {
         bound_[i] = library_.bind(device, framework, key);
       }
     }
