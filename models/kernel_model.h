@@ -13,8 +13,8 @@ namespace moesim {
 
 // What kernel models may know of a device: the spec sheet.
 struct DevicePeaks {
-  std::string device;        // catalog name, "h800_sxm"
-  std::string architecture;  // die, "gh100": profiles transfer within one
+  std::string device;              // catalog name, "h800_sxm"
+  std::string architecture;        // die, "gh100": profiles transfer within one
   std::map<DType, FlopRate> peak;  // dense, by peak_class(dtype)
   Bandwidth memory;                // read
   int multiprocessors = 0;

@@ -1,0 +1,158 @@
+#include "calibrate/csv.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+
+#include "sim/core/config.h"
+#include "sim/core/error.h"
+
+namespace moesim {
+namespace {
+
+std::string place(const std::string& path, std::size_t line, std::string_view column) {
+  return path + ":" + std::to_string(line) + ":" + std::string(column);
+}
+
+std::string quoted(std::string_view text) { return "\"" + std::string(text) + "\""; }
+
+}  // namespace
+
+CsvTable CsvTable::read(const std::string& path) { return parse(read_text_file(path), path); }
+
+// The end of the field that starts at `begin`: a comma or the line's end; commas inside double
+// quotes do not count.
+void CsvTable::split_line(std::size_t begin, std::size_t end, std::size_t line,
+                          std::vector<Field>& out) {
+  std::size_t at = begin;
+  for (;;) {
+    std::size_t first = at;
+    std::size_t last = 0;
+    if (at < end && text_[at] == '"') {
+      first = at + 1;
+      last = text_.find('"', first);
+      if (last == std::string::npos || last >= end) {
+        throw ConfigError(place(path_, line, std::to_string(at - begin + 1)),
+                          "a quoted field has no closing quote");
+      }
+      at = last + 1;
+      if (at < end && text_[at] != ',') {
+        throw ConfigError(place(path_, line, std::to_string(at - begin + 1)),
+                          "expected a comma after a quoted field");
+      }
+    } else {
+      at = std::min(text_.find(',', at), end);
+      last = at;
+    }
+    out.push_back({static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(last - first)});
+    if (at >= end) {
+      return;
+    }
+    ++at;
+  }
+}
+
+CsvTable CsvTable::parse(std::string text, std::string path) {
+  CsvTable table;
+  table.text_ = std::move(text);
+  table.path_ = std::move(path);
+  if (table.text_.size() > std::numeric_limits<std::uint32_t>::max()) {
+    throw ConfigError(table.path_, "larger than 4 GiB; split the table");
+  }
+  std::size_t line = 0;
+  std::vector<Field> header;
+  for (std::size_t at = 0; at < table.text_.size();) {
+    std::size_t end = std::min(table.text_.find('\n', at), table.text_.size());
+    const std::size_t next = end + 1;
+    ++line;
+    if (end > at && table.text_[end - 1] == '\r') {
+      --end;
+    }
+    if (end == at) {
+      at = next;
+      continue;
+    }
+    if (header.empty() && table.text_[at] == '#') {
+      table.comment_.append(table.text_, at + 1, end - at - 1).push_back('\n');
+    } else if (header.empty()) {
+      table.split_line(at, end, line, header);
+      for (const Field& field : header) {
+        const std::string name = table.text_.substr(field.begin, field.size);
+        if (name.empty() || std::ranges::find(table.header_, name) != table.header_.end()) {
+          throw ConfigError(place(table.path_, line, std::to_string(table.header_.size() + 1)),
+                            "column name " + quoted(name) + " is empty or repeated");
+        }
+        table.header_.push_back(name);
+      }
+    } else {
+      const std::size_t before = table.fields_.size();
+      table.split_line(at, end, line, table.fields_);
+      const std::size_t found = table.fields_.size() - before;
+      if (found != table.header_.size()) {
+        throw ConfigError(place(table.path_, line, std::to_string(found)),
+                          std::to_string(found) + " fields; the header has " +
+                              std::to_string(table.header_.size()));
+      }
+      table.line_.push_back(static_cast<std::uint32_t>(line));
+    }
+    at = next;
+  }
+  if (table.header_.empty()) {
+    throw ConfigError(place(table.path_, line, "1"), "no header line");
+  }
+  return table;
+}
+
+bool CsvTable::has(std::string_view column) const {
+  return std::ranges::find(header_, column) != header_.end();
+}
+
+std::size_t CsvTable::column(std::string_view name) const {
+  const auto found = std::ranges::find(header_, name);
+  if (found == header_.end()) {
+    throw ConfigError(path_, "no column " + quoted(name) + "; there are: " + joined(header_));
+  }
+  return static_cast<std::size_t>(found - header_.begin());
+}
+
+std::string_view CsvTable::text(std::size_t row, std::size_t column) const {
+  const Field& field = fields_.at(row * header_.size() + column);
+  return std::string_view(text_).substr(field.begin, field.size);
+}
+
+double CsvTable::number(std::size_t row, std::size_t column) const {
+  const std::string_view field = text(row, column);
+  double value = 0;
+  const auto result = std::from_chars(field.data(), field.data() + field.size(), value);
+  if (result.ec != std::errc() || result.ptr != field.data() + field.size() ||
+      !std::isfinite(value)) {
+    fail(row, column, "is not a finite number");
+  }
+  return value;
+}
+
+double CsvTable::positive(std::size_t row, std::size_t column) const {
+  const double value = number(row, column);
+  if (value <= 0) {
+    fail(row, column, "must be greater than 0");
+  }
+  return value;
+}
+
+std::int64_t CsvTable::count(std::size_t row, std::size_t column, std::int64_t min) const {
+  const std::string_view field = text(row, column);
+  std::int64_t value = 0;
+  const auto result = std::from_chars(field.data(), field.data() + field.size(), value);
+  if (result.ec != std::errc() || result.ptr != field.data() + field.size() || value < min) {
+    fail(row, column, "is not a whole number of at least " + std::to_string(min));
+  }
+  return value;
+}
+
+void CsvTable::fail(std::size_t row, std::size_t column, std::string_view what) const {
+  throw ConfigError(place(path_, line_.at(row), header_.at(column)),
+                    quoted(text(row, column)) + " " + std::string(what));
+}
+
+}  // namespace moesim

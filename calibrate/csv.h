@@ -1,0 +1,51 @@
+// Measured tables: comment lines (#), one header line, comma-separated fields. Every message names
+// file, line and column.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace moesim {
+
+class CsvTable {
+ public:
+  // Throws ConfigError("path:line:column", ...) for a file without header, a repeated or empty
+  // column name, or a row with another number of fields than the header. Fields may be quoted.
+  static CsvTable parse(std::string text, std::string path);
+  static CsvTable read(const std::string& path);
+
+  [[nodiscard]] std::size_t rows() const { return line_.size(); }
+  [[nodiscard]] const std::string& path() const { return path_; }
+  // All comment lines, "#" removed.
+  [[nodiscard]] const std::string& comment() const { return comment_; }
+  [[nodiscard]] bool has(std::string_view column) const;
+  // Throws ConfigError that lists the columns there are.
+  [[nodiscard]] std::size_t column(std::string_view name) const;
+
+  [[nodiscard]] std::string_view text(std::size_t row, std::size_t column) const;
+  // A finite number. Throws ConfigError.
+  [[nodiscard]] double number(std::size_t row, std::size_t column) const;
+  [[nodiscard]] double positive(std::size_t row, std::size_t column) const;
+  // A whole number >= min.
+  [[nodiscard]] std::int64_t count(std::size_t row, std::size_t column, std::int64_t min) const;
+
+  [[noreturn]] void fail(std::size_t row, std::size_t column, std::string_view what) const;
+
+ private:
+  struct Field {
+    std::uint32_t begin;
+    std::uint32_t size;
+  };
+  void split_line(std::size_t begin, std::size_t end, std::size_t line, std::vector<Field>& out);
+
+  std::string text_;
+  std::string path_;
+  std::string comment_;
+  std::vector<std::string> header_;
+  std::vector<Field> fields_;        // rows() * header_.size()
+  std::vector<std::uint32_t> line_;  // of each row, from 1
+};
+
+}  // namespace moesim

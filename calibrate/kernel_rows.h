@@ -1,0 +1,58 @@
+// Measured kernel times as rows of the kernel models: which family, which shape, how long.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "calibrate/load_generator.h"
+#include "models/kernel_form.h"
+
+namespace moesim {
+
+// The spec sheet of a system ("h100_sxm"); nullopt if the name is unknown.
+using DeviceLookup = std::function<std::optional<DevicePeaks>(const std::string&)>;
+
+// DIR/.../<system>/<operation>__<framework>-<version>.csv, one file.
+struct MeasuredFile {
+  std::string path;
+  std::string operation;
+  std::string system;
+  std::string framework;
+  std::string version;
+};
+
+// All *.csv below `dir`, by path. The system is the innermost folder that has a known name. Throws
+// ConfigError when the folder does not exist or holds no CSV file.
+std::vector<MeasuredFile> measured_files(const std::string& dir);
+
+struct KernelRow {
+  KernelShape shape;
+  double seconds = 0;             // measured
+  double naive_seconds = 0;       // spec-sheet roofline of ideal work
+  std::uint16_t source = 0;       // index into KernelRows::sources
+  std::uint16_t group = 0;        // index into KernelRows::groups
+  std::uint64_t shape_group = 0;  // rows that are left out together
+  bool checkable = false;         // the naive bound is exact: nothing real can beat it
+};
+
+struct KernelRows {
+  MeasuredFile file;
+  std::string citation;  // the file's comment
+  std::vector<std::string> sources;
+  std::vector<std::string> groups;  // names in reports
+  std::vector<KernelRow> rows;
+  std::map<std::string, std::int64_t> skipped;  // reason -> rows
+};
+
+// Throws ConfigError for a damaged file. A file of another operation only counts its rows.
+KernelRows read_kernel_rows(const MeasuredFile& file, const DeviceLookup& devices,
+                            LoadGenerator& loads);
+
+// True when `row` is faster than its device can be: more arithmetic than the peak, or more memory
+// traffic than the bandwidth beyond what a second-level cache may have kept.
+bool beats_physics(const KernelRow& row, const DevicePeaks& device);
+
+}  // namespace moesim

@@ -1,0 +1,56 @@
+// The expert loads that the published MoE benchmarks use, simulated: they time the most loaded of
+// the EP ranks, and how many experts that rank touches decides its time at small batches.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "sim/core/rng.h"
+
+namespace moesim {
+
+struct LoadCase {
+  std::int64_t tokens = 0;
+  std::int64_t top_k = 0;
+  std::int64_t experts = 0;
+  std::int64_t ranks = 0;  // divides experts
+  double exponent = 0;     // of the power law; 0: balanced
+
+  friend auto operator<=>(const LoadCase&, const LoadCase&) = default;
+};
+
+// Averages over draws, hence not whole.
+struct MeanLoad {
+  double pairs = 0;
+  double touched = 0;
+  double tiles_64 = 0;
+  double tiles_128 = 0;
+  double busiest = 0;
+};
+
+// Pairs of every expert. Power law: popularity x^-a on [1, 0.8 T] where T*k > E, else on [0.01, 2];
+// normalised to T*k, rounded, at most T each; what is missing or in excess goes round-robin over
+// the ranks to each one's least (from each one's most) loaded expert.
+std::vector<std::int64_t> power_law_counts(const LoadCase& load, Rng& rng);
+
+// Token t's i-th choice is expert t + i*ceil(E/k), strided apart when there are few tokens.
+std::vector<std::int64_t> balanced_counts(const LoadCase& load);
+
+// Pure in (seed, case); remembers what it has computed.
+class LoadGenerator {
+ public:
+  explicit LoadGenerator(std::uint64_t seed, int draws = 8) : streams_(seed), draws_(draws) {}
+
+  // The rank that is timed: the most loaded one, or the first under balanced routing.
+  const MeanLoad& load(const LoadCase& load);
+
+ private:
+  RngStreams streams_;
+  int draws_;
+  std::map<LoadCase, MeanLoad> known_;
+};
+
+}  // namespace moesim

@@ -1,0 +1,37 @@
+// Predictions of the shipped kernel profiles against a folder of measurements.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "calibrate/fit_profiles.h"
+
+namespace moesim {
+
+struct ValidationGroup {
+  std::string name;  // "moe/trtllm/h100_sxm/fp8_block"
+  std::int64_t n = 0;
+  double median_ape = 0;
+  double p90_ape = 0;
+  double mean_signed_error = 0;  // of predicted/measured - 1
+  double naive_median_ape = 0;
+  double naive_p90_ape = 0;
+  std::int64_t extrapolated = 0;      // rows outside the range that the family was fitted on
+  std::vector<std::string> profiles;  // that answered, with their basis
+};
+
+struct ValidationReport {
+  std::vector<ValidationGroup> groups;                        // by name
+  std::vector<std::pair<std::string, std::int64_t>> skipped;  // reason, rows
+  std::int64_t rows_read = 0;                                 // = sum of n + sum of skipped
+};
+
+// Throws ConfigError for damaged files or profiles.
+ValidationReport validate_kernels(const std::string& dir,
+                                  const std::vector<std::string>& profile_dirs,
+                                  const DeviceLookup& devices, const Progress& progress = {});
+
+// {"groups": [...], "skipped": [...]} as DESIGN.md fixes it.
+std::string validation_json(const ValidationReport& report);
+
+}  // namespace moesim

@@ -1,0 +1,170 @@
+#include "models/kernel_library.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "sim/core/catalog.h"
+#include "sim/core/error.h"
+
+namespace moesim {
+namespace {
+
+// A device whose rates were changed (a what-if) is no longer the one that was measured.
+constexpr double k_same_rate = 0.01;
+
+bool near(double a, double b) { return std::abs(a - b) <= k_same_rate * std::abs(b); }
+
+bool same_device(const DevicePeaks& device, const DevicePeaks& fitted) {
+  if (device.device != fitted.device || !near(device.memory.si(), fitted.memory.si()) ||
+      device.multiprocessors != fitted.multiprocessors) {
+    return false;
+  }
+  return std::ranges::all_of(fitted.peak, [&device](const auto& entry) {
+    const auto found = device.peak.find(entry.first);
+    return found == device.peak.end() || near(found->second.si(), entry.second.si());
+  });
+}
+
+// Kernels of the two 16-bit formats differ in nothing that takes time.
+KernelKey with_bf16(const KernelKey& key) {
+  const auto to_bf16 = [](DType dtype) { return dtype == DType::fp16 ? DType::bf16 : dtype; };
+  return {key.kind, to_bf16(key.dtype), to_bf16(key.storage)};
+}
+
+// The key itself, then keys whose kernels are built alike.
+std::vector<KernelKey> relatives(const KernelKey& key) {
+  std::vector<KernelKey> keys{key};
+  const auto add = [&keys](KernelKey other) {
+    if (std::ranges::find(keys, other) == keys.end()) {
+      keys.push_back(other);
+    }
+  };
+  add(with_bf16(key));
+  const KernelKey base = keys.back();
+  if (base.kind == KernelKind::moe_ungated) {
+    add({KernelKind::moe, base.dtype, base.storage});
+  }
+  // Weight-only kernels of both 4-bit formats unpack nibbles to 16 bits.
+  if (base.dtype == DType::bf16 && base.storage == DType::int4) {
+    add({base.kind, DType::bf16, DType::fp4});
+  } else if (base.dtype == DType::bf16 && base.storage == DType::fp4) {
+    add({base.kind, DType::bf16, DType::int4});
+  }
+  if (base.kind == KernelKind::batched_gemm && base.dtype == DType::fp8_block) {
+    add({base.kind, DType::fp8, DType::fp8});
+  }
+  // Other stored formats change the bytes, which the context knows.
+  add({base.kind, base.dtype, base.dtype});
+  if (base.kind >= KernelKind::attention_context && base.kind <= KernelKind::mla_decode &&
+      base.dtype != DType::bf16) {
+    add({base.kind, DType::bf16, base.storage});
+  }
+  return keys;
+}
+
+int tier(const KernelProfile& profile, const DevicePeaks& device, std::string_view framework) {
+  if (profile.framework == k_spec_sheet) {
+    return -1;
+  }
+  const bool own = profile.device.device == device.device;
+  if (!own && profile.device.architecture != device.architecture) {
+    return -1;
+  }
+  return (own ? 0 : 2) + (profile.framework == framework ? 0 : 1);
+}
+
+}  // namespace
+
+KernelEstimate BoundFamily::estimate(const KernelShape& shape) const {
+  KernelEstimate result = family->form->evaluate(family->coefficients, shape, context);
+  result.extrapolated = !inside_range(*family, shape.dims);
+  return result;
+}
+
+KernelLibrary::KernelLibrary(const std::vector<std::string>& profile_dirs) {
+  for (const std::string& name : catalog_names(profile_dirs)) {
+    profiles_.push_back(read_kernel_profile(find_in_catalog(name, profile_dirs)));
+  }
+  order();
+}
+
+KernelLibrary::KernelLibrary(std::vector<KernelProfile> profiles) : profiles_(std::move(profiles)) {
+  order();
+}
+
+// By name, so that folders and their order of reading decide nothing; of one framework the highest
+// version comes first.
+void KernelLibrary::order() {
+  std::ranges::sort(profiles_, [](const KernelProfile& a, const KernelProfile& b) {
+    return std::tie(a.device.device, a.framework, b.version) <
+           std::tie(b.device.device, b.framework, a.version);
+  });
+  for (std::size_t i = 1; i < profiles_.size(); ++i) {
+    if (profiles_[i].name() == profiles_[i - 1].name()) {
+      throw ConfigError(profiles_[i].name(), "two kernel profiles have this name");
+    }
+  }
+}
+
+std::vector<std::string> KernelLibrary::frameworks() const {
+  std::set<std::string> names{std::string(k_spec_sheet)};
+  for (const KernelProfile& profile : profiles_) {
+    names.insert(profile.framework);
+  }
+  return {names.begin(), names.end()};
+}
+
+const FittedFamily* KernelLibrary::find(const KernelProfile& profile, const KernelKey& key,
+                                        std::string_view kernel_source) const {
+  const FittedFamily* best = nullptr;
+  for (const FittedFamily& family : profile.families) {
+    if (!family.answers(key)) {
+      continue;
+    }
+    if (!kernel_source.empty() && family.kernel_source == kernel_source) {
+      return &family;
+    }
+    if (best == nullptr || (family.preferred && !best->preferred)) {
+      best = &family;
+    }
+  }
+  return best;
+}
+
+BoundFamily KernelLibrary::bind(const DevicePeaks& device, std::string_view framework,
+                                const KernelKey& key, std::string_view kernel_source) const {
+  BoundFamily bound;
+  bound.context = kernel_context(device, key);
+  const bool only_spec_sheet = framework == k_spec_sheet;
+  for (const KernelKey& relative : relatives(key)) {
+    for (int wanted = 0; wanted < 4 && !only_spec_sheet; ++wanted) {
+      for (const KernelProfile& profile : profiles_) {
+        if (tier(profile, device, framework) != wanted) {
+          continue;
+        }
+        if (const FittedFamily* family = find(profile, relative, kernel_source)) {
+          const bool exact = with_bf16(relative) == with_bf16(key);
+          bound.profile = &profile;
+          bound.family = family;
+          bound.basis =
+              exact && same_device(device, profile.device) ? Basis::calibrated : Basis::transferred;
+          return bound;
+        }
+      }
+    }
+  }
+  for (const KernelProfile& profile : profiles_) {
+    if (profile.framework == k_spec_sheet) {
+      if (const FittedFamily* family = find(profile, key, {})) {
+        bound.profile = &profile;
+        bound.family = family;
+        return bound;
+      }
+    }
+  }
+  throw ConfigError(family_name(key), "no kernel profile answers for " + device.device +
+                                          " and there is no spec_sheet.json to fall back to");
+}
+
+}  // namespace moesim

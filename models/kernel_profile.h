@@ -1,0 +1,72 @@
+// A profile: the fitted kernel families of one device and framework, with the evidence for each.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "models/kernel_form.h"
+
+namespace moesim {
+
+struct FitRange {
+  double min = 0;
+  double max = 0;
+};
+
+struct ErrorSummary {
+  double median = 0;  // of |predicted/measured - 1|
+  double p90 = 0;
+};
+
+struct FittedFamily {
+  KernelKind kind = KernelKind::gemm;
+  std::optional<DType> dtype;  // absent: any format (spec sheet)
+  std::optional<DType> storage;
+  std::string kernel_source;  // the benchmark's name of the kernel; empty: any
+  bool preferred = false;     // answers when no kernel is named
+  const KernelForm* form = nullptr;
+  std::vector<double> coefficients;  // in the order of form->parameters
+  std::vector<FitRange> range;       // of the first dimensions of dim_names(kind)
+  std::int64_t rows_used = 0;
+  std::int64_t rows_skipped = 0;
+  ErrorSummary in_sample;
+  ErrorSummary left_out;  // whole shape groups left out of the fit
+  ErrorSummary naive;     // spec-sheet roofline of ideal work
+  std::string source;
+
+  [[nodiscard]] bool answers(const KernelKey& key) const {
+    return kind == key.kind && dtype.value_or(key.dtype) == key.dtype &&
+           storage.value_or(key.storage) == key.storage;
+  }
+  [[nodiscard]] std::string name() const;
+};
+
+struct KernelProfile {
+  DevicePeaks device;  // the rates that the coefficients refer to; name "any" for the spec sheet
+  std::string framework;
+  std::string version;
+  std::string date;  // of the measurements
+  std::vector<FittedFamily> families;
+
+  [[nodiscard]] std::string name() const;  // "h100_sxm/trtllm-1.3.0rc20"
+};
+
+inline constexpr std::string_view k_spec_sheet = "spec_sheet";
+
+// Strict. Throws ConfigError("file.json#/pointer", ...).
+KernelProfile parse_kernel_profile(const nlohmann::json& document, const std::string& where);
+KernelProfile read_kernel_profile(const std::string& path);
+
+// Text of the file: parse(write(p)) == p, and the same profile gives the same bytes.
+std::string kernel_profile_text(const KernelProfile& profile);
+
+// Six significant digits, so that a profile's text and its coefficients agree.
+double rounded(double value);
+
+// Shapes up to this factor beyond the fitted range of a dimension still count as inside.
+inline constexpr double k_range_tolerance = 1.25;
+bool inside_range(const FittedFamily& family, const KernelDims& dims);
+
+}  // namespace moesim

@@ -1,0 +1,121 @@
+#include "calibrate/fit_profiles.h"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <cstdio>
+
+#include "kernel_data.h"
+#include "sim/core/error.h"
+
+using namespace moesim;
+using Catch::Matchers::Contains;
+
+namespace {
+
+std::string decimal(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.9g", value);
+  return text;
+}
+
+// GEMM times of the shipped form with these coefficients, with relative noise.
+std::string planted_gemm(const std::vector<double>& c, double noise) {
+  std::string text =
+      "# source: planted, made for a test\nkernel_source,gemm_dtype,m,n,k,latency_ms\n";
+  Rng rng(9);
+  const auto device = test::measured_device("h100_sxm");
+  for (const double n : {512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0}) {
+    for (const double k : {256.0, 1024.0, 4096.0, 16384.0}) {
+      for (double m = 1; m <= 32768; m *= 2) {
+        KernelShape shape;
+        shape.key = {KernelKind::gemm, DType::bf16, DType::bf16};
+        shape.dims = {m, n, k, 1};
+        const KernelContext context = kernel_context(*device, shape.key);
+        const double seconds = form_of(KernelKind::gemm).evaluate(c, shape, context).alone().si();
+        text += "planted,bfloat16," + decimal(m) + "," + decimal(n) + "," + decimal(k) + "," +
+                decimal(1e3 * seconds * std::exp(noise * rng.normal())) + "\n";
+      }
+    }
+  }
+  return text;
+}
+
+const std::vector<double> truth{4e-6, 0, 1.4, 1.6, 0.15, 1.5e-6, 0.5, 0.5, 8, 1.0, 2e-6, 0.3};
+
+FitOptions options() {
+  FitOptions result;
+  result.date = "2026-01";
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("fitting synthetic measurements finds the planted kernel", "[calibrate][unit]") {
+  const test::TemporaryFolder folder("planted");
+  folder.write("h100_sxm/gemm__trtllm-9.csv", planted_gemm(truth, 0.03));
+  const auto profiles = fit_profiles(folder.path(), test::measured_device, options());
+  REQUIRE(profiles.size() == 2);
+  CHECK(profile_file_name(profiles[0]) == "h100_sxm.trtllm-9.json");
+  CHECK(profile_file_name(profiles[1]) == "spec_sheet.json");
+  REQUIRE(profiles[0].families.size() == 1);
+  const FittedFamily& family = profiles[0].families[0];
+  CHECK(family.name() == "gemm/bf16");
+  CHECK(family.preferred);
+  CHECK(family.source == "planted, made for a test");
+  CHECK(family.rows_used == 6 * 4 * 16);
+  CHECK(family.range.at(0).max == 32768);
+  CHECK(family.range.at(1).min == 512);
+  // Overhead, memory and arithmetic each decide many rows, so they are determined well.
+  CHECK(family.coefficients[0] == Approx(truth[0]).epsilon(0.05));
+  CHECK(family.coefficients[2] == Approx(truth[2]).epsilon(0.05));
+  CHECK(family.coefficients[3] == Approx(truth[3]).epsilon(0.05));
+  // 3 % normal noise has a median of 0.0202 and a 90th percentile of 0.0493.
+  CHECK(family.in_sample.median == Approx(0.0202).epsilon(0.25));
+  CHECK(family.left_out.median < 0.03);
+  CHECK(family.left_out.p90 < 0.07);
+}
+
+TEST_CASE("the same folder gives the same profile bytes", "[calibrate][unit]") {
+  const test::TemporaryFolder folder("same");
+  folder.write("h100_sxm/gemm__trtllm-9.csv", planted_gemm(truth, 0.05));
+  const auto first = fit_profiles(folder.path(), test::measured_device, options());
+  const auto second = fit_profiles(folder.path(), test::measured_device, options());
+  REQUIRE(first.size() == second.size());
+  for (std::size_t i = 0; i < first.size(); ++i) {
+    CHECK(kernel_profile_text(first[i]) == kernel_profile_text(second[i]));
+  }
+}
+
+TEST_CASE("rows that beat the device are not fitted", "[calibrate][unit]") {
+  const test::TemporaryFolder folder("physics");
+  std::string text = planted_gemm(truth, 0.0);
+  text += "planted,bfloat16,32768,32768,32768,1.0\n";  // 70 TFLOP in 1 ms: 71 times the peak
+  folder.write("h100_sxm/gemm__trtllm-9.csv", text);
+  const auto profiles = fit_profiles(folder.path(), test::measured_device, options());
+  CHECK(profiles[0].families[0].rows_used == 6 * 4 * 16);
+  CHECK(profiles[0].families[0].rows_skipped == 1);
+  CHECK(profiles[0].families[0].range.at(1).max == 16384);
+}
+
+TEST_CASE("a damaged table stops the fit and names the place", "[calibrate][unit]") {
+  const test::TemporaryFolder folder("damaged");
+  const auto check = [&folder](const std::string& body, const std::string& expected) {
+    folder.write("h100_sxm/gemm__trtllm-9.csv", body);
+    CHECK_THROWS_AS(fit_profiles(folder.path(), test::measured_device, options()), ConfigError);
+    CHECK_THROWS_WITH(fit_profiles(folder.path(), test::measured_device, options()),
+                      Contains("gemm__trtllm-9.csv") && Contains(expected));
+  };
+  const std::string header = "kernel_source,gemm_dtype,m,n,k,latency_ms\n";
+  check("kernel_source,gemm_dtype,m,n,latency_ms\nx,bfloat16,1,2,3\n", "no column \"k\"");
+  check(header + "x,bfloat16,1,64,64,0.1\nx,bfloat16,1,64,64,-0.1\n", ":3:latency_ms");
+  check(header + "x,bfloat16,1,64,64,nan\n", ":2:latency_ms");
+  check(header + "x,bfloat16,0,64,64,0.1\n", ":2:m");
+  check(header + "x,bfloat16,1,64,64\n", ":2:5");
+}
+
+TEST_CASE("a folder without measurements is refused", "[calibrate][unit]") {
+  const test::TemporaryFolder folder("empty");
+  CHECK_THROWS_AS(fit_profiles(folder.path(), test::measured_device, options()), ConfigError);
+  CHECK_THROWS_AS(fit_profiles(folder.path() + "/none", test::measured_device, options()),
+                  ConfigError);
+}

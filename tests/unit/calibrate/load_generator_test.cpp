@@ -1,0 +1,74 @@
+#include "calibrate/load_generator.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <numeric>
+
+using namespace moesim;
+
+namespace {
+
+std::int64_t sum(const std::vector<std::int64_t>& counts) {
+  return std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
+}
+
+LoadCase random_case(Rng& rng) {
+  const std::int64_t experts = std::int64_t{8} << rng.below(6);
+  LoadCase load;
+  load.experts = experts;
+  load.top_k = 1 + static_cast<std::int64_t>(rng.below(8));
+  load.tokens = 1 + static_cast<std::int64_t>(rng.below(std::uint64_t{1} << rng.below(12)));
+  load.ranks = std::int64_t{1} << rng.below(4);
+  load.exponent = rng.below(2) == 0 ? 1.01 : 1.2;
+  return load;
+}
+
+}  // namespace
+
+TEST_CASE("power-law loads hold every pair and no token twice per expert",
+          "[calibrate][property]") {
+  Rng shapes(3);
+  int clamped = 0;
+  int few = 0;
+  for (int draw = 0; draw < 300; ++draw) {
+    const LoadCase load = random_case(shapes);
+    CAPTURE(load.tokens, load.top_k, load.experts, load.ranks, load.exponent);
+    Rng rng(static_cast<std::uint64_t>(draw));
+    const auto counts = power_law_counts(load, rng);
+    REQUIRE(sum(counts) == load.tokens * load.top_k);
+    REQUIRE(*std::ranges::max_element(counts) <= load.tokens);
+    REQUIRE(*std::ranges::min_element(counts) >= 0);
+    clamped += *std::ranges::max_element(counts) == load.tokens ? 1 : 0;
+    few += load.tokens * load.top_k <= load.experts ? 1 : 0;
+  }
+  CHECK(clamped > 20);  // both hard shapes were drawn
+  CHECK(few > 20);
+}
+
+// E = 8, k = 2: stride 4, token t goes to t and t + 4 (mod 8). Two tokens (< stride) start 2 apart:
+// experts 0, 4 and 2, 6.
+TEST_CASE("balanced loads follow the stride", "[calibrate][unit]") {
+  CHECK(balanced_counts({4, 2, 8, 1, 0}) == std::vector<std::int64_t>(8, 1));
+  CHECK(balanced_counts({2, 2, 8, 1, 0}) == std::vector<std::int64_t>{1, 0, 1, 0, 1, 0, 1, 0});
+  LoadGenerator loads(1);
+  const MeanLoad& all = loads.load({256, 2, 8, 1, 0});
+  CHECK(all.pairs == 512);
+  CHECK(all.touched == 8);
+  CHECK(all.tiles_64 == 8);
+  CHECK(all.tiles_128 == 8);
+  CHECK(all.busiest == 64);
+}
+
+TEST_CASE("the timed rank is the most loaded one", "[calibrate][unit]") {
+  LoadGenerator loads(1);
+  const LoadCase skewed{512, 8, 256, 32, 1.2};
+  const MeanLoad& load = loads.load(skewed);
+  CHECK(load.pairs > 1.5 * 512 * 8 / 32);  // the mean rank has 128
+  CHECK(load.touched <= 8);
+  CHECK(load.busiest <= 512);
+  LoadGenerator again(1);
+  again.load({64, 8, 256, 32, 1.2});  // other cases do not shift the draws
+  CHECK(again.load(skewed).pairs == load.pairs);
+  LoadGenerator other(2);
+  CHECK(other.load(skewed).pairs != load.pairs);
+}

@@ -1,0 +1,215 @@
+#include "models/kernel_model.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <set>
+
+#include "kernel_test_support.h"
+#include "models/kernel_library.h"
+#include "sim/core/error.h"
+
+using namespace moesim;
+using Catch::Matchers::Contains;
+
+namespace {
+
+constexpr KernelKey gemm_bf16{KernelKind::gemm, DType::bf16, DType::bf16};
+constexpr KernelKey moe_fp8{KernelKind::moe, DType::fp8, DType::fp8};
+
+FittedFamily any_format(KernelKind kind) {
+  FittedFamily family = test::roofline_family({kind, DType::bf16, DType::bf16}, {3e-6, 2, 2});
+  family.dtype.reset();
+  family.storage.reset();
+  return family;
+}
+
+// round/{trtllm: gemm, sglang: moe}, circle-architecture "oval"/vllm: gemm + moe, spec sheet.
+KernelLibrary small_library() {
+  DevicePeaks oval = test::round_device();
+  oval.device = "oval";
+  KernelProfile sheet =
+      test::profile_of(test::round_device(), "spec_sheet",
+                       {any_format(KernelKind::gemm), any_format(KernelKind::moe)});
+  sheet.device = {};
+  sheet.device.device = "any";
+  const auto bf16_int4 = KernelKey{KernelKind::gemm, DType::bf16, DType::int4};
+  return KernelLibrary({test::profile_of(test::round_device(), "trtllm",
+                                         {test::roofline_family(gemm_bf16, {1e-6, 1.1, 1})}),
+                        test::profile_of(test::round_device(), "sglang",
+                                         {test::roofline_family(moe_fp8, {1e-6, 1.2, 1})}),
+                        test::profile_of(oval, "vllm",
+                                         {test::roofline_family(gemm_bf16, {1e-6, 1.3, 1}),
+                                          test::roofline_family(bf16_int4, {1e-6, 1.4, 1}),
+                                          test::roofline_family(moe_fp8, {1e-6, 1.5, 1})}),
+                        sheet});
+}
+
+GemmOp gemm(std::int64_t m, std::int64_t n, std::int64_t k) {
+  GemmOp op;
+  op.m = m;
+  op.n = n;
+  op.k = k;
+  return op;
+}
+
+}  // namespace
+
+TEST_CASE("the nearest profile answers and says how near it is", "[models][unit]") {
+  const KernelLibrary library = small_library();
+  const DevicePeaks round = test::round_device();
+  const auto check = [&](const DevicePeaks& device, std::string_view framework,
+                         const KernelKey& key, double e_comp, Basis basis) {
+    CAPTURE(device.device, framework, family_name(key));
+    const BoundFamily bound = library.bind(device, framework, key);
+    CHECK(bound.family->coefficients.at(1) == e_comp);
+    CHECK(bound.basis == basis);
+  };
+  DevicePeaks other = round;
+  other.device = "disc";
+  DevicePeaks square = round;
+  square.device = "square";
+  square.architecture = "polygon";
+  DevicePeaks faster = round;
+  faster.memory = Bandwidth(2e12);
+
+  check(round, "trtllm", gemm_bf16, 1.1, Basis::calibrated);
+  check(round, "sglang", gemm_bf16, 1.1, Basis::calibrated);  // other framework, same device
+  check(round, "vllm", moe_fp8, 1.2, Basis::calibrated);      // before the oval's own vllm
+  check(other, "trtllm", gemm_bf16, 1.1, Basis::transferred);
+  check(other, "vllm", gemm_bf16, 1.3, Basis::transferred);
+  check(square, "vllm", gemm_bf16, 2, Basis::uncalibrated);
+  check(round, "spec_sheet", gemm_bf16, 2, Basis::uncalibrated);
+  check(faster, "trtllm", gemm_bf16, 1.1, Basis::transferred);  // a what-if was not measured
+  // Weight-only products were measured on the oval; a format that nobody measured is a relative.
+  check(round, "trtllm", {KernelKind::gemm, DType::bf16, DType::int4}, 1.4, Basis::transferred);
+  check(round, "trtllm", {KernelKind::gemm, DType::bf16, DType::fp8}, 1.1, Basis::transferred);
+  check(round, "trtllm", {KernelKind::gemm, DType::fp16, DType::fp16}, 1.1, Basis::calibrated);
+  check(round, "sglang", {KernelKind::moe_ungated, DType::fp8, DType::fp8}, 1.2,
+        Basis::transferred);
+}
+
+TEST_CASE("a transferred profile uses the target's rates", "[models][unit]") {
+  const KernelLibrary library = small_library();
+  DevicePeaks half = test::round_device();
+  half.device = "half";
+  half.peak[DType::bf16] = FlopRate(0.5e15);
+  const KernelShape shape = shape_of(gemm(4096, 4096, 4096));
+  const auto full = library.bind(test::round_device(), "trtllm", shape.key).estimate(shape);
+  const auto slow = library.bind(half, "trtllm", shape.key).estimate(shape);
+  CHECK(slow.compute.si() == Approx(2 * full.compute.si()));
+  CHECK(slow.memory == full.memory);
+  CHECK(slow.fixed.si() == Approx(full.fixed.si()));
+}
+
+TEST_CASE("of several kernels the named one, else the preferred one answers", "[models][unit]") {
+  FittedFamily first = test::roofline_family(gemm_bf16, {1e-6, 1.1, 1}, "first");
+  FittedFamily second = test::roofline_family(gemm_bf16, {1e-6, 1.2, 1}, "second");
+  second.preferred = true;
+  const KernelLibrary library({test::profile_of(test::round_device(), "trtllm", {first, second})});
+  const auto e_comp = [&](std::string_view source) {
+    return library.bind(test::round_device(), "trtllm", gemm_bf16, source).family->coefficients[1];
+  };
+  CHECK(e_comp("first") == 1.1);
+  CHECK(e_comp("second") == 1.2);
+  CHECK(e_comp("") == 1.2);
+  CHECK(e_comp("third") == 1.2);
+}
+
+TEST_CASE("shapes outside the fitted range are flagged at the edge", "[models][unit]") {
+  FittedFamily family = test::roofline_family(gemm_bf16, {1e-6, 1.1, 1});
+  family.range = {{8, 1000}, {8, 1000}, {8, 1000}};
+  const KernelLibrary library({test::profile_of(test::round_device(), "trtllm", {family})});
+  const BoundFamily bound = library.bind(test::round_device(), "trtllm", gemm_bf16);
+  const auto extrapolated = [&](std::int64_t m, std::int64_t n, std::int64_t k) {
+    return bound.estimate(shape_of(gemm(m, n, k))).extrapolated;
+  };
+  CHECK_FALSE(extrapolated(8, 1000, 100));
+  CHECK_FALSE(extrapolated(1250, 100, 100));  // a quarter beyond is still inside
+  CHECK(extrapolated(1251, 100, 100));
+  CHECK_FALSE(extrapolated(100, 7, 100));
+  CHECK(extrapolated(100, 6, 100));
+  CHECK(extrapolated(100, 100, 2000));
+}
+
+TEST_CASE("a device refuses formats that it cannot compute in", "[models][unit]") {
+  DevicePeaks device = test::h100();
+  device.device = "a100_sxm";
+  device.peak = {{DType::bf16, FlopRate(312e12)}, {DType::int8, FlopRate(624e12)}};
+  const auto model = make_kernel_model(device, "vllm", test::shipped_profiles());
+  GemmOp op = gemm(16, 4096, 4096);
+  op.dtype = DType::fp8;
+  CHECK_THROWS_AS(model->estimate(op), ConfigError);
+  CHECK_THROWS_WITH(model->estimate(op),
+                    Contains("a100_sxm") && Contains("fp8") && Contains("bf16, int8"));
+  op.dtype = DType::fp16;  // multiplied at the bf16 rate
+  CHECK(model->estimate(op).alone().si() > 0);
+  op.weight_storage = DType::int4;  // unpacked to 16 bits
+  CHECK(model->estimate(op).alone().si() > 0);
+}
+
+TEST_CASE("an unknown framework lists those there are", "[models][unit]") {
+  CHECK_THROWS_WITH(make_kernel_model(test::h100(), "trtlm", test::shipped_profiles()),
+                    Contains("trtlm") && Contains("sglang, spec_sheet, trtllm, vllm"));
+}
+
+TEST_CASE("shipped profiles answer for every operator of an H100", "[models][contract]") {
+  const std::string framework = GENERATE("trtllm", "sglang", "vllm");
+  const auto model = make_kernel_model(test::h100(), framework, test::shipped_profiles());
+  const auto rows = model->provenance();
+  CHECK(std::ranges::is_sorted(rows, {}, &KernelProvenance::family));
+  MoeOp moe;
+  moe.entering_tokens = 128;
+  moe.top_k = 8;
+  moe.hidden = 7168;
+  moe.inter = 2048;
+  moe.local_experts = 8;
+  moe.total_experts = 256;
+  moe.load = {.pairs = 256, .touched_experts = 8, .tiles_64 = 8, .tiles_128 = 8, .busiest = 40};
+  moe.dtype = DType::fp8_block;
+  moe.weight_storage = DType::fp8_block;
+  AttentionOp attention;
+  attention.batch = 64;
+  attention.context = 2048;
+  attention.heads = 32;
+  attention.kv_heads = 4;
+  attention.head_dim = 128;
+  MlaOp mla;
+  mla.batch = 128;
+  mla.context = 4096;
+  mla.heads = 128;
+  MlaOp mla_prefill = mla;
+  mla_prefill.phase = Phase::prefill;
+  mla_prefill.batch = 4;
+  mla_prefill.query_len = 4096;
+  GemmOp batched = gemm(128, 512, 128);
+  batched.batch = 128;
+  const std::vector<OpShape> ops{
+      gemm(128, 7168, 2048),           batched, moe, attention, mla, mla_prefill,
+      MemoryOp{Bytes(1e6), Bytes(1e6)}};
+  for (const OpShape& op : ops) {
+    const std::string family = model->family_of(op);
+    CAPTURE(framework, family);
+    const KernelEstimate estimate = model->estimate(op);
+    CHECK(estimate.alone().si() > 1e-6);
+    CHECK(estimate.alone().si() < 20e-3);
+    const auto row = std::ranges::find(rows, family, &KernelProvenance::family);
+    REQUIRE(row != rows.end());
+    CHECK(row->basis == Basis::calibrated);
+    CHECK(row->median_error > 0);
+  }
+  CHECK(model->estimate(gemm(0, 7168, 2048)).alone().si() == 0);
+}
+
+TEST_CASE("a device that nobody measured gets the spec sheet and is marked", "[models][unit]") {
+  DevicePeaks device = test::h100();
+  device.device = "rtx_a6000";
+  device.architecture = "ga102";
+  const auto model = make_kernel_model(device, "vllm", test::shipped_profiles());
+  for (const KernelProvenance& row : model->provenance()) {
+    CAPTURE(row.family);
+    CHECK(row.basis == Basis::uncalibrated);
+    CHECK(row.profile == "spec_sheet");
+    CHECK(row.median_error == 0);
+  }
+  CHECK(model->estimate(gemm(1, 4096, 4096)).memory.si() > 0);
+}

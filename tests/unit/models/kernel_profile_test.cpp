@@ -1,0 +1,112 @@
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include "kernel_test_support.h"
+#include "models/kernel_library.h"
+#include "sim/core/error.h"
+
+using namespace moesim;
+using Catch::Matchers::Contains;
+
+namespace {
+
+KernelProfile small_profile() {
+  FittedFamily family =
+      test::roofline_family({KernelKind::gemm, DType::bf16, DType::bf16}, {1e-6, 1.25, 1.5});
+  family.preferred = true;
+  family.range = {{1, 100}, {32, 4096}, {64, 8192}};
+  family.rows_used = 7;
+  family.in_sample = {0.01, 0.02};
+  family.left_out = {0.03, 0.04};
+  family.naive = {0.5, 0.75};
+  return test::profile_of(test::round_device(), "trtllm", {family});
+}
+
+nlohmann::json small_document() {
+  return nlohmann::json::parse(kernel_profile_text(small_profile()));
+}
+
+}  // namespace
+
+TEST_CASE("a profile's text reads back as the same profile", "[models][unit]") {
+  const std::string text = kernel_profile_text(small_profile());
+  const KernelProfile read = parse_kernel_profile(nlohmann::json::parse(text), "p.json#");
+  CHECK(kernel_profile_text(read) == text);
+  CHECK(read.name() == "round/trtllm-1");
+  CHECK(read.device.peak.at(DType::fp8) == FlopRate(2e15));
+  CHECK(read.families.at(0).range.at(1).max == 4096);
+  CHECK(read.families.at(0).left_out.p90 == 0.04);
+}
+
+TEST_CASE("a damaged profile names the place", "[models][unit]") {
+  nlohmann::json document = small_document();
+  nlohmann::json& family = document["families"][0];
+  std::string expected;
+  SECTION("unknown key") {
+    family["efficency"] = 1;
+    expected = "p.json#/families/0/efficency";
+  }
+  SECTION("missing coefficient") {
+    family["coefficients"].erase("e_mem");
+    expected = "p.json#/families/0/coefficients/e_mem";
+  }
+  SECTION("coefficient of another form") {
+    family["coefficients"]["wave"] = 1;
+    expected = "p.json#/families/0/coefficients/wave";
+  }
+  SECTION("negative coefficient") {
+    family["coefficients"]["t0"] = -1e-6;
+    expected = "p.json#/families/0/coefficients/t0";
+  }
+  SECTION("coefficient below the form's limit") {
+    family["coefficients"]["e_comp"] = 0.01;
+    expected = "p.json#/families/0/coefficients/e_comp";
+  }
+  SECTION("range upside down") {
+    family["fit_range"]["m"] = {5, 2};
+    expected = "p.json#/families/0/fit_range/m";
+  }
+  SECTION("form that does not exist") {
+    family["form"] = "magic";
+    expected = "p.json#/families/0/form";
+  }
+  SECTION("rate without unit") {
+    document["fitted_with"]["memory_bandwidth"] = 1e12;
+    expected = "p.json#/fitted_with/memory_bandwidth";
+  }
+  SECTION("format that does not exist") {
+    family["dtype"] = "bf17";
+    expected = "p.json#/families/0/dtype";
+  }
+  SECTION("no families") {
+    document["families"] = nlohmann::json::array();
+    expected = "p.json#/families";
+  }
+  SECTION("another schema") {
+    document["schema"] = "moesim/kernel_profile/9";
+    expected = "p.json#/schema";
+  }
+  CHECK_THROWS_WITH(parse_kernel_profile(document, "p.json#"), Contains(expected));
+  CHECK_THROWS_AS(parse_kernel_profile(document, "p.json#"), ConfigError);
+}
+
+TEST_CASE("every shipped profile says where its numbers come from", "[models][contract]") {
+  const KernelLibrary library(test::shipped_profiles());
+  REQUIRE(library.profiles().size() >= 7);
+  for (const KernelProfile& profile : library.profiles()) {
+    CAPTURE(profile.name());
+    CHECK(profile.date.size() >= 7);
+    CHECK_FALSE(profile.version.empty());
+    for (const FittedFamily& family : profile.families) {
+      CAPTURE(family.name());
+      CHECK(family.source.size() > 20);
+      CHECK(family.rows_used > 0);
+      CHECK(family.left_out.median > 0);
+      // The model must be worth more than the spec sheet, on shapes that it has not seen.
+      CHECK(family.left_out.median < family.naive.median);
+      if (profile.framework != k_spec_sheet) {
+        CHECK(family.range.size() == dim_names(family.kind).ranged);
+      }
+    }
+  }
+}
