@@ -133,10 +133,10 @@ Q ConfigObject::non_negative(std::string_view key, Q default_value) {
   return value;
 }
 
-#define MOESIM_QUANTITY(Q)                                        \
-  template Q ConfigObject::positive<Q>(std::string_view);         \
-  template Q ConfigObject::positive<Q>(std::string_view, Q);      \
-  template Q ConfigObject::non_negative<Q>(std::string_view);     \
+#define MOESIM_QUANTITY(Q)                                    \
+  template Q ConfigObject::positive<Q>(std::string_view);     \
+  template Q ConfigObject::positive<Q>(std::string_view, Q);  \
+  template Q ConfigObject::non_negative<Q>(std::string_view); \
   template Q ConfigObject::non_negative<Q>(std::string_view, Q);
 MOESIM_QUANTITY(Seconds)
 MOESIM_QUANTITY(Bytes)
@@ -149,11 +149,10 @@ MOESIM_QUANTITY(Dollars)
 MOESIM_QUANTITY(PriceRate)
 #undef MOESIM_QUANTITY
 
-std::int64_t ConfigObject::checked_integer(std::string_view key, const Json& value, std::int64_t min,
-                                           std::int64_t max) const {
-  const std::string range = max == k_no_limit
-                                ? std::to_string(min) + " or more"
-                                : std::to_string(min) + " to " + std::to_string(max);
+std::int64_t ConfigObject::checked_integer(std::string_view key, const Json& value,
+                                           std::int64_t min, std::int64_t max) const {
+  const std::string range = max == k_no_limit ? std::to_string(min) + " or more"
+                                              : std::to_string(min) + " to " + std::to_string(max);
   if (!value.is_number_integer() ||
       (value.is_number_unsigned() &&
        value.get<std::uint64_t>() > static_cast<std::uint64_t>(k_no_limit))) {
@@ -269,7 +268,8 @@ std::vector<double> ConfigObject::numbers(std::string_view key, double min, doub
   }
   std::vector<double> result;
   for (std::size_t i = 0; i < value.size(); ++i) {
-    result.push_back(checked_number(std::string(key) + "/" + std::to_string(i), value[i], min, max));
+    result.push_back(
+        checked_number(std::string(key) + "/" + std::to_string(i), value[i], min, max));
   }
   echo(key, value);
   return result;

@@ -89,7 +89,8 @@ class ConfigObject {
   // Overwrites what the effective document says of a key.
   void set_effective(std::string_view key, nlohmann::json value);
 
-  // To be called last: throws for the first key that nothing has read, with the keys that are known.
+  // To be called last: throws for the first key that nothing has read, with the keys that are
+  // known.
   void reject_unknown_keys() const;
 
  private:

@@ -62,8 +62,9 @@ Json parse_json(std::string_view text, std::string_view name) {
   try {
     return Json::parse(text, watch);
   } catch (const Json::parse_error& error) {
-    throw ConfigError(std::string(name) + ":" + position_of(text, error.byte > 0 ? error.byte - 1 : 0),
-                      "not JSON: " + reason_of(error));
+    throw ConfigError(
+        std::string(name) + ":" + position_of(text, error.byte > 0 ? error.byte - 1 : 0),
+        "not JSON: " + reason_of(error));
   } catch (const Json::out_of_range& error) {
     throw ConfigError(name, std::string("a number is out of range: ") + error.what());
   }
