@@ -37,7 +37,7 @@ function(append_entries spec speed)
     string(
       APPEND
       script
-      "add_test([==[${PREFIX}: ${name}]==] [==[${EXECUTABLE}]==] --warn NoTests [==[${selector}]==])\nset_tests_properties([==[${PREFIX}: ${name}]==] PROPERTIES LABELS [==[${speed};${PREFIX}]==] TIMEOUT 300)\n"
+      "add_test([==[${PREFIX}: ${name}]==] [==[${EXECUTABLE}]==] --warn NoTests [==[${selector}]==])\nset_tests_properties([==[${PREFIX}: ${name}]==] PROPERTIES LABELS [==[${speed};${PREFIX}]==])\n"
     )
   endforeach()
   set(script "${script}" PARENT_SCOPE)
