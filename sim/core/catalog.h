@@ -7,7 +7,6 @@
 
 namespace moesim {
 
-
 // Names of all *.json in the folders, sorted, each once. Folders that do not exist are skipped.
 std::vector<std::string> catalog_names(const std::vector<std::string>& folders);
 

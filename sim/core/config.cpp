@@ -30,7 +30,56 @@ std::string escaped(std::string_view key) {
 std::string shown(const Json& value) {
   std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
   constexpr std::size_t longest = 60;
-  return text.size() > longest ? text.substr(0, longest) + "..." : text;
+  if (text.size() <= longest) {
+    return text;
+  }
+  std::size_t cut = longest;
+  while ((static_cast<unsigned char>(text[cut]) & 0xc0U) == 0x80U) {
+    --cut;  // not within a UTF-8 character
+  }
+  return text.substr(0, cut) + "...";
+}
+
+std::int64_t checked_integer(const std::string& where, const Json& value, std::int64_t min,
+                             std::int64_t max) {
+  const std::string range = max == k_no_limit ? std::to_string(min) + " or more"
+                                              : std::to_string(min) + " to " + std::to_string(max);
+  if (!value.is_number_integer() ||
+      (value.is_number_unsigned() &&
+       value.get<std::uint64_t>() > static_cast<std::uint64_t>(k_no_limit))) {
+    throw ConfigError(where, shown(value) + " is not a whole number (" + range + ")");
+  }
+  const auto number = value.get<std::int64_t>();
+  if (number < min || number > max) {
+    throw ConfigError(where, shown(value) + " is out of range; allowed: " + range);
+  }
+  return number;
+}
+
+double checked_number(const std::string& where, const Json& value, double min, double max) {
+  if (!value.is_number()) {
+    throw ConfigError(where, shown(value) + " is not a number");
+  }
+  const auto number = value.get<double>();
+  if (!std::isfinite(number) || number < min || number > max) {
+    throw ConfigError(where, shown(value) + " is out of range; allowed: " + format_number(min) +
+                                 (std::isfinite(max) ? " to " + format_number(max) : " or more"));
+  }
+  return number;
+}
+
+std::string checked_text(const std::string& where, const Json& value) {
+  if (!value.is_string()) {
+    throw ConfigError(where, shown(value) + " is not a text \"...\"");
+  }
+  return value.get<std::string>();
+}
+
+const Json& checked_array(const std::string& where, const Json& value, const std::string& of_what) {
+  if (!value.is_array()) {
+    throw ConfigError(where, shown(value) + " is not an array [...] of " + of_what);
+  }
+  return value;
 }
 
 }  // namespace
@@ -46,6 +95,10 @@ ConfigObject::ConfigObject(const Json& value, std::string where, Json* effective
 }
 
 std::string ConfigObject::where(std::string_view key) const { return where_ + "/" + escaped(key); }
+
+std::string ConfigObject::where_of(std::string_view key, std::size_t element) const {
+  return where(key) + "/" + std::to_string(element);
+}
 
 bool ConfigObject::has(std::string_view key) const { return value_->contains(key); }
 
@@ -133,10 +186,10 @@ Q ConfigObject::non_negative(std::string_view key, Q default_value) {
   return value;
 }
 
-#define MOESIM_QUANTITY(Q)                                        \
-  template Q ConfigObject::positive<Q>(std::string_view);         \
-  template Q ConfigObject::positive<Q>(std::string_view, Q);      \
-  template Q ConfigObject::non_negative<Q>(std::string_view);     \
+#define MOESIM_QUANTITY(Q)                                    \
+  template Q ConfigObject::positive<Q>(std::string_view);     \
+  template Q ConfigObject::positive<Q>(std::string_view, Q);  \
+  template Q ConfigObject::non_negative<Q>(std::string_view); \
   template Q ConfigObject::non_negative<Q>(std::string_view, Q);
 MOESIM_QUANTITY(Seconds)
 MOESIM_QUANTITY(Bytes)
@@ -149,25 +202,8 @@ MOESIM_QUANTITY(Dollars)
 MOESIM_QUANTITY(PriceRate)
 #undef MOESIM_QUANTITY
 
-std::int64_t ConfigObject::checked_integer(std::string_view key, const Json& value, std::int64_t min,
-                                           std::int64_t max) const {
-  const std::string range = max == k_no_limit
-                                ? std::to_string(min) + " or more"
-                                : std::to_string(min) + " to " + std::to_string(max);
-  if (!value.is_number_integer() ||
-      (value.is_number_unsigned() &&
-       value.get<std::uint64_t>() > static_cast<std::uint64_t>(k_no_limit))) {
-    fail(key, shown(value) + " is not a whole number (" + range + ")");
-  }
-  const auto number = value.get<std::int64_t>();
-  if (number < min || number > max) {
-    fail(key, shown(value) + " is out of range; allowed: " + range);
-  }
-  return number;
-}
-
 std::int64_t ConfigObject::integer(std::string_view key, std::int64_t min, std::int64_t max) {
-  const auto value = checked_integer(key, need(key, "a whole number"), min, max);
+  const auto value = checked_integer(where(key), need(key, "a whole number"), min, max);
   echo(key, value);
   return value;
 }
@@ -175,33 +211,22 @@ std::int64_t ConfigObject::integer(std::string_view key, std::int64_t min, std::
 std::int64_t ConfigObject::integer_or(std::string_view key, std::int64_t default_value,
                                       std::int64_t min, std::int64_t max) {
   const Json* found = find(key);
-  const auto value = found == nullptr ? default_value : checked_integer(key, *found, min, max);
+  const auto value =
+      found == nullptr ? default_value : checked_integer(where(key), *found, min, max);
   echo(key, value);
   return value;
 }
 
-double ConfigObject::checked_number(std::string_view key, const Json& value, double min,
-                                    double max) const {
-  if (!value.is_number()) {
-    fail(key, shown(value) + " is not a number");
-  }
-  const auto number = value.get<double>();
-  if (!std::isfinite(number) || number < min || number > max) {
-    fail(key, shown(value) + " is out of range; allowed: " + format_number(min) + " to " +
-                  format_number(max));
-  }
-  return number;
-}
-
 double ConfigObject::number(std::string_view key, double min, double max) {
-  const double value = checked_number(key, need(key, "a number"), min, max);
+  const double value = checked_number(where(key), need(key, "a number"), min, max);
   echo(key, value);
   return value;
 }
 
 double ConfigObject::number_or(std::string_view key, double default_value, double min, double max) {
   const Json* found = find(key);
-  const double value = found == nullptr ? default_value : checked_number(key, *found, min, max);
+  const double value =
+      found == nullptr ? default_value : checked_number(where(key), *found, min, max);
   echo(key, value);
   return value;
 }
@@ -217,12 +242,9 @@ bool ConfigObject::boolean_or(std::string_view key, bool default_value) {
 }
 
 std::string ConfigObject::text(std::string_view key) {
-  const Json& value = need(key, "a text");
-  if (!value.is_string()) {
-    fail(key, shown(value) + " is not a text \"...\"");
-  }
+  std::string value = checked_text(where(key), need(key, "a text"));
   echo(key, value);
-  return value.get<std::string>();
+  return value;
 }
 
 std::string ConfigObject::text_or(std::string_view key, std::string_view default_value) {
@@ -263,13 +285,10 @@ DType ConfigObject::dtype_or(std::string_view key, DType default_value) {
 }
 
 std::vector<double> ConfigObject::numbers(std::string_view key, double min, double max) {
-  const Json& value = need(key, "an array of numbers");
-  if (!value.is_array()) {
-    fail(key, shown(value) + " is not an array [...] of numbers");
-  }
+  const Json& value = checked_array(where(key), need(key, "an array of numbers"), "numbers");
   std::vector<double> result;
-  for (std::size_t i = 0; i < value.size(); ++i) {
-    result.push_back(checked_number(std::string(key) + "/" + std::to_string(i), value[i], min, max));
+  for (const Json& item : value) {
+    result.push_back(checked_number(where_of(key, result.size()), item, min, max));
   }
   echo(key, value);
   return result;
@@ -277,30 +296,21 @@ std::vector<double> ConfigObject::numbers(std::string_view key, double min, doub
 
 std::vector<std::int64_t> ConfigObject::integers(std::string_view key, std::int64_t min,
                                                  std::int64_t max) {
-  const Json& value = need(key, "an array of whole numbers");
-  if (!value.is_array()) {
-    fail(key, shown(value) + " is not an array [...] of whole numbers");
-  }
+  const Json& value =
+      checked_array(where(key), need(key, "an array of whole numbers"), "whole numbers");
   std::vector<std::int64_t> result;
-  for (std::size_t i = 0; i < value.size(); ++i) {
-    const Json& item = value[i];
-    result.push_back(checked_integer(std::string(key) + "/" + std::to_string(i), item, min, max));
+  for (const Json& item : value) {
+    result.push_back(checked_integer(where_of(key, result.size()), item, min, max));
   }
   echo(key, value);
   return result;
 }
 
 std::vector<std::string> ConfigObject::texts(std::string_view key) {
-  const Json& value = need(key, "an array of texts");
-  if (!value.is_array()) {
-    fail(key, shown(value) + " is not an array [...] of texts");
-  }
+  const Json& value = checked_array(where(key), need(key, "an array of texts"), "texts");
   std::vector<std::string> result;
   for (const Json& item : value) {
-    if (!item.is_string()) {
-      fail(key, shown(item) + " is not a text \"...\"");
-    }
-    result.push_back(item.get<std::string>());
+    result.push_back(checked_text(where_of(key, result.size()), item));
   }
   echo(key, value);
   return result;
@@ -324,17 +334,14 @@ std::vector<ConfigObject> ConfigObject::objects(std::string_view key) {
   if (found == nullptr) {
     return result;
   }
-  if (!found->is_array()) {
-    fail(key, shown(*found) + " is not an array [...] of objects");
-  }
+  checked_array(where(key), *found, "objects");
   Json* echoed = effective_child(key);
-  if (echoed != nullptr) {
-    *echoed = Json::array();
+  if (echoed != nullptr && !(echoed->is_array() && echoed->size() == found->size())) {
+    *echoed = Json::array();  // once only: elements handed out before must stay where they are
     echoed->get_ref<Json::array_t&>().resize(found->size());
   }
   for (std::size_t i = 0; i < found->size(); ++i) {
-    result.emplace_back((*found)[i], where(key) + "/" + std::to_string(i),
-                        echoed == nullptr ? nullptr : &(*echoed)[i]);
+    result.emplace_back((*found)[i], where_of(key, i), echoed == nullptr ? nullptr : &(*echoed)[i]);
   }
   return result;
 }
@@ -353,7 +360,8 @@ void ConfigObject::reject_unknown_keys() const {
       std::vector<std::string> known = read_;
       std::ranges::sort(known);
       known.erase(std::ranges::unique(known).begin(), known.end());
-      fail(item.key(), "unknown key; known here: " + joined(known));
+      fail(item.key(), known.empty() ? "unknown key; the object must be empty"
+                                     : "unknown key; known here: " + joined(known));
     }
   }
 }

@@ -2,6 +2,7 @@
 // errors, and the effective document (all defaults filled in) is built while reading.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <nlohmann/json_fwd.hpp>
@@ -89,18 +90,16 @@ class ConfigObject {
   // Overwrites what the effective document says of a key.
   void set_effective(std::string_view key, nlohmann::json value);
 
-  // To be called last: throws for the first key that nothing has read, with the keys that are known.
+  // To be called last: throws for the first key that nothing has read, with the keys that are
+  // known.
   void reject_unknown_keys() const;
 
  private:
+  [[nodiscard]] std::string where_of(std::string_view key, std::size_t element) const;
   const nlohmann::json* find(std::string_view key);
   const nlohmann::json& need(std::string_view key, std::string_view kind);
   void echo(std::string_view key, nlohmann::json value);
   nlohmann::json* effective_child(std::string_view key);
-  std::int64_t checked_integer(std::string_view key, const nlohmann::json& value, std::int64_t min,
-                               std::int64_t max) const;
-  double checked_number(std::string_view key, const nlohmann::json& value, double min,
-                        double max) const;
   template <class Q>
   Q checked_quantity(std::string_view key, const nlohmann::json& value, bool zero_allowed) const;
 

@@ -1,11 +1,14 @@
 // Reading and writing of whole files, and overrides of single fields.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <sstream>
 #include <system_error>
@@ -43,12 +46,14 @@ std::string reason_of(const Json::parse_error& error) {
 
 Json parse_json(std::string_view text, std::string_view name) {
   std::vector<std::set<std::string>> open_objects;
-  const auto watch = [&](int, Json::parse_event_t event, Json& parsed) {
-    if (event == Json::parse_event_t::object_start) {
-      constexpr std::size_t deepest = 200;
-      if (open_objects.size() >= deepest) {
-        throw ConfigError(name, "objects are nested more than 200 deep");
+  const auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
+    if (event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start) {
+      constexpr int deepest = 200;  // printing and copying recurse
+      if (depth >= deepest) {
+        throw ConfigError(name, "objects and arrays are nested more than 200 deep");
       }
+    }
+    if (event == Json::parse_event_t::object_start) {
       open_objects.emplace_back();
     } else if (event == Json::parse_event_t::object_end) {
       open_objects.pop_back();
@@ -62,8 +67,9 @@ Json parse_json(std::string_view text, std::string_view name) {
   try {
     return Json::parse(text, watch);
   } catch (const Json::parse_error& error) {
-    throw ConfigError(std::string(name) + ":" + position_of(text, error.byte > 0 ? error.byte - 1 : 0),
-                      "not JSON: " + reason_of(error));
+    throw ConfigError(
+        std::string(name) + ":" + position_of(text, error.byte > 0 ? error.byte - 1 : 0),
+        "not JSON: " + reason_of(error));
   } catch (const Json::out_of_range& error) {
     throw ConfigError(name, std::string("a number is out of range: ") + error.what());
   }
@@ -83,18 +89,50 @@ Json read_json_file(const std::string& path) { return parse_json(read_text_file(
 
 void write_text_file(const std::string& path, std::string_view text) {
   const std::string temporary = path + ".part." + std::to_string(::getpid());
-  {
+  try {
+    errno = 0;
     std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
     file.write(text.data(), static_cast<std::streamsize>(text.size()));
-    file.flush();
+    file.close();
     if (!file) {
-      const int code = errno;
-      std::remove(temporary.c_str());
-      throw std::system_error(code, std::generic_category(), "cannot write " + path);
+      throw std::system_error(errno != 0 ? errno : EIO, std::generic_category(),
+                              "cannot write " + path);
     }
+    std::filesystem::rename(temporary, path);
+  } catch (...) {
+    std::remove(temporary.c_str());
+    throw;
   }
-  std::filesystem::rename(temporary, path);
 }
+
+namespace {
+
+std::vector<std::string> tokens_of(const std::string& pointer, const std::string& where) {
+  std::vector<std::string> tokens;
+  try {
+    for (Json::json_pointer left{pointer}; !left.empty(); left.pop_back()) {
+      tokens.push_back(left.back());
+    }
+  } catch (const Json::exception&) {
+    throw ConfigError(where,
+                      "is not a JSON pointer: after ~ only 0 (for ~) and 1 (for /) may follow");
+  }
+  std::ranges::reverse(tokens);
+  return tokens;
+}
+
+// A number as JSON pointers write it: digits, no leading zero.
+std::optional<std::size_t> index_of(const std::string& token) {
+  std::size_t index = 0;
+  const char* end = token.data() + token.size();
+  const auto [stop, error] = std::from_chars(token.data(), end, index);
+  if (error != std::errc{} || stop != end || (token.size() > 1 && token.front() == '0')) {
+    return std::nullopt;
+  }
+  return index;
+}
+
+}  // namespace
 
 void apply_override(Json& document, std::string_view assignment) {
   const std::string where = "--set " + std::string(assignment);
@@ -103,31 +141,26 @@ void apply_override(Json& document, std::string_view assignment) {
     throw ConfigError(where, "is not of the form /json/pointer=value");
   }
   const std::string text(assignment.substr(equals + 1));
-  Json value = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (value.is_discarded()) {
-    value = text;
-  }
-  try {
-    const Json::json_pointer pointer{std::string(assignment.substr(0, equals))};
-    Json* parent = &document;
-    // Only objects grow: a path through a text or past an array's end is a mistake.
-    for (Json::json_pointer at = pointer; !at.empty(); at.pop_back()) {
-      const auto above = at.parent_pointer();
-      if (document.contains(above)) {
-        parent = &document.at(above);
-        if (parent->is_array() && !document.contains(at)) {
-          throw ConfigError(where, "the array " + above.to_string() + " has no such element");
-        }
-        if (!parent->is_structured() && !parent->is_null()) {
-          throw ConfigError(where, above.to_string() + " is no object; it has no fields");
-        }
-        break;
+  Json value = Json::accept(text) ? parse_json(text, where) : Json(text);
+  // Not document[json_pointer]: that would turn a missing /a into an array for "/a/999999999".
+  Json* at = &document;
+  std::string walked;
+  for (const std::string& token : tokens_of(std::string(assignment.substr(0, equals)), where)) {
+    if (at->is_array()) {
+      const auto index = index_of(token);
+      if (!index || *index >= at->size()) {
+        throw ConfigError(where, "the array " + walked + " has no element " + token +
+                                     "; its length is " + std::to_string(at->size()));
       }
+      at = &(*at)[*index];
+    } else if (at->is_object() || at->is_null()) {
+      at = &(*at)[token];
+    } else {
+      throw ConfigError(where, walked + " is no object; it has no fields");
     }
-    document[pointer] = std::move(value);
-  } catch (const Json::exception& error) {
-    throw ConfigError(where, std::string("is not a usable JSON pointer: ") + error.what());
+    walked += "/" + token;
   }
+  *at = std::move(value);
 }
 
 }  // namespace moesim

@@ -14,8 +14,8 @@ struct Unit {
 };
 
 constexpr std::array metric_prefixes{
-    Unit{"", 1.0},       Unit{"k", 1e3},    Unit{"M", 1e6},    Unit{"G", 1e9},   Unit{"T", 1e12},
-    Unit{"P", 1e15},     Unit{"Ki", 0x1p10}, Unit{"Mi", 0x1p20}, Unit{"Gi", 0x1p30}, Unit{"Ti", 0x1p40},
+    Unit{"", 1.0},   Unit{"k", 1e3},     Unit{"M", 1e6},     Unit{"G", 1e9},     Unit{"T", 1e12},
+    Unit{"P", 1e15}, Unit{"Ki", 0x1p10}, Unit{"Mi", 0x1p20}, Unit{"Gi", 0x1p30}, Unit{"Ti", 0x1p40},
 };
 constexpr std::array small_prefixes{Unit{"", 1.0}, Unit{"m", 1e-3}, Unit{"u", 1e-6},
                                     Unit{"n", 1e-9}, Unit{"p", 1e-12}};
@@ -133,7 +133,7 @@ std::string_view quantity_example() {
   return grammar<Q>().example;
 }
 
-#define MOESIM_QUANTITY(Q)                                      \
+#define MOESIM_QUANTITY(Q)                                       \
   template std::optional<Q> parse_quantity<Q>(std::string_view); \
   template std::string format_quantity<Q>(Q);                    \
   template std::string_view quantity_example<Q>();

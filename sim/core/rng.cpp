@@ -58,13 +58,16 @@ Categorical::Categorical(std::span<const double> weights) {
     sum += weight;
     cumulative_.push_back(sum);
   }
-  ensure(sum > 0, "some weight is positive");
+  ensure(sum > 0 && std::isfinite(sum), "some weight is positive and their sum is finite");
 }
 
 std::size_t Categorical::operator()(Rng& rng) const {
   const double at = rng.uniform() * cumulative_.back();
-  const auto found = std::ranges::upper_bound(cumulative_, at);
-  return static_cast<std::size_t>(std::min(found, cumulative_.end() - 1) - cumulative_.begin());
+  auto found = std::ranges::upper_bound(cumulative_, at);
+  if (found == cumulative_.end()) {  // subnormal sums: `at` is rounded up to the sum
+    found = std::ranges::lower_bound(cumulative_, cumulative_.back());
+  }
+  return static_cast<std::size_t>(found - cumulative_.begin());
 }
 
 Rng RngStreams::stream(std::string_view name, std::uint64_t index) const {

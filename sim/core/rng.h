@@ -6,6 +6,7 @@
 #include <random>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace moesim {
@@ -41,10 +42,11 @@ void shuffle(std::span<T> values, Rng& rng) {
   }
 }
 
-// Draws an index with probability proportional to its weight, in O(log n).
+// Draws an index with probability proportional to its weight, in O(log n). An index without weight
+// is never drawn.
 class Categorical {
  public:
-  // Throws InvariantError unless some weight is positive and all are finite and >= 0.
+  // Throws InvariantError unless some weight is positive, all are >= 0 and their sum is finite.
   explicit Categorical(std::span<const double> weights);
   std::size_t operator()(Rng& rng) const;
 

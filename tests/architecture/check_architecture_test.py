@@ -1,0 +1,133 @@
+"""Every rule of check_architecture.py finds what it forbids, and nothing in a tree that obeys."""
+
+import pathlib
+import tempfile
+import unittest
+
+import check_architecture
+
+CLEAN = {
+    "CMakeLists.txt": "add_subdirectory(hardware)\n",
+    "sim/core/CMakeLists.txt": "moesim_library(core SOURCES error.cpp)\n",
+    "sim/core/error.h": "#pragma once\n#include <nlohmann/json_fwd.hpp>\n",
+    "sim/core/error.cpp": '#include "sim/core/error.h"\n#include <nlohmann/json.hpp>\n',
+    "hardware/CMakeLists.txt": "moesim_library(hardware SOURCES device.cpp\n  link.cpp)\n",
+    "hardware/device.h": '#pragma once\n#include "sim/core/error.h"\n',
+    "hardware/device.cpp": '#include "hardware/device.h"\n',
+    "hardware/link.cpp": "int hops();\n",
+    "models/op.h": "#pragma once\n",
+    "sim/engine/task_graph.h": '#pragma once\n#include "hardware/device.h"\n#include "models/op.h"\n',
+    "sim/simgrid/replay.h": '#pragma once\n#include <simgrid/s4u.hpp>\n'
+                            '#include "sim/engine/task_graph.h"\n',
+    "sim/cli/CMakeLists.txt": "moesim_executable(moesim SOURCES main.cpp)\n",
+    "sim/cli/main.cpp": '#include <iostream>\n#include "sim/simgrid/replay.h"\n'
+                        "int main() { std::cout << 1; std::exit(0); }\n",
+    "build/generated.cpp": "int never_looked_at() { abort(); }\n",
+}
+
+
+def found(changes):
+    with tempfile.TemporaryDirectory() as folder:
+        root = pathlib.Path(folder)
+        for name, text in {**CLEAN, **changes}.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        return list(check_architecture.violations(root))
+
+
+class Rules(unittest.TestCase):
+    def assert_only(self, changes, beginning):
+        lines = found(changes)
+        self.assertEqual(len(lines), 1, lines)
+        self.assertTrue(lines[0].startswith(beginning), lines[0])
+
+    def test_a_tree_that_obeys(self):
+        self.assertEqual(found({}), [])
+
+    def test_comments_texts_and_members_are_no_violations(self):
+        harmless = ('// std::exit(1), printf("x"), #include "models/op.h"\n'
+                    "/* abort();\n std::cout */\n"
+                    'const char* text = "abort() \\" exit(1)";\n'
+                    'const char* raw = R"x(printf("y"))x";\n'
+                    "void f(Actor& a) { a.exit(); my_exit(1); snprintf(b, 1, c); }\n")
+        self.assertEqual(found({"hardware/link.cpp": harmless}), [])
+
+    def test_arrows_against_the_table(self):
+        for name, target in (("sim/core/error.h", "hardware/device.h"),
+                             ("hardware/link.cpp", "models/op.h"),
+                             ("hardware/link.cpp", "sim/engine/task_graph.h"),
+                             ("models/op.h", "hardware/device.h"),
+                             ("sim/engine/task_graph.h", "sim/simgrid/replay.h"),
+                             ("sim/simgrid/replay.h", "hardware/device.h")):
+            folder = check_architecture.folder_of(name)
+            self.assert_only({name: f'#include "{target}"\n'},
+                             f'{name}:1: {folder} may not include "{target}"')
+
+    def test_every_arrow_of_the_table_points_one_way(self):
+        rank = ["sim/core", "hardware", "models", "workloads", "placement", "sim/engine",
+                "sim/simgrid", "calibrate", "sim/cli"]
+        self.assertEqual(set(rank), set(check_architecture.MAY_INCLUDE))
+        for folder, targets in check_architecture.MAY_INCLUDE.items():
+            for target in targets:
+                self.assertLess(rank.index(target), rank.index(folder))
+        middle = {"hardware", "models", "workloads", "placement"}
+        for folder in middle:
+            self.assertFalse(check_architecture.MAY_INCLUDE[folder] & middle)
+        users = {f for f, t in check_architecture.MAY_INCLUDE.items() if "sim/simgrid" in t}
+        self.assertEqual(users, {"sim/cli"})
+
+    def test_paths_are_from_the_root(self):
+        self.assert_only({"hardware/device.cpp": '#include "device.h"\n'},
+                         'hardware/device.cpp:1: "device.h" is no tracked file')
+        self.assert_only({"hardware/device.cpp": '\n# include "../sim/core/error.h"\n'},
+                         'hardware/device.cpp:2: "../sim/core/error.h" is no tracked file')
+
+    def test_sources_stand_in_a_folder_of_the_table(self):
+        self.assert_only({"planner/plan.h": "#pragma once\n"}, "planner/plan.h:1: in no folder")
+
+    def test_simgrid_stays_in_its_room(self):
+        self.assert_only({"sim/engine/task_graph.h": "#include <simgrid/s4u.hpp>\n"},
+                         "sim/engine/task_graph.h:1: <simgrid/s4u.hpp> belongs to sim/simgrid")
+        self.assert_only({"tests/a.h": "#include <xbt/log.h>\n"}, "tests/a.h:1: <xbt/log.h>")
+
+    def test_headers_take_the_cheap_json_header(self):
+        self.assert_only({"models/op.h": "#include <nlohmann/json.hpp>\n"},
+                         "models/op.h:1: <nlohmann/json.hpp> in a header")
+
+    def test_libraries_do_not_print(self):
+        self.assert_only({"hardware/link.cpp": "#include <iostream>\n"},
+                         "hardware/link.cpp:1: <iostream>")
+        for call in ('printf("x");', 'std::fprintf(stderr, "x");', "std::puts(a);", "std::cerr << 1;"):
+            self.assert_only({"hardware/link.cpp": f"\nvoid f() {{ {call} }}\n"},
+                             "hardware/link.cpp:2: prints")
+
+    def test_libraries_do_not_end_the_process(self):
+        for call in ("exit(1)", "std::exit(1)", "::exit(1)", "abort()", "std::abort()", "std::terminate()",
+                     "_exit(0)", "std::quick_exit(1)"):
+            self.assert_only({"hardware/link.cpp": f"void f() {{ {call}; }}\n"},
+                             "hardware/link.cpp:1: ends the process")
+
+    def test_libraries_draw_portably(self):
+        for name in ("std::normal_distribution<> n", "std::random_device d", "int x = std::rand()",
+                     "std::shuffle(a, b, c)"):
+            self.assert_only({"hardware/link.cpp": f"void f() {{ {name}; }}\n"},
+                             "hardware/link.cpp:1: not the same on every platform")
+
+    def test_long_files(self):
+        line = "int f();\n"
+        self.assertEqual(found({"hardware/link.cpp": line * 400}), [])
+        self.assert_only({"hardware/link.cpp": line * 401}, "hardware/link.cpp:401: 401 lines")
+        self.assert_only({"notebooks/a.py": "\n" * 401}, "notebooks/a.py:401: 401 lines")
+
+    def test_every_source_is_compiled(self):
+        self.assert_only({"hardware/lost.cpp": "int f();\n"},
+                         "hardware/lost.cpp:1: not listed in hardware/CMakeLists.txt")
+        commented = "moesim_library(hardware SOURCES device.cpp # link.cpp\n)\n"
+        self.assert_only({"hardware/CMakeLists.txt": commented}, "hardware/link.cpp:1: not listed")
+        self.assert_only({"hardware/sub/device.cpp": "int f();\n"},
+                         "hardware/sub/device.cpp:1: not listed")
+
+
+if __name__ == "__main__":
+    unittest.main()
