@@ -17,13 +17,15 @@ struct RoutedTokens {
   int layers = 0;   // MoE layers only
   int experts = 0;  // selectable experts per layer, zero-cost ones included
   int top_k = 0;
-  bool ranked = false;  // is k ordered by gate score, best first?
-  std::vector<std::uint16_t> ids;     // [layer][token][k]
-  std::vector<float> weights;         // same order; empty when unknown
+  bool ranked = false;             // is k ordered by gate score, best first?
+  std::vector<std::uint16_t> ids;  // [layer][token][k]
+  std::vector<float> weights;      // same order; empty when unknown
   std::vector<std::uint32_t> token_id;
   std::vector<std::uint32_t> request;
   std::vector<std::uint32_t> position;
   std::vector<TokenPhase> phase;
+  // How many real tokens each of these stands for (above 1 after sub-sampling).
+  double token_weight = 1.0;
 
   [[nodiscard]] std::int64_t tokens() const { return static_cast<std::int64_t>(request.size()); }
   // The experts of one layer, tokens() * top_k ids.
@@ -35,27 +37,40 @@ struct RoutedTokens {
 
 // What the engine asks for: a step's tokens, rank by rank.
 struct BatchShape {
-  int ranks = 1;                     // attention data-parallel ranks
-  std::int64_t tokens_per_rank = 0;  // decode: one token of each of that many requests
+  int ranks = 1;                        // attention data-parallel ranks
+  std::int64_t tokens_per_rank = 0;     // decode: one token of each of that many requests
   std::int64_t tokens_per_request = 1;  // prefill: consecutive tokens of one prompt
   std::int64_t context = 0;             // decode: position of the token in its request
   TokenPhase phase = TokenPhase::decode;
+  // > 0: route only that many of each rank's tokens, evenly strided (token i stands at
+  // floor(i * tokens_per_rank / sample)), and set token_weight = tokens_per_rank / sample. For
+  // prefill batches so large that routing every token would cost more than it tells. Ignored when
+  // not below tokens_per_rank.
+  std::int64_t sample_tokens_per_rank = 0;
   std::uint64_t seed = 0;
   int threads = 1;
 };
+
+// tokens_per_rank, or the sample of it that is routed.
+std::int64_t routed_per_rank(const BatchShape& shape);
+// Where in its rank routed token i stands, 0 <= i < routed_per_rank(shape).
+std::int64_t sampled_index(const BatchShape& shape, std::int64_t i);
 
 // Where routing comes from: a generator profile, a trace, a load matrix, or balanced.
 class RoutingSource {
  public:
   virtual ~RoutingSource() = default;
 
-  // ranks * tokens_per_rank tokens, those of rank r first..: [r * tokens_per_rank, ...). Pure: the
-  // same shape gives the same tokens for any number of threads. Throws ConfigError when the source
-  // cannot give that many.
+  // ranks * routed_per_rank(shape) tokens, rank by rank. Pure: the same shape gives the same tokens
+  // for any number of threads. Throws ConfigError for a shape without sense or when the source
+  // cannot give such a batch at all.
   [[nodiscard]] virtual RoutedTokens batch(const BatchShape& shape) const = 0;
 
   // For provenance: kind, file or profile, fit source, how tokens were drawn.
   [[nodiscard]] virtual std::string describe() const = 0;
+
+  // What a report should warn of when it used such a batch (a trace that had to be repeated, ...).
+  [[nodiscard]] virtual std::vector<std::string> warnings(const BatchShape& shape) const;
 };
 
 // The model's side of routing, as plain data.
@@ -63,10 +78,16 @@ struct RouterSpec {
   int layers = 0;
   int experts = 0;  // selectable, zero-cost ones included
   int top_k = 0;
-  int groups = 1;           // expert groups of equal size
-  int top_groups = 1;       // groups a token may use (group-limited top-k)
-  int per_group_k = 0;      // > 0: exactly that many per group (MoGE)
+  int groups = 1;       // expert groups of equal size
+  int top_groups = 1;   // groups a token may use (group-limited top-k)
+  int per_group_k = 0;  // > 0: exactly that many per group (MoGE)
+
+  friend bool operator==(const RouterSpec&, const RouterSpec&) = default;
 };
+
+// Throws ConfigError(where, ...) unless the numbers describe a router (groups divide experts, the
+// groups a token may use hold top_k experts, ...).
+void check_router(const RouterSpec& router, const std::string& where);
 
 // `spec`: "balanced" (every expert equally often), "power_law:A" (i.i.d. popularity with exponent
 // A), "profile:NAME" (a shipped generator profile), or the path of a .moetrace file. Throws

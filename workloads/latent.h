@@ -1,0 +1,67 @@
+// The latent state behind routing: what a token's hidden state has of its identity, its request,
+// its context and itself. Every draw is a hash of what it belongs to, so that any token of any
+// request can be computed alone and by any thread.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "workloads/profile.h"
+
+namespace moesim::detail {
+
+// Consecutive tokens of one request. `kept`: offsets of those that are wanted; empty: all.
+struct TokenRun {
+  std::uint32_t request = 0;
+  std::uint32_t first_position = 0;
+  std::uint32_t count = 1;
+  TokenPhase phase = TokenPhase::prefill;
+  std::vector<std::uint32_t> kept;
+
+  [[nodiscard]] std::size_t size() const { return kept.empty() ? count : kept.size(); }
+};
+
+// Approximately standard normal: the sum of four uniforms of 16 bits. Exact in float, so the same
+// on every machine.
+float bell(std::uint64_t key);
+
+class TokenLatents {
+ public:
+  TokenLatents(const GeneratorProfile& profile, std::uint64_t seed);
+
+  // 0 begins every request, others are 1 + Zipf rank.
+  [[nodiscard]] std::uint32_t token_id(std::uint32_t request, std::uint32_t position) const;
+  // Identifies a token for further hashing.
+  [[nodiscard]] std::uint64_t token_key(std::uint32_t request, std::uint32_t position) const;
+
+  // For each wanted token of a run: token, request, context, fast, `dimensions` floats each. The
+  // context before the run's first token is drawn from its stationary law.
+  void fill(const TokenRun& run, std::span<float> parts) const;
+
+  // h of one token in successive layers, from layer 0 on: `own` is the token's own state, which
+  // this advances. |h| = 1.
+  void hidden(std::span<const float> parts, std::uint64_t key, std::size_t layer,
+              std::span<float> own, std::span<float> h) const;
+
+  static constexpr std::size_t k_parts = 4;
+  [[nodiscard]] std::size_t dimensions() const { return dimensions_; }
+
+ private:
+  struct LayerScale {
+    float token, request, context, fast, own;
+  };
+
+  std::size_t dimensions_;
+  std::vector<LayerScale> scales_;
+  float context_keep_, context_new_, fast_keep_, fast_new_, own_keep_, own_new_;
+  std::vector<double> cumulative_;  // of token ids
+  std::uint64_t id_key_, request_key_, context_key_, fast_key_, own_key_, token_key_, vector_key_;
+};
+
+// A length from the profile's quantiles, u in [0, 1).
+std::uint32_t request_length(const GeneratorProfile& profile, double u);
+
+double uniform_of(std::uint64_t key);
+
+}  // namespace moesim::detail

@@ -1,0 +1,139 @@
+// What all routing sources share, and the table of them.
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <filesystem>
+
+#include "sim/core/error.h"
+#include "workloads/sources.h"
+
+namespace moesim {
+namespace {
+
+double parse_exponent(const std::string& text, const std::string& where) {
+  double value = 0.0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  constexpr double steepest = 4.0;
+  if (error != std::errc{} || end != text.data() + text.size() || !(value >= 0.0) ||
+      value > steepest) {
+    throw ConfigError(where, "\"power_law:" + text +
+                                 "\": the exponent must be a number from 0 to 4, such as "
+                                 "\"power_law:0.5\"");
+  }
+  return value;
+}
+
+}  // namespace
+
+std::int64_t routed_per_rank(const BatchShape& shape) {
+  const bool sampled =
+      shape.sample_tokens_per_rank > 0 && shape.sample_tokens_per_rank < shape.tokens_per_rank;
+  return sampled ? shape.sample_tokens_per_rank : shape.tokens_per_rank;
+}
+
+std::int64_t sampled_index(const BatchShape& shape, std::int64_t i) {
+  return i * shape.tokens_per_rank / std::max<std::int64_t>(routed_per_rank(shape), 1);
+}
+
+std::vector<std::string> RoutingSource::warnings(const BatchShape& /*shape*/) const { return {}; }
+
+std::unique_ptr<RoutingSource> make_routing_source(const std::string& spec,
+                                                   const RouterSpec& router,
+                                                   const std::vector<std::string>& profile_dirs,
+                                                   const std::string& where) {
+  constexpr std::string_view power_law = "power_law:";
+  constexpr std::string_view profile = "profile:";
+  check_router(router, where);
+  if (spec == "balanced") {
+    return detail::make_balanced_source(router);
+  }
+  if (spec.starts_with(power_law)) {
+    return detail::make_power_law_source(
+        router, parse_exponent(spec.substr(power_law.size()), where), where);
+  }
+  if (spec.starts_with(profile)) {
+    return detail::make_generator_source(
+        router, load_profile(spec.substr(profile.size()), profile_dirs, where), where);
+  }
+  if (spec.ends_with(".moetrace")) {
+    return detail::make_replay_source(router, spec, where);
+  }
+  throw ConfigError(where, "\"" + spec +
+                               "\" is no routing; needs \"balanced\", \"power_law:A\", "
+                               "\"profile:NAME\" or the path of a .moetrace file");
+}
+
+namespace detail {
+
+void check_shape(const BatchShape& shape) {
+  constexpr std::int64_t most = std::int64_t{1} << 31;
+  const std::string where = "batch of routed tokens";
+  if (shape.ranks < 1 || shape.tokens_per_rank < 0 || shape.tokens_per_request < 1 ||
+      shape.sample_tokens_per_rank < 0 || shape.context < 0 || shape.context >= most) {
+    throw ConfigError(where,
+                      "needs ranks >= 1, tokens_per_rank >= 0, tokens_per_request >= 1, a "
+                      "sample >= 0 and a context of 0 to 2^31");
+  }
+  if (shape.tokens_per_rank > most / shape.ranks) {
+    throw ConfigError(where, std::to_string(shape.ranks) + " ranks x " +
+                                 std::to_string(shape.tokens_per_rank) +
+                                 " tokens; at most 2^31 tokens are possible");
+  }
+}
+
+std::vector<TokenRun> batch_runs(const BatchShape& shape) {
+  check_shape(shape);
+  const bool prefill = shape.phase == TokenPhase::prefill;
+  const std::int64_t length = prefill ? shape.tokens_per_request : 1;
+  const std::int64_t routed = routed_per_rank(shape);
+  std::vector<TokenRun> runs;
+  std::uint32_t request = 0;
+  for (int rank = 0; rank < shape.ranks; ++rank) {
+    std::int64_t next = 0;  // of the rank's routed tokens
+    for (std::int64_t first = 0; first < shape.tokens_per_rank; first += length, ++request) {
+      const std::int64_t end = std::min(first + length, shape.tokens_per_rank);
+      TokenRun run{.request = request,
+                   .first_position = prefill ? 0 : static_cast<std::uint32_t>(shape.context),
+                   .count = static_cast<std::uint32_t>(end - first),
+                   .phase = shape.phase,
+                   .kept = {}};
+      std::vector<std::uint32_t> kept;
+      for (; next < routed && sampled_index(shape, next) < end; ++next) {
+        kept.push_back(static_cast<std::uint32_t>(sampled_index(shape, next) - first));
+      }
+      if (kept.size() < run.count) {
+        run.kept = std::move(kept);
+      }
+      if (run.kept.empty() && routed < shape.tokens_per_rank) {
+        continue;  // the sample skips this request
+      }
+      runs.push_back(std::move(run));
+    }
+  }
+  return runs;
+}
+
+RoutedTokens empty_batch(const RouterSpec& router, const BatchShape& shape) {
+  RoutedTokens tokens;
+  tokens.layers = router.layers;
+  tokens.experts = router.experts;
+  tokens.top_k = router.top_k;
+  for (const TokenRun& run : batch_runs(shape)) {
+    for (std::size_t i = 0; i < run.size(); ++i) {
+      const auto offset = run.kept.empty() ? static_cast<std::uint32_t>(i) : run.kept[i];
+      tokens.token_id.push_back(0);
+      tokens.request.push_back(run.request);
+      tokens.position.push_back(run.first_position + offset);
+      tokens.phase.push_back(run.phase);
+    }
+  }
+  tokens.ids.resize(tokens.request.size() * static_cast<std::size_t>(router.layers) *
+                    static_cast<std::size_t>(router.top_k));
+  const std::int64_t routed = routed_per_rank(shape);
+  tokens.token_weight =
+      routed > 0 ? static_cast<double>(shape.tokens_per_rank) / static_cast<double>(routed) : 1.0;
+  return tokens;
+}
+
+}  // namespace detail
+}  // namespace moesim

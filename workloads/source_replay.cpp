@@ -1,0 +1,169 @@
+// Batches out of a trace on disk.
+#include <algorithm>
+#include <numeric>
+#include <span>
+
+#include "sim/core/error.h"
+#include "sim/core/rng.h"
+#include "workloads/sources.h"
+
+namespace moesim::detail {
+namespace {
+
+struct TraceRequest {
+  std::int64_t first = 0;
+  std::int64_t tokens = 0;
+};
+
+std::vector<TraceRequest> requests_of(const TraceView& view) {
+  std::vector<TraceRequest> requests;
+  for (std::int64_t t = 0; t < view.items(); ++t) {
+    const bool begins = t == 0 || view.request(t) != view.request(t - 1) ||
+                        view.position(t) <= view.position(t - 1);
+    if (begins) {
+      requests.push_back({.first = t, .tokens = 0});
+    }
+    ++requests.back().tokens;
+  }
+  return requests;
+}
+
+class ReplaySource final : public RoutingSource {
+ public:
+  explicit ReplaySource(std::unique_ptr<TraceFile> file, std::string path)
+      : file_(std::move(file)), path_(std::move(path)), requests_(requests_of(file_->view())) {}
+
+  [[nodiscard]] RoutedTokens batch(const BatchShape& shape) const override {
+    check_shape(shape);
+    const auto indices =
+        shape.phase == TokenPhase::prefill ? prefill_tokens(shape) : decode_tokens(shape);
+    RoutedTokens tokens = file_->view().gather(indices, shape.threads);
+    const std::int64_t routed = routed_per_rank(shape);
+    if (routed > 0) {
+      tokens.token_weight =
+          static_cast<double>(shape.tokens_per_rank) / static_cast<double>(routed);
+    }
+    return tokens;
+  }
+
+  [[nodiscard]] std::string describe() const override {
+    const TraceView& view = file_->view();
+    return "replay of " + path_ + " (" + view.metadata().model + "; " + view.metadata().source +
+           "; " + std::to_string(view.items()) + " tokens of " + std::to_string(requests_.size()) +
+           " requests); prefill: consecutive tokens in the trace's order and lengths from a seeded "
+           "request on; decode: one token at a seeded position of each of distinct requests, while "
+           "they last, then further tokens of them";
+  }
+
+  [[nodiscard]] std::vector<std::string> warnings(const BatchShape& shape) const override {
+    std::vector<std::string> found;
+    const std::int64_t tokens = shape.ranks * shape.tokens_per_rank;
+    const TraceView& view = file_->view();
+    if (tokens > view.items()) {
+      found.push_back(path_ + " has " + std::to_string(view.items()) +
+                      " tokens and was repeated for a batch of " + std::to_string(tokens));
+    } else if (shape.phase == TokenPhase::decode &&
+               tokens > static_cast<std::int64_t>(requests_.size())) {
+      found.push_back(path_ + " has " + std::to_string(requests_.size()) +
+                      " requests; a decode batch of " + std::to_string(tokens) +
+                      " takes several tokens of each");
+    }
+    return found;
+  }
+
+ private:
+  [[nodiscard]] std::vector<std::int64_t> prefill_tokens(const BatchShape& shape) const {
+    Rng rng = RngStreams(shape.seed).stream("routing/replay");
+    const std::int64_t start = requests_[rng.below(requests_.size())].first;
+    std::vector<std::int64_t> indices;
+    for (int rank = 0; rank < shape.ranks; ++rank) {
+      for (std::int64_t i = 0; i < routed_per_rank(shape); ++i) {
+        const std::int64_t at = rank * shape.tokens_per_rank + sampled_index(shape, i);
+        indices.push_back((start + at) % file_->view().items());
+      }
+    }
+    return indices;
+  }
+
+  // Round n takes, of each request in shuffled order, the token n places behind its seeded one.
+  // Begin-of-sentence tokens are never decoded, so position 0 is passed over where there are
+  // others.
+  [[nodiscard]] std::vector<std::int64_t> decode_tokens(const BatchShape& shape) const {
+    Rng rng = RngStreams(shape.seed).stream("routing/replay");
+    std::vector<std::size_t> order(requests_.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    shuffle(std::span(order), rng);
+    std::vector<std::int64_t> start;
+    for (const auto& request : requests_) {
+      start.push_back(
+          static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(decodable(request)))));
+    }
+    std::vector<std::int64_t> indices;
+    for (int rank = 0; rank < shape.ranks; ++rank) {
+      for (std::int64_t i = 0; i < routed_per_rank(shape); ++i) {
+        const std::int64_t at = rank * shape.tokens_per_rank + sampled_index(shape, i);
+        const auto of_round = static_cast<std::int64_t>(order.size());
+        const std::size_t which = order[static_cast<std::size_t>(at % of_round)];
+        const TraceRequest& request = requests_[which];
+        const std::int64_t tokens = decodable(request);
+        indices.push_back(request.first + (request.tokens - tokens) +
+                          (start[which] + at / of_round) % tokens);
+      }
+    }
+    return indices;
+  }
+
+  [[nodiscard]] std::int64_t decodable(const TraceRequest& request) const {
+    const bool skip = file_->view().position(request.first) == 0 && request.tokens > 1;
+    return request.tokens - (skip ? 1 : 0);
+  }
+
+  std::unique_ptr<TraceFile> file_;
+  std::string path_;
+  std::vector<TraceRequest> requests_;
+};
+
+std::unique_ptr<RoutingSource> source_of_loads(const RouterSpec& router, const LoadTrace& trace,
+                                               const std::string& path, const std::string& where) {
+  const auto layers = static_cast<std::size_t>(router.layers);
+  const auto experts = static_cast<std::size_t>(router.experts);
+  std::vector<std::vector<double>> weights(layers, std::vector<double>(experts));
+  for (const LoadWindow& window : trace.windows) {
+    for (std::size_t i = 0; i < window.counts.size(); ++i) {
+      weights[i / experts][i % experts] += window.counts[i];
+    }
+  }
+  return make_iid_source(router, std::move(weights),
+                         "load matrix " + path + " (" + trace.metadata.model + "; " +
+                             trace.metadata.source + "): independent choices, popularity of the " +
+                             std::to_string(trace.windows.size()) + " windows' sum",
+                         where);
+}
+
+}  // namespace
+
+std::unique_ptr<RoutingSource> make_replay_source(const RouterSpec& router, const std::string& path,
+                                                  const std::string& where) {
+  auto file = std::make_unique<TraceFile>(path);
+  const TraceView& view = file->view();
+  const TraceShape& shape = view.shape();
+  if (shape.layers != router.layers || shape.experts != router.experts ||
+      shape.top_k != router.top_k) {
+    const auto text = [](int layers, int experts, int top_k) {
+      return std::to_string(layers) + " MoE layers with " + std::to_string(top_k) + " of " +
+             std::to_string(experts) + " experts";
+    };
+    throw ConfigError(where, path + " has " + text(shape.layers, shape.experts, shape.top_k) +
+                                 "; the model needs " +
+                                 text(router.layers, router.experts, router.top_k));
+  }
+  if (view.items() == 0) {
+    throw ConfigError(where, path + " is empty; needs a trace with tokens");
+  }
+  if (shape.kind == TraceKind::loads) {
+    return source_of_loads(router, view.loads(), path, where);
+  }
+  return std::make_unique<ReplaySource>(std::move(file), path);
+}
+
+}  // namespace moesim::detail

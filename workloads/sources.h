@@ -1,0 +1,38 @@
+// The implementations behind make_routing_source.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "workloads/generator.h"
+#include "workloads/moetrace.h"
+#include "workloads/routing.h"
+
+namespace moesim::detail {
+
+std::unique_ptr<RoutingSource> make_balanced_source(const RouterSpec& router);
+
+// Tokens, layers and choices independent; weights[layer][expert] >= 0.
+std::unique_ptr<RoutingSource> make_iid_source(const RouterSpec& router,
+                                               std::vector<std::vector<double>> weights,
+                                               std::string description, const std::string& where);
+std::unique_ptr<RoutingSource> make_power_law_source(const RouterSpec& router, double exponent,
+                                                     const std::string& where);
+
+std::unique_ptr<RoutingSource> make_generator_source(const RouterSpec& router,
+                                                     GeneratorProfile profile,
+                                                     const std::string& where);
+std::unique_ptr<RoutingSource> make_replay_source(const RouterSpec& router, const std::string& path,
+                                                  const std::string& where);
+
+// Throws ConfigError unless ranks, tokens and so on make sense.
+void check_shape(const BatchShape& shape);
+
+// Tokens of a generated batch: whole prompts rank by rank, or one decode token of each request.
+std::vector<TokenRun> batch_runs(const BatchShape& shape);
+
+// The columns and the weight of a batch; ids sized but not filled.
+RoutedTokens empty_batch(const RouterSpec& router, const BatchShape& shape);
+
+}  // namespace moesim::detail
