@@ -45,6 +45,14 @@ struct LayerDemand {
   const DistinctCounts* distinct = nullptr;
 };
 
+// What sizes an algorithm's buffers.
+struct ExchangeSize {
+  std::int64_t slots = 0;  // expert slots of a layer, over all ranks
+  std::int64_t ranks = 0;
+  std::int64_t tokens_per_rank = 0;
+  std::int64_t most_pairs = 0;  // (token, expert) pairs that a rank receives at most
+};
+
 struct AllToAllEntry {
   std::string_view name;
   std::string_view summary;
@@ -54,6 +62,8 @@ struct AllToAllEntry {
   void (*add_copies)(const LayerDemand&, const RankGrid&, std::span<double> copies) = nullptr;
   Bytes (*dispatch_bytes)(const TokenPayload&) = nullptr;  // of one copy
   Bytes (*combine_bytes)(const TokenPayload&) = nullptr;
+  // Send and receive buffers of one rank.
+  Bytes (*buffer_bytes)(const TokenPayload&, const ExchangeSize&) = nullptr;
 };
 
 // Every algorithm, in the order in which they are documented.

@@ -32,6 +32,7 @@ AllToAllEntry allgather_reducescatter_entry() {
             return activation_bytes(p.hidden, p.dispatch) + routing_bytes(p.top_k);
           },
       .combine_bytes = [](const TokenPayload& p) { return activation_bytes(p.hidden, p.combine); },
+      .buffer_bytes = staged_rows,
   };
 }
 

@@ -17,6 +17,13 @@ AllToAllEntry deepep_low_latency_entry() {
       .dispatch_bytes =
           [](const TokenPayload& p) { return activation_bytes(p.hidden, p.dispatch) + Bytes(16.0); },
       .combine_bytes = [](const TokenPayload& p) { return activation_bytes(p.hidden, p.combine); },
+      // Two slots (double buffering) of: a message per token and expert to receive, and as many
+      // results to send (DeepEP, csrc/config.hpp, LowLatencyLayout).
+      .buffer_bytes =
+          [](const TokenPayload& p, const ExchangeSize& size) {
+            const Bytes message = activation_bytes(p.hidden, DType::bf16) + Bytes(16.0);
+            return 4.0 * static_cast<double>(size.slots * size.tokens_per_rank) * message;
+          },
   };
 }
 

@@ -43,6 +43,7 @@ AllToAllEntry deepep_normal_entry() {
           [](const TokenPayload& p) {
             return activation_bytes(p.hidden, p.combine) + Bytes(4.0 * p.top_k);
           },
+      .buffer_bytes = staged_rows,
   };
 }
 

@@ -15,6 +15,7 @@ AllToAllEntry expert_copies_entry() {
       },
       .dispatch_bytes = [](const TokenPayload& p) { return activation_bytes(p.hidden, p.dispatch); },
       .combine_bytes = [](const TokenPayload& p) { return activation_bytes(p.hidden, p.combine); },
+      .buffer_bytes = staged_rows,
   };
 }
 

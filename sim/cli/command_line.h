@@ -1,0 +1,75 @@
+// What every command shares: where catalogs are, the usual options, tables and progress.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "sim/engine/scenario.h"
+
+namespace moesim {
+
+// A command registers itself on the application and leaves in `run` what to do.
+struct Command {
+  std::function<int()> run;  // exit status
+};
+
+struct CommonOptions {
+  bool json = false;
+  std::vector<std::string> catalog;  // further folders, laid out like the source tree
+  int threads = 1;
+
+  void add_json(CLI::App& app);
+  void add_catalog(CLI::App& app);
+  void add_threads(CLI::App& app);
+};
+
+// Root of the installation or source tree that this binary belongs to: the nearest folder above
+// the executable that has hardware/catalog. Throws ConfigError when there is none.
+std::string data_root();
+
+// The shipped catalogs, then those of --catalog.
+CatalogFolders catalog_folders(const std::vector<std::string>& extra);
+
+// Column-aligned text for people.
+class Table {
+ public:
+  explicit Table(std::vector<std::string> header);
+  void row(std::vector<std::string> cells);
+  [[nodiscard]] std::string text() const;
+
+ private:
+  std::vector<std::vector<std::string>> rows_;
+};
+
+// "12.3 ms", "4.56 GB", "14.8 k": three significant digits with a unit prefix.
+std::string human_seconds(double seconds);
+std::string human_bytes(double bytes);
+std::string human_count(double value);
+std::string percent(double share);
+
+// A bar on stderr if that is a terminal; else nothing. Finished by the destructor.
+class ProgressBar {
+ public:
+  explicit ProgressBar(std::string title);
+  ~ProgressBar();
+  ProgressBar(const ProgressBar&) = delete;
+  ProgressBar& operator=(const ProgressBar&) = delete;
+  void show(double share);
+
+ private:
+  std::string title_;
+  bool visible_;
+  int shown_percent_ = -1;
+};
+
+// One per command; each adds its subcommand to the application.
+void add_simulate_command(CLI::App& app, Command& command);
+void add_trace_command(CLI::App& app, Command& command);
+void add_validate_command(CLI::App& app, Command& command);
+void add_calibrate_command(CLI::App& app, Command& command);
+void add_report_command(CLI::App& app, Command& command);
+void add_catalog_command(CLI::App& app, Command& command);
+
+}  // namespace moesim

@@ -1,0 +1,101 @@
+#include "sim/cli/step_table.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "sim/cli/command_line.h"
+
+namespace moesim {
+namespace {
+
+using Json = nlohmann::json;
+
+std::string headline(const Json& report) {
+  const Json& metrics = report["metrics"];
+  Table table({"metric", "value"});
+  table.row({"step time", human_seconds(metrics["step_s"])});
+  for (const auto& [key, name] :
+       {std::pair{"output_tokens_per_s", "output tokens/s"},
+        std::pair{"output_tokens_per_s_per_device", "output tokens/s per device"},
+        std::pair{"input_tokens_per_s", "input tokens/s"},
+        std::pair{"input_tokens_per_s_per_device", "input tokens/s per device"}}) {
+    if (metrics.contains(key)) {
+      table.row({name, human_count(metrics[key])});
+    }
+  }
+  table.row({"MFU", percent(metrics["mfu"])});
+  table.row({"MBU", percent(metrics["mbu"])});
+  table.row({"exposed communication", human_seconds(metrics["exposed_communication_s"])});
+  table.row({"devices wait for others", percent(metrics["bubble_fraction"])});
+  table.row({"busiest / mean expert rank", human_count(metrics["max_over_mean"])});
+  table.row({"expert pairs across nodes", percent(metrics["cross_node_ratio"])});
+  table.row({"cost", human_count(metrics["cost_usd"].get<double>() * 1e6) + " USD per 1e6 steps"});
+  return table.text();
+}
+
+std::string breakdown_text(const Json& report) {
+  const double step = report["metrics"]["step_s"];
+  std::vector<std::pair<double, std::string>> rows;
+  for (const auto& item : report["breakdown"].items()) {
+    const double seconds = item.value();
+    if (seconds > 0) {
+      rows.emplace_back(seconds, item.key().substr(0, item.key().size() - 2));
+    }
+  }
+  std::ranges::stable_sort(rows, std::greater<>{}, &std::pair<double, std::string>::first);
+  Table table({"critical path", "time", "share", ""});
+  for (const auto& [seconds, name] : rows) {
+    constexpr double width = 30;
+    table.row({name, human_seconds(seconds), percent(seconds / step),
+               std::string(static_cast<std::size_t>(width * seconds / step), '#')});
+  }
+  return table.text();
+}
+
+std::string memory_text(const Json& memory) {
+  Table table({"memory of the fullest device", "bytes"});
+  for (const auto& [key, name] : {std::pair{"weights_bytes", "weights"},
+                                  std::pair{"expert_weights_bytes", "  of them routed experts"},
+                                  std::pair{"kv_bytes", "KV cache"},
+                                  std::pair{"activation_bytes", "activations"},
+                                  std::pair{"buffers_bytes", "communication buffers"},
+                                  std::pair{"total_bytes", "total"},
+                                  std::pair{"usable_bytes", "usable"}}) {
+    table.row({name, human_bytes(memory[key])});
+  }
+  const double shortfall = memory["shortfall_bytes"];
+  return table.text() + (shortfall > 0 ? "does NOT fit: " + human_bytes(shortfall) + " short\n"
+                                       : "fits\n");
+}
+
+std::string provenance_text(const Json& provenance) {
+  Table table({"times from", "basis", "profile", "median error", "time per device"});
+  for (const char* kind : {"kernels", "communication"}) {
+    for (const Json& row : provenance[kind]) {
+      table.row({row["family"], row["basis"], row["profile"],
+                 row.contains("median_error") ? percent(row["median_error"]) : "-",
+                 row.contains("mean_device_s") ? human_seconds(row["mean_device_s"]) : "-"});
+    }
+  }
+  std::string text = table.text();
+  if (provenance.contains("routing")) {
+    text += "routing: " + provenance["routing"].get<std::string>() + "\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string step_table(const Json& report) {
+  std::string text = headline(report) + "\n" + breakdown_text(report) + "\n" +
+                     memory_text(report["memory"]) + "\n" + provenance_text(report["provenance"]);
+  for (const auto& warning : report["warnings"]) {
+    text += "warning: " + warning.get<std::string>() + "\n";
+  }
+  const Json& host = report["host"];
+  return text + "simulated " + std::to_string(host["tasks"].get<std::size_t>()) + " tasks in " +
+         human_seconds(host["engine_s"]) + " (routing " + human_seconds(host["routing_s"]) +
+         ", whole run " + human_seconds(host["wall_s"]) + ")\n";
+}
+
+}  // namespace moesim

@@ -1,0 +1,73 @@
+// One step as a task graph, with what metrics and pictures need to know about its tasks.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sim/engine/task_graph.h"
+
+namespace moesim {
+
+// Where the time goes; the rows of the breakdown, in this order.
+enum class Category : std::uint8_t {
+  embedding,
+  attention,
+  dense_ffn,
+  router,
+  shared_expert,
+  dispatch,
+  experts,
+  combine,
+  tensor_parallel,  // all-reduce and all-gather inside attention's tensor-parallel groups
+  head,
+};
+inline constexpr std::size_t k_categories = 10;
+std::string_view name_of(Category category);
+bool is_communication(Category category);
+
+// What one segment of the graph is.
+struct Kernel {
+  std::string_view label;
+  Category category = Category::attention;
+  std::int16_t family = -1;  // index into LoweredStep::families; -1 for communication
+  double alone_s = 0.0;      // its time without contention
+};
+
+// A kernel or communication family's share of the step, over all devices.
+struct FamilyUse {
+  std::string name;
+  std::int64_t kernels = 0;
+  std::int64_t extrapolated = 0;  // how many of them lie outside the fitted range
+  double device_s = 0.0;          // sum of their times
+};
+
+// How one MoE layer's load is spread over the expert ranks.
+struct LayerLoad {
+  int layer = 0;  // position in the model
+  double max_over_mean = 1.0;
+  double pairs = 0.0;              // (token, expert) pairs computed, all ranks
+  double tokens_sent = 0.0;        // of these, by another rank than the token's
+  double tokens_sent_far = 0.0;    // of these, in another node
+  std::int64_t busiest_rank = 0;
+};
+
+struct LoweredStep {
+  TaskGraph graph;
+  std::vector<std::uint32_t> first_kernel;  // per program: index of its first segment's kernel
+  std::vector<Kernel> kernels;
+  std::vector<std::int32_t> participants;  // per task: devices it occupies
+  std::vector<FamilyUse> families;
+  std::vector<LayerLoad> moe_layers;
+  std::vector<std::uint8_t> layer_is_moe;  // per layer of the model
+  std::vector<double> link_bytes;          // per link, payload of the step
+  double flops = 0.0;                      // useful arithmetic, all devices
+  double memory_bytes = 0.0;               // least device-memory traffic, all devices
+  int devices = 0;
+  int links = 0;
+  std::int32_t first_link = 0;  // resource id of link 0
+};
+
+}  // namespace moesim

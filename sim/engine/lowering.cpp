@@ -1,0 +1,318 @@
+#include "sim/engine/lowering.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "sim/core/error.h"
+#include "sim/engine/chain_builder.h"
+
+namespace moesim {
+namespace {
+
+std::size_t at(int index) { return static_cast<std::size_t>(index); }
+
+// One part of a block that has kernels of its own; with block and FFN entry the key of a program.
+enum class Part : int {
+  attention,
+  dense,
+  router,
+  shared,
+  free_experts,
+  latent_in,
+  latent_out,
+  embedding,
+  head,
+};
+
+int key_of(Part part, int block = 0, int entry = 0) {
+  constexpr int parts = 16;
+  constexpr int entries = 64;
+  ensure(entry < entries, "a block has fewer than 64 FFN entries");
+  return (block * entries + entry) * parts + static_cast<int>(part);
+}
+
+std::vector<AttentionBatch> batches_of(const Workload& workload) {
+  std::vector<AttentionBatch> batches;
+  if (workload.decode_requests > 0) {
+    batches.push_back({.phase = Phase::decode,
+                       .sequences = workload.decode_requests,
+                       .query_len = 1,
+                       .context = workload.context});
+  }
+  if (workload.prefill_tokens > 0) {
+    batches.push_back({.phase = Phase::prefill,
+                       .sequences = workload.prompts(),
+                       .query_len = workload.prompt_tokens,
+                       .context = workload.prompt_tokens});
+  }
+  return batches;
+}
+
+class StepLowering {
+ public:
+  explicit StepLowering(const LoweringInput& input)
+      : in_(input),
+        chains_(input.topology, input.kernels, input.parallelism.ranks()),
+        batches_(batches_of(input.workload)),
+        tokens_(input.workload.tokens()) {
+    const int top_k = static_cast<int>(routing_shape(input.model).top_k);
+    for (int g = 0; g < in_.groups.groups && top_k > 0; ++g) {
+      all_to_all_.push_back(make_all_to_all(in_.topology, in_.comm_profiles, in_.comm_target,
+                                            in_.model, in_.policy, in_.groups, g,
+                                            in_.placement.slots(), top_k));
+    }
+    const int tp = in_.parallelism.attention_tp;
+    for (int first = 0; first < in_.parallelism.ranks(); first += tp) {
+      std::vector<int> ranks(at(tp));
+      std::iota(ranks.begin(), ranks.end(), first);
+      tensor_groups_.push_back(std::move(ranks));
+    }
+  }
+
+  LoweredStep run() {
+    const Precision& precision = in_.policy.precision;
+    chains_.queue({key_of(Part::embedding), Category::embedding},
+                  [&] { return embedding_ops(in_.model, tokens_, precision); });
+    for (std::size_t l = 0; l < in_.model.layers.size(); ++l) {
+      layer(static_cast<int>(l));
+    }
+    chains_.queue({key_of(Part::head), Category::head}, [&] {
+      return head_ops(in_.model, logit_rows_of(batches_), precision, in_.parallelism.attention_tp);
+    });
+    chains_.flush(static_cast<int>(in_.model.layers.size()) - 1);
+    return std::move(chains_.step());
+  }
+
+ private:
+  using Precision = OpPrecision;
+
+  void layer(int l) {
+    const int b = in_.model.layers[at(l)];
+    const Block& block = in_.model.blocks[at(b)];
+    const int tp = in_.parallelism.attention_tp;
+    chains_.step().layer_is_moe.push_back(block.moe() != nullptr ? 1 : 0);
+    chains_.queue({key_of(Part::attention, b), Category::attention},
+                  [&] { return attention_ops(in_.model, block, batches_, in_.policy.precision, tp); });
+    if (tp > 1) {
+      tensor_parallel(CollectiveOp::all_reduce, l);
+    }
+    for (std::size_t i = 0; i < block.ffn.size(); ++i) {
+      const FfnGroup& group = block.ffn[i];
+      if (group.kind == FfnKind::dense) {
+        dense(group, l, b, static_cast<int>(i));
+      } else {
+        for (std::int64_t round = 0; round < group.rounds; ++round) {
+          experts(group, l, b, static_cast<int>(i));
+        }
+      }
+    }
+    chains_.flush(l);
+  }
+
+  void dense(const FfnGroup& group, int l, int b, int entry) {
+    const int tp = in_.parallelism.attention_tp;
+    chains_.queue({key_of(Part::dense, b, entry), Category::dense_ffn}, [&] {
+      return dense_ffn_ops(in_.model, group, tokens_, in_.policy.precision, tp);
+    });
+    if (tp > 1) {
+      tensor_parallel(CollectiveOp::all_reduce, l);
+    }
+  }
+
+  void experts(const FfnGroup& group, int l, int b, int entry) {
+    const Precision& precision = in_.policy.precision;
+    const MoeModel& model = in_.model;
+    const int tp = in_.parallelism.attention_tp;
+    chains_.queue({key_of(Part::router, b, entry), Category::router},
+                  [&] { return router_ops(model, group, tokens_, precision); });
+    chains_.queue({key_of(Part::shared, b, entry), Category::shared_expert},
+                  [&] { return shared_expert_ops(model, group, tokens_, precision, tp); });
+    chains_.queue({key_of(Part::free_experts, b, entry), Category::router},
+                  [&] { return free_expert_ops(model, group, tokens_, precision); });
+    chains_.queue({key_of(Part::latent_in, b, entry), Category::shared_expert},
+                  [&] { return latent_in_ops(model, group, tokens_, precision); });
+    chains_.flush(l);
+    routed_experts(group, l);
+    if (tp > 1) {
+      tensor_parallel(in_.groups.lanes > 1 ? CollectiveOp::all_reduce : CollectiveOp::all_gather,
+                      l);
+    }
+    chains_.queue({key_of(Part::latent_out, b, entry), Category::shared_expert},
+                  [&] { return latent_out_ops(model, group, tokens_, precision); });
+  }
+
+  // Dispatch, expert kernels and combine of one routing decision.
+  void routed_experts(const FfnGroup& group, int l) {
+    const auto decision = at(next_decision_++);
+    for (int g = 0; g < in_.groups.groups; ++g) {
+      AllToAllLowering& exchange = all_to_all_[at(g)];
+      const LayerCounts& counts = in_.traffic.layers[decision][at(g)];
+      const ReplicaChoice replicas(in_.placement, static_cast<int>(decision),
+                                   exchange.node_of_rank());
+      lower_counts(counts.experts, replicas, traffic_);
+      exchange.lower({&in_.traffic.layout, &traffic_, &counts.distinct}, dispatch_, combine_);
+      const std::vector<int> ranks = ranks_of(g);
+      exchange_tokens(ranks, l, g, Category::dispatch, dispatch_);
+      for (int unit = 0; unit < in_.groups.units; ++unit) {
+        const Op op = routed_expert_op(in_.model, group, shard(unit, counts), in_.policy.precision);
+        for (int lane = 0; lane < in_.groups.lanes; ++lane) {
+          chains_.chain(in_.groups.rank(g, unit, lane), l, Category::experts, std::span(&op, 1));
+        }
+      }
+      exchange_tokens(ranks, l, g, Category::combine, combine_);
+      note_load(l, g, exchange.grid());
+    }
+  }
+
+  // A single rank exchanges nothing.
+  void exchange_tokens(const std::vector<int>& ranks, int l, int g, Category category,
+                       const CollectiveCost& cost) {
+    if (in_.groups.units == 1) {
+      return;
+    }
+    const bool out = category == Category::dispatch;
+    const std::int16_t family =
+        chains_.family("all_to_all/" + in_.policy.all_to_all + (out ? "/dispatch" : "/combine"));
+    chains_.collective(ranks, l, category, name_of(category), 2 * g + (out ? 0 : 1), family, cost);
+  }
+
+  [[nodiscard]] ExpertShard shard(int unit, const LayerCounts& counts) const {
+    ExpertShard result;
+    result.local_experts =
+        in_.placement.first_slot[at(unit) + 1] - in_.placement.first_slot[at(unit)];
+    result.etp = in_.groups.lanes;
+    result.load = traffic_.load[at(unit)];
+    result.entering_tokens = in_.groups.units == 1 ? tokens_ : received_rows(unit, counts);
+    return result;
+  }
+
+  // Rows that the all-to-all hands to a unit: one per token if it sends a token once per rank,
+  // else one per (token, expert) pair.
+  [[nodiscard]] std::int64_t received_rows(int unit, const LayerCounts& counts) const {
+    const std::vector<std::int32_t>& tokens = counts.distinct.tokens_to_rank;
+    if (tokens.empty()) {
+      return traffic_.load[at(unit)].pairs;
+    }
+    const auto row = tokens.begin() + static_cast<std::ptrdiff_t>(unit) * in_.groups.units;
+    return std::accumulate(row, row + in_.groups.units, std::int64_t{0});
+  }
+
+  void note_load(int l, int g, const RankGrid& grid) {
+    LoweredStep& step = chains_.step();
+    if (g == 0) {
+      step.moe_layers.push_back({.layer = l});
+      heaviest_ = 0;
+      total_ = 0;
+    }
+    LayerLoad& load = step.moe_layers.back();
+    for (int unit = 0; unit < in_.groups.units; ++unit) {
+      const std::int64_t pairs = traffic_.load[at(unit)].pairs;
+      total_ += pairs;
+      if (pairs > heaviest_) {
+        heaviest_ = pairs;
+        load.busiest_rank = in_.groups.rank(g, unit, 0);
+      }
+    }
+    const double mean = static_cast<double>(total_) /
+                        (static_cast<double>(g + 1) * in_.groups.units);
+    load.max_over_mean = mean > 0 ? static_cast<double>(heaviest_) / mean : 1.0;
+    add_scopes(grid, load);
+  }
+
+  // Splits pair copies into those that stay, change rank, and change node.
+  void add_scopes(const RankGrid& grid, LayerLoad& load) const {
+    const auto ranks = at(traffic_.ranks);
+    const auto block = at(grid.ranks_per_node);
+    for (std::size_t to = 0; to < ranks; ++to) {
+      const std::int32_t* row = &traffic_.pair_copies[to * ranks];
+      const std::int64_t all = std::accumulate(row, row + ranks, std::int64_t{0});
+      const std::int32_t* node = row + to / block * block;
+      const std::int64_t near = std::accumulate(node, node + block, std::int64_t{0});
+      load.pairs += static_cast<double>(all);
+      load.tokens_sent += static_cast<double>(all - row[to]);
+      load.tokens_sent_far += static_cast<double>(all - near);
+    }
+  }
+
+  [[nodiscard]] std::vector<int> ranks_of(int group) const {
+    std::vector<int> ranks(at(in_.groups.units * in_.groups.lanes));
+    std::iota(ranks.begin(), ranks.end(), in_.groups.rank(group, 0, 0));
+    return ranks;
+  }
+
+  void tensor_parallel(CollectiveOp op, int l) {
+    chains_.flush(l);
+    const FoundCollective law = find_collective(in_.comm_profiles, in_.comm_target, op, "");
+    const Bytes bytes(static_cast<double>(tokens_) * static_cast<double>(in_.model.hidden) *
+                      stored_bits(in_.policy.precision.activation) / 8);
+    const std::int16_t family = chains_.family("collective/" + std::string(name_of(op)));
+    int stream = 2 * in_.groups.groups;
+    for (const auto& ranks : tensor_groups_) {
+      chains_.collective(ranks, l, Category::tensor_parallel, name_of(op), stream++, family,
+                         lower_collective(in_.topology, law, op, ranks, bytes));
+    }
+  }
+
+  const LoweringInput& in_;
+  ChainBuilder chains_;
+  std::vector<AttentionBatch> batches_;
+  std::int64_t tokens_;
+  std::vector<AllToAllLowering> all_to_all_;  // per group
+  std::vector<std::vector<int>> tensor_groups_;
+  int next_decision_ = 0;
+  std::int64_t heaviest_ = 0;
+  std::int64_t total_ = 0;
+  LayerTraffic traffic_;  // scratch, reused from layer to layer
+  CollectiveCost dispatch_;
+  CollectiveCost combine_;
+};
+
+}  // namespace
+
+AllToAllLowering make_all_to_all(const Topology& topology, std::span<const CommProfile> profiles,
+                                 const CommTarget& target, const MoeModel& model,
+                                 const Policy& policy, const ExpertGroups& groups, int group,
+                                 int slots, int top_k) {
+  AllToAllSpec spec;
+  spec.algorithm = policy.all_to_all;
+  spec.payload = {.hidden = model.hidden,
+                  .top_k = top_k,
+                  .dispatch = policy.dispatch,
+                  .combine = policy.combine};
+  spec.slots = slots;
+  for (int lane = 0; lane < groups.lanes; ++lane) {
+    spec.lanes.emplace_back();
+    for (int unit = 0; unit < groups.units; ++unit) {
+      spec.lanes.back().push_back(groups.rank(group, unit, lane));
+    }
+  }
+  return {topology, profiles, target, spec, "policy/all_to_all"};
+}
+
+LoweredStep lower_step(const LoweringInput& input) { return StepLowering(input).run(); }
+
+std::vector<CommProvenance> comm_provenance(const LoweringInput& input) {
+  std::vector<CommProvenance> rows;
+  const int top_k = static_cast<int>(routing_shape(input.model).top_k);
+  if (top_k > 0 && input.groups.units > 1) {
+    const AllToAllLowering exchange =
+        make_all_to_all(input.topology, input.comm_profiles, input.comm_target, input.model,
+                        input.policy, input.groups, 0, input.placement.slots(), top_k);
+    for (const Direction direction : {Direction::combine, Direction::dispatch}) {
+      const FoundAllToAll& law = exchange.law(direction);
+      rows.push_back({"all_to_all/" + input.policy.all_to_all + "/" +
+                          std::string(name_of(direction)),
+                      law.profile, law.basis, law.fit});
+    }
+  }
+  if (input.parallelism.attention_tp > 1) {
+    for (const CollectiveOp op : {CollectiveOp::all_gather, CollectiveOp::all_reduce}) {
+      const FoundCollective law =
+          find_collective(input.comm_profiles, input.comm_target, op, "");
+      rows.push_back({"collective/" + std::string(name_of(op)), law.profile, law.basis, law.fit});
+    }
+  }
+  return rows;
+}
+
+}  // namespace moesim

@@ -1,0 +1,139 @@
+#include "sim/engine/memory.h"
+
+#include <algorithm>
+
+#include "models/moe_model_size.h"
+#include "sim/engine/all_to_all.h"
+
+namespace moesim {
+namespace {
+
+Bytes weights_without_experts(const WeightBytes& weights, const MoeModel& model) {
+  Bytes sum = weights.embedding + weights.head + weights.final_norm;
+  for (const std::int32_t b : model.layers) {
+    sum += weights.blocks[static_cast<std::size_t>(b)].resident();
+  }
+  return sum;
+}
+
+// Every routing decision of a layer has its own experts; rounds share them.
+Bytes expert_weights(const WeightBytes& weights, const MoeModel& model, int slots) {
+  Bytes sum;
+  for (const std::int32_t b : model.layers) {
+    for (const FfnBytes& ffn : weights.blocks[static_cast<std::size_t>(b)].ffn) {
+      if (ffn.routed_experts > 0) {
+        sum += static_cast<double>(slots) * ffn.routed_expert;
+      }
+    }
+  }
+  return sum;
+}
+
+int most_slots(const ExpertPlacement& placement) {
+  int most = 0;
+  for (std::size_t d = 0; d + 1 < placement.first_slot.size(); ++d) {
+    most = std::max(most, placement.first_slot[d + 1] - placement.first_slot[d]);
+  }
+  return most;
+}
+
+// Most (token, expert) pairs that a unit computes in any layer, by home counts: replicas only
+// lower it.
+std::int64_t most_pairs(const StepTraffic& traffic, const ExpertPlacement& placement) {
+  std::int64_t most = 0;
+  for (std::size_t l = 0; l < traffic.layers.size(); ++l) {
+    for (const LayerCounts& counts : traffic.layers[l]) {
+      const auto ranks = static_cast<std::size_t>(counts.experts.ranks);
+      std::vector<double> expert(static_cast<std::size_t>(placement.experts), 0.0);
+      std::vector<int> replicas(expert.size(), 0);
+      for (std::size_t e = 0; e < expert.size(); ++e) {
+        for (std::size_t s = 0; s < ranks; ++s) {
+          expert[e] += counts.experts.count[e * ranks + s];
+        }
+      }
+      for (const std::int32_t e : placement.slot_expert[l]) {
+        replicas[static_cast<std::size_t>(std::max(e, 0))] += e >= 0 ? 1 : 0;
+      }
+      for (std::size_t d = 0; d + 1 < placement.first_slot.size(); ++d) {
+        double load = 0.0;
+        for (int s = placement.first_slot[d]; s < placement.first_slot[d + 1]; ++s) {
+          const std::int32_t e = placement.slot_expert[l][static_cast<std::size_t>(s)];
+          load += e < 0 ? 0.0
+                        : expert[static_cast<std::size_t>(e)] / replicas[static_cast<std::size_t>(e)];
+        }
+        most = std::max(most, static_cast<std::int64_t>(load));
+      }
+    }
+  }
+  return most;
+}
+
+// Residual stream and its normed copy for every token, gate and up activations of the widest FFN,
+// input, hidden and output rows of the received pairs, fp32 logits.
+Bytes activations(const MoeModel& model, const Workload& workload, const Parallelism& parallelism,
+                  const Policy& policy, std::int64_t pairs) {
+  const double value = stored_bits(policy.precision.activation) / 8;
+  const auto tokens = static_cast<double>(workload.tokens());
+  const auto hidden = static_cast<double>(model.hidden);
+  double widest = 0.0;
+  double expert = 0.0;
+  for (const Block& block : model.blocks) {
+    for (const FfnGroup& group : block.ffn) {
+      if (group.kind == FfnKind::dense) {
+        widest = std::max(widest, 2.0 * static_cast<double>(group.inter) / parallelism.attention_tp);
+      } else {
+        expert = std::max(expert, 2.0 * static_cast<double>(group.expert().inter) /
+                                      parallelism.expert_tp);
+      }
+    }
+  }
+  const auto logit_rows =
+      static_cast<double>(workload.decode_requests) + static_cast<double>(workload.prompts());
+  const double logits =
+      4.0 * logit_rows * static_cast<double>(model.vocabulary) / parallelism.attention_tp;
+  return Bytes(tokens * 2 * hidden * value +
+               std::max({tokens * widest * value,
+                         static_cast<double>(pairs) * (2 * hidden + expert) * value, logits}));
+}
+
+}  // namespace
+
+MemoryUse memory_use(const Cluster& cluster, const MoeModel& model, const Workload& workload,
+                     const Parallelism& parallelism, const Policy& policy,
+                     const ExpertGroups& groups, const ExpertPlacement& placement,
+                     const StepTraffic& traffic) {
+  const std::int64_t tp = parallelism.attention_tp;
+  const WeightBytes weights =
+      weight_bytes(model, policy.precision.weights,
+                   {.attention = tp, .dense = tp, .shared = tp, .expert = parallelism.expert_tp,
+                    .vocabulary = tp});
+  MemoryUse use;
+  use.experts = expert_weights(weights, model, most_slots(placement));
+  use.weights = weights_without_experts(weights, model) + use.experts;
+  const double cached = static_cast<double>(workload.decode_requests) *
+                            static_cast<double>(workload.context) +
+                        static_cast<double>(workload.prefill_tokens);
+  const auto sequences =
+      static_cast<double>(workload.decode_requests) + static_cast<double>(workload.prompts());
+  use.kv_cache = cached * kv_bytes_per_token(model, policy.precision.kv, tp) +
+                 sequences * state_bytes_per_sequence(model, tp);
+  const std::int64_t pairs = most_pairs(traffic, placement);
+  use.activations = activations(model, workload, parallelism, policy, pairs);
+  const RoutingShape routing = routing_shape(model);
+  if (groups.units > 1 && routing.top_k > 0) {
+    const TokenPayload payload{.hidden = model.hidden,
+                               .top_k = static_cast<int>(routing.top_k),
+                               .dispatch = policy.dispatch,
+                               .combine = policy.combine};
+    use.buffers = find_all_to_all_algorithm(policy.all_to_all, "policy/all_to_all")
+                      .buffer_bytes(payload, {.slots = placement.slots(),
+                                              .ranks = groups.units,
+                                              .tokens_per_rank = groups.tokens_per_unit,
+                                              .most_pairs = pairs});
+  }
+  use.capacity = cluster.node.device.memory.capacity;
+  use.usable = cluster.usable_memory * use.capacity;
+  return use;
+}
+
+}  // namespace moesim

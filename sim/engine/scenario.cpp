@@ -1,0 +1,169 @@
+#include "sim/engine/scenario.h"
+
+#include <array>
+
+#include "placement/placement.h"
+#include "sim/core/config.h"
+#include "sim/core/error.h"
+#include "sim/engine/all_to_all.h"
+#include "sim/engine/overlap.h"
+
+namespace moesim {
+namespace {
+
+constexpr std::array<std::string_view, 3> step_kinds{"decode", "prefill", "mixed"};
+constexpr std::array<std::string_view, 4> frameworks{"trtllm", "sglang", "vllm", "spec_sheet"};
+constexpr std::int64_t most_tokens = 1 << 24;   // per rank and step
+constexpr std::int64_t longest_context = 1 << 24;
+constexpr int most_ranks = 1 << 14;
+
+template <class Table>
+std::vector<std::string_view> names_of(const Table& table) {
+  std::vector<std::string_view> names;
+  for (const auto& entry : table) {
+    names.push_back(entry.name);
+  }
+  return names;
+}
+
+Workload parse_workload(ConfigObject object) {
+  Workload workload;
+  const std::string kind = object.choice("kind", step_kinds);
+  workload.kind = kind == "decode"    ? StepKind::decode
+                  : kind == "prefill" ? StepKind::prefill
+                                      : StepKind::mixed;
+  if (workload.kind != StepKind::prefill) {
+    workload.decode_requests = object.integer("requests_per_rank", 1, most_tokens);
+    workload.context = object.integer("context", 1, longest_context);
+  }
+  if (workload.kind != StepKind::decode) {
+    workload.prefill_tokens = object.integer("tokens_per_rank", 1, most_tokens);
+    workload.prompt_tokens =
+        object.integer_or("prompt_tokens", workload.prefill_tokens, 1, most_tokens);
+    if (workload.prefill_tokens % workload.prompt_tokens != 0) {
+      object.fail("prompt_tokens", "does not divide tokens_per_rank (" +
+                                       std::to_string(workload.prefill_tokens) +
+                                       "); a step holds whole prompts of one length");
+    }
+  }
+  workload.routing = object.text_or("routing", "balanced");
+  if (workload.kind == StepKind::prefill) {
+    workload.routing_sample = object.integer_or("routing_sample", 0, 0, workload.tokens());
+    if (workload.routing_sample > 0 && workload.tokens() % workload.routing_sample != 0) {
+      object.fail("routing_sample", "does not divide the " + std::to_string(workload.tokens()) +
+                                        " tokens of a rank; each routed token stands for equally "
+                                        "many; 0 routes every token");
+    }
+  }
+  object.reject_unknown_keys();
+  return workload;
+}
+
+Parallelism parse_parallelism(ConfigObject object) {
+  Parallelism p;
+  ConfigObject attention = object.object("attention");
+  p.attention_tp = static_cast<int>(attention.integer_or("tp", 1, 1, most_ranks));
+  p.attention_dp = static_cast<int>(attention.integer_or("dp", 1, 1, most_ranks));
+  attention.reject_unknown_keys();
+  if (auto experts = object.object_if("experts")) {
+    p.expert_tp = static_cast<int>(experts->integer_or("etp", 1, 1, most_ranks));
+    p.expert_ep = static_cast<int>(experts->integer_or("ep", 1, 1, most_ranks));
+    p.expert_dp = static_cast<int>(experts->integer_or("edp", 1, 1, most_ranks));
+    experts->reject_unknown_keys();
+  } else {  // dense models: the expert map follows attention's
+    p.expert_tp = p.attention_tp;
+    p.expert_dp = p.attention_dp;
+  }
+  object.reject_unknown_keys();
+  const auto attention_ranks = std::int64_t{p.attention_tp} * p.attention_dp;
+  const auto expert_ranks = std::int64_t{p.expert_tp} * p.expert_ep * p.expert_dp;
+  if (attention_ranks != expert_ranks) {
+    object.fail("experts", "etp * ep * edp = " + std::to_string(expert_ranks) +
+                               " ranks, but attention's tp * dp = " +
+                               std::to_string(attention_ranks) + "; both maps cover the same ranks");
+  }
+  if (p.attention_tp % p.expert_tp != 0) {
+    object.fail("experts/etp", "does not divide attention's tp (" +
+                                   std::to_string(p.attention_tp) +
+                                   "); an expert is sliced over ranks that share their tokens");
+  }
+  return p;
+}
+
+PlacementChoice parse_placement(ConfigObject object) {
+  PlacementChoice choice;
+  choice.policy = object.choice_or("policy", "contiguous", names_of(placement_policies()));
+  choice.redundant_experts =
+      static_cast<int>(object.integer_or("redundant_experts", 0, 0, most_ranks));
+  object.reject_unknown_keys();
+  return choice;
+}
+
+Policy parse_policy(ConfigObject object) {
+  Policy policy;
+  policy.all_to_all =
+      object.choice_or("all_to_all", "deepep_low_latency", names_of(all_to_all_algorithms()));
+  policy.kernels = object.choice_or("kernels", "trtllm", frameworks);
+  policy.overlap = object.choice_or("overlap", "none", names_of(overlap_policies()));
+  policy.dispatch = object.dtype_or("dispatch", DType::bf16);
+  policy.combine = object.dtype_or("combine", DType::bf16);
+  const nlohmann::json* precision = object.raw("precision");
+  nlohmann::json used;
+  policy.precision = parse_precision(precision == nullptr ? nlohmann::json("bf16") : *precision,
+                                     object.where("precision"), &used);
+  object.set_effective("precision", used);
+  object.reject_unknown_keys();
+  return policy;
+}
+
+RunOptions parse_run(ConfigObject object) {
+  RunOptions run;
+  constexpr int most_steps = 100'000;
+  run.steps = static_cast<int>(object.integer_or("steps", 1, 1, most_steps));
+  object.reject_unknown_keys();
+  return run;
+}
+
+// A section that may be left out: its defaults are read from an empty object, and echoed.
+template <class Parse>
+auto section_or_defaults(ConfigObject& root, std::string_view key, Parse parse) {
+  static const nlohmann::json empty = nlohmann::json::object();
+  if (auto given = root.object_if(key)) {
+    return parse(*given);
+  }
+  nlohmann::json echoed;
+  auto result = parse(ConfigObject(empty, root.where(key), &echoed));
+  root.set_effective(key, echoed);
+  return result;
+}
+
+}  // namespace
+
+std::string_view name_of(StepKind kind) { return step_kinds.at(static_cast<std::size_t>(kind)); }
+
+Scenario parse_scenario(const nlohmann::json& document, const std::string& name) {
+  Scenario scenario;
+  scenario.name = name;
+  scenario.where = name + "#";
+  ConfigObject root(document, scenario.where, &scenario.effective);
+  const nlohmann::json* hardware = root.raw("hardware");
+  const nlohmann::json* model = root.raw("model");
+  if (hardware == nullptr) {
+    root.fail("hardware", "is missing; a cluster's name, file or object is needed");
+  }
+  if (model == nullptr) {
+    root.fail("model", "is missing; a model's name, file or object is needed");
+  }
+  scenario.hardware = *hardware;
+  scenario.model = *model;
+  scenario.workload = parse_workload(root.object("workload"));
+  scenario.parallelism = parse_parallelism(root.object("parallelism"));
+  scenario.placement = section_or_defaults(root, "placement", parse_placement);
+  scenario.policy = section_or_defaults(root, "policy", parse_policy);
+  scenario.run = section_or_defaults(root, "run", parse_run);
+  scenario.seed = static_cast<std::uint64_t>(root.integer_or("seed", 1, 0));
+  root.reject_unknown_keys();
+  return scenario;
+}
+
+}  // namespace moesim

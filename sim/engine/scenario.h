@@ -1,0 +1,88 @@
+// A scenario as the user writes it: names and numbers, checked one by one. What the names mean is
+// looked up by simulation.h.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "models/operators.h"
+
+namespace moesim {
+
+// Folders in which names are looked up, in order.
+struct CatalogFolders {
+  std::vector<std::string> hardware;
+  std::vector<std::string> models;
+  std::vector<std::string> kernel_profiles;
+  std::vector<std::string> comm_profiles;
+  std::vector<std::string> routing_profiles;
+};
+
+enum class StepKind { decode, prefill, mixed };
+std::string_view name_of(StepKind kind);
+
+// What one attention data-parallel rank has to do in a step.
+struct Workload {
+  StepKind kind = StepKind::decode;
+  std::int64_t decode_requests = 0;  // one new token each
+  std::int64_t context = 0;          // keys per decode request, the new token included
+  std::int64_t prefill_tokens = 0;   // prompt tokens of the step
+  std::int64_t prompt_tokens = 0;    // length of one prompt
+  std::string routing;               // see make_routing_source
+  std::int64_t routing_sample = 0;   // prefill: tokens per rank that are routed; 0: all
+
+  [[nodiscard]] std::int64_t tokens() const { return decode_requests + prefill_tokens; }
+  [[nodiscard]] std::int64_t prompts() const {
+    return prompt_tokens > 0 ? prefill_tokens / prompt_tokens : 0;
+  }
+};
+
+struct Parallelism {
+  int attention_tp = 1;
+  int attention_dp = 1;
+  int expert_tp = 1;
+  int expert_ep = 1;
+  int expert_dp = 1;
+
+  [[nodiscard]] int ranks() const { return attention_tp * attention_dp; }
+};
+
+struct PlacementChoice {
+  std::string policy;
+  int redundant_experts = 0;
+};
+
+struct Policy {
+  std::string all_to_all;
+  std::string kernels;  // framework whose kernel profiles apply
+  std::string overlap;
+  DType dispatch = DType::bf16;  // of tokens on their way to experts
+  DType combine = DType::bf16;   // and back
+  OpPrecision precision;
+};
+
+struct RunOptions {
+  int steps = 1;
+  int threads = 1;  // not part of the document: results do not depend on it
+};
+
+struct Scenario {
+  nlohmann::json hardware;  // references, resolved later
+  nlohmann::json model;
+  std::string name;   // of the file, for messages and titles
+  std::string where;  // "file.json#"
+  Workload workload;
+  Parallelism parallelism;
+  PlacementChoice placement;
+  Policy policy;
+  RunOptions run;
+  std::uint64_t seed = 1;
+  nlohmann::json effective;  // the document with every default filled in
+};
+
+// Throws ConfigError("name#/pointer", ...).
+Scenario parse_scenario(const nlohmann::json& document, const std::string& name);
+
+}  // namespace moesim

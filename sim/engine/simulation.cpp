@@ -1,0 +1,193 @@
+#include "sim/engine/simulation.h"
+
+#include <chrono>
+
+#include "sim/core/error.h"
+#include "sim/core/rng.h"
+
+namespace moesim {
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+DevicePeaks peaks_of(const Device& device) {
+  return {.device = device.name,
+          .architecture = device.architecture,
+          .peak = device.peak,
+          .memory = device.memory.read,
+          .multiprocessors = device.multiprocessors,
+          .l2 = device.l2};
+}
+
+RouterSpec router_of(const RoutingShape& shape) {
+  return {.layers = static_cast<int>(shape.layers),
+          .experts = static_cast<int>(shape.experts),
+          .top_k = static_cast<int>(shape.top_k),
+          .groups = static_cast<int>(shape.groups),
+          .top_groups = static_cast<int>(shape.top_groups),
+          .per_group_k = static_cast<int>(shape.per_group_k)};
+}
+
+const PlacementPolicyEntry& find_policy(const std::string& name) {
+  for (const PlacementPolicyEntry& entry : placement_policies()) {
+    if (entry.name == name) {
+      return entry;
+    }
+  }
+  throw InvariantError("the scenario's placement policy was checked when it was read");
+}
+
+}  // namespace
+
+Simulation::Simulation(Scenario scenario, const CatalogFolders& folders, int threads)
+    : scenario_(std::move(scenario)), threads_(threads) {
+  const auto start = std::chrono::steady_clock::now();
+  const std::string& where = scenario_.where;
+  nlohmann::json& effective = scenario_.effective;
+  cluster_ = load_cluster(scenario_.hardware, where + "/hardware", folders.hardware,
+                          &effective["hardware"]);
+  topology_ = std::make_unique<Topology>(cluster_);
+  model_ = load_model(scenario_.model, where + "/model", folders.models, &effective["model"]);
+  routing_shape_ = routing_shape(model_);
+  check_ranks();
+  kernels_ = make_kernel_model(peaks_of(cluster_.node.device), scenario_.policy.kernels,
+                               folders.kernel_profiles);
+  comm_profiles_ = load_comm_profiles(folders.comm_profiles);
+  groups_ = expert_groups(scenario_.parallelism, scenario_.workload, where + "/parallelism");
+  if (routing_shape_.top_k > 0) {
+    prepare_experts(folders);
+  }
+  host_.load_s = seconds_since(start);
+}
+
+void Simulation::check_ranks() const {
+  const std::string& where = scenario_.where;
+  const Parallelism& p = scenario_.parallelism;
+  if (p.ranks() != cluster_.devices()) {
+    throw ConfigError(where + "/parallelism",
+                      "tp * dp = " + std::to_string(p.ranks()) + " ranks on " +
+                          std::to_string(cluster_.devices()) +
+                          " devices; every device holds one rank (see hardware/nodes)");
+  }
+  if (p.attention_tp > cluster_.node.devices) {
+    throw ConfigError(where + "/parallelism/attention/tp",
+                      std::to_string(p.attention_tp) + " ranks do not fit in a node of " +
+                          std::to_string(cluster_.node.devices) +
+                          " devices; tensor parallelism stays in a node");
+  }
+  check_tensor_parallel(model_,
+                        {.attention = p.attention_tp, .dense = p.attention_tp,
+                         .shared = p.attention_tp, .expert = p.expert_tp,
+                         .vocabulary = p.attention_tp},
+                        where + "/parallelism");
+  for (const Block& block : model_.blocks) {
+    if (block.stack == Stack::encoder) {
+      throw ConfigError(where + "/model", "\"" + model_.name +
+                                              "\" has an encoder; steps of decoder-only models can "
+                                              "be simulated");
+    }
+  }
+  const int slots = static_cast<int>(routing_shape_.ffn_experts) +
+                    scenario_.placement.redundant_experts;
+  if (routing_shape_.top_k == 0 && (p.expert_ep > 1 || scenario_.placement.redundant_experts > 0)) {
+    throw ConfigError(where + "/parallelism/experts",
+                      "\"" + model_.name + "\" has no routed experts; use ep 1 and no redundancy");
+  }
+  if (routing_shape_.top_k > 0 && slots < p.expert_ep) {
+    throw ConfigError(where + "/parallelism/experts/ep",
+                      std::to_string(p.expert_ep) + " expert ranks for " + std::to_string(slots) +
+                          " expert slots leave ranks without an expert; lower ep or add "
+                          "placement/redundant_experts");
+  }
+}
+
+void Simulation::prepare_experts(const CatalogFolders& folders) {
+  routing_ = make_routing_source(scenario_.workload.routing, router_of(routing_shape_),
+                                 folders.routing_profiles, scenario_.where + "/workload/routing");
+  PlacementInput problem{.layers = static_cast<int>(routing_shape_.layers),
+                         .experts = static_cast<int>(routing_shape_.ffn_experts),
+                         .devices = groups_.units,
+                         .redundant = scenario_.placement.redundant_experts,
+                         .expected_load = {}};
+  const std::int64_t most_redundant =
+      std::int64_t{problem.experts} * (problem.devices - 1);
+  if (problem.redundant > most_redundant) {
+    throw ConfigError(scenario_.where + "/placement/redundant_experts",
+                      std::to_string(problem.redundant) + " replicas, but at most " +
+                          std::to_string(most_redundant) +
+                          " can be placed: no rank holds an expert twice");
+  }
+  if (problem.redundant > 0) {
+    problem.expected_load =
+        expected_loads(*routing_, scenario_.workload, problem.experts, scenario_.seed, threads_);
+  }
+  placement_ = find_policy(scenario_.placement.policy).place(problem);
+  const AllToAllLowering exchange =
+      make_all_to_all(*topology_, comm_profiles_,
+                      {cluster_.node.device.name, cluster_.node.device.architecture}, model_,
+                      scenario_.policy, groups_, 0, placement_.slots(),
+                      static_cast<int>(routing_shape_.top_k));
+  node_of_unit_ = exchange.node_of_rank();
+  needs_distinct_ = exchange.algorithm().needs_distinct;
+}
+
+Workload Simulation::workload_of_step(int index) const {
+  Workload workload = scenario_.workload;
+  if (workload.decode_requests > 0) {
+    workload.context += index;
+  }
+  return workload;
+}
+
+LoweringInput Simulation::lowering_input(const Workload& workload) const {
+  return {.topology = *topology_,
+          .model = model_,
+          .kernels = *kernels_,
+          .comm_profiles = comm_profiles_,
+          .comm_target = {cluster_.node.device.name, cluster_.node.device.architecture},
+          .workload = workload,
+          .parallelism = scenario_.parallelism,
+          .policy = scenario_.policy,
+          .groups = groups_,
+          .placement = placement_,
+          .traffic = traffic_};
+}
+
+StepOutcome Simulation::run_step(int index, const Backend& backend, bool record_segments) {
+  const Workload workload = workload_of_step(index);
+  auto start = std::chrono::steady_clock::now();
+  if (routing_) {
+    const std::uint64_t seed = mix64(scenario_.seed + static_cast<std::uint64_t>(index));
+    traffic_ = count_step(*routing_, workload, scenario_.parallelism, groups_, placement_,
+                          node_of_unit_, static_cast<int>(routing_shape_.ffn_experts),
+                          needs_distinct_, seed, threads_);
+  }
+  host_.routing_s += seconds_since(start);
+  start = std::chrono::steady_clock::now();
+  StepOutcome outcome;
+  outcome.lowered = lower_step(lowering_input(workload));
+  outcome.result = backend.run(outcome.lowered.graph, record_segments);
+  host_.engine_s = seconds_since(start);
+  host_.events = outcome.result.events;
+  host_.tasks = outcome.lowered.graph.tasks().size();
+  return outcome;
+}
+
+MemoryUse Simulation::memory() const {
+  return memory_use(cluster_, model_, workload_of_step(scenario_.run.steps - 1),
+                    scenario_.parallelism, scenario_.policy, groups_, placement_, traffic_);
+}
+
+std::vector<CommProvenance> Simulation::communication() const {
+  return comm_provenance(lowering_input(scenario_.workload));
+}
+
+std::vector<std::string> Simulation::routing_notes() const {
+  return routing_ ? routing_warnings(*routing_, scenario_.workload,
+                                     scenario_.parallelism.attention_dp)
+                  : std::vector<std::string>{};
+}
+
+}  // namespace moesim
