@@ -61,47 +61,56 @@ void Topology::add_traffic(std::span<const double> amount, std::span<double> lin
   ensure(amount.size() == n * n, "a traffic matrix has a row and a column per device");
   ensure(link_amount.size() == links_.size(), "an amount per link");
   std::vector<double> received(as_size(rails_) * n);
-  for (int from = 0; from < devices_; ++from) {
-    const double* row = amount.data() + as_size(from) * n;
-    const int node = node_of(from);
-    const std::size_t own = as_size(node) * width;
+  for (std::size_t from = 0; from < n; ++from) {
+    const double* row = amount.data() + from * n;
+    const std::size_t own = from / width * width;
     if (switched_ > 0) {
-      double sent = 0.0;
-      for (std::size_t to = own; to < own + width; ++to) {
-        if (to != as_size(from)) {
-          sent += row[to];
-          link_amount[as_size(device_down(static_cast<int>(to)))] += row[to];
-        }
-      }
-      link_amount[as_size(device_up(from))] += sent;
+      const std::size_t place = from - own;
+      double* down = link_amount.data() + device_down(static_cast<int>(own));
+      link_amount[as_size(device_up(static_cast<int>(from)))] +=
+          add_row(row + own, down, place) +
+          add_row(row + from + 1, down + place + 1, width - place - 1);
     }
     if (rails_ > 0) {
-      const int rail = rail_of(from);
+      const int rail = rail_of(static_cast<int>(from));
       double* columns = received.data() + as_size(rail) * n;
       const std::size_t after = own + width;
-      link_amount[as_size(nic_up(node, rail))] +=
+      link_amount[as_size(nic_up(node_of(static_cast<int>(from)), rail))] +=
           add_row(row, columns, own) + add_row(row + after, columns + after, n - after);
     }
   }
-  add_fabric_traffic(received, link_amount);
+  if (rails_ > 0) {
+    add_fabric_traffic(received, link_amount);
+  }
 }
 
 // received[rail * devices + to]: what `to` gets from senders on `rail` in other nodes.
 void Topology::add_fabric_traffic(std::span<const double> received,
                                   std::span<double> link_amount) const {
-  for (int rail = 0; rail < rails_; ++rail) {
-    const auto columns = received.subspan(as_size(rail) * as_size(devices_), as_size(devices_));
-    std::vector<double> to_rail(as_size(rails_));
-    for (int to = 0; to < devices_; ++to) {
-      const double amount = columns[as_size(to)];
-      to_rail[as_size(rail_of(to))] += amount;
-      link_amount[as_size(nic_down(node_of(to), rail_of(to)))] += amount;
+  const std::size_t rails = as_size(rails_);
+  std::vector<std::size_t> rail_of_place;
+  for (int place = 0; place < devices_per_node_; ++place) {
+    rail_of_place.push_back(as_size(rail_of(place)));
+  }
+  std::vector<double> between(rails * rails);  // [sending rail][receiving rail]
+  const double* columns = received.data();
+  for (std::size_t rail = 0; rail < rails; ++rail) {
+    double* to_rail = between.data() + rail * rails;
+    for (int node = 0; node < nodes(); ++node) {
+      double* nics = link_amount.data() + nic_down(node, 0);
+      for (const std::size_t other : rail_of_place) {
+        to_rail[other] += *columns;
+        nics[other] += *columns++;
+      }
     }
+  }
+  for (int rail = 0; rail < rails_; ++rail) {
     for (int other = 0; other < rails_; ++other) {
       if (other == rail) {
         continue;  // the leaf switch alone
       }
-      const double share = to_rail[as_size(other)] / static_cast<double>(spines_);
+      const double share =
+          between[as_size(rail) * rails + as_size(other)] / static_cast<double>(spines_);
       for (int spine = 0; spine < spines_; ++spine) {
         link_amount[as_size(leaf_up(rail, spine))] += share;
         link_amount[as_size(leaf_down(other, spine))] += share;
