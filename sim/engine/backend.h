@@ -2,6 +2,7 @@
 // models agree: `fast` and `simgrid` share fairly by bottleneck (SimGrid's ptask_L07).
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -15,11 +16,14 @@ struct TaskTimes {
 };
 
 struct RunResult {
-  std::vector<TaskTimes> tasks;        // by TaskId
+  std::vector<TaskTimes> tasks;  // by TaskId
   // End of every segment of every task, tasks in order, segments in order; empty unless asked for.
   std::vector<double> segment_ends_s;
   double makespan_s = 0.0;
-  std::uint64_t events = 0;  // changes of some task's state that the backend handled
+  // Changes of some task's state that the backend handled: starts, ends of latencies, ends of
+  // segments. Segments that `fast` skips over, because nobody else uses their resources, are not
+  // counted.
+  std::uint64_t events = 0;
 };
 
 // Sharing law ("fair bottleneck", SimGrid 3.32): among the segments that are past their latency,
@@ -33,6 +37,11 @@ class Backend {
   // Deterministic. Throws InvariantError for a malformed graph.
   [[nodiscard]] virtual RunResult run(const TaskGraph& graph, bool record_segments) const = 0;
 };
+
+// A resource counts as exhausted when less than this fraction of its rate is left. Larger than
+// what a sum over some thousand users loses by rounding, since a resource that is exhausted in
+// exact arithmetic must count as exhausted.
+inline constexpr double sharing_precision = 1e-12;
 
 std::unique_ptr<Backend> make_fast_backend();
 

@@ -1,26 +1,50 @@
 #include "sim/engine/task_graph.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "sim/core/error.h"
 
 namespace moesim {
 
 ProgramId TaskGraph::begin_program() {
-  programs_.push_back({static_cast<std::uint32_t>(segments_.size()), 0});
+  programs_.push_back({.first_segment = static_cast<std::uint32_t>(segments_.size()),
+                       .first_touched = static_cast<std::uint32_t>(touched_.size())});
   return static_cast<ProgramId>(programs_.size() - 1);
+}
+
+void TaskGraph::note_touch(std::int32_t resource, std::uint32_t segment) {
+  const auto index = static_cast<std::size_t>(resource);
+  if (index >= touched_by_.size()) {
+    touched_by_.resize(std::max(index + 1, 2 * touched_by_.size()));
+  }
+  Program& program = programs_.back();
+  if (touched_by_[index] <= program.first_segment) {
+    touched_.push_back(resource);
+    ++program.touched_count;
+  }
+  ensure(touched_by_[index] != segment + 1, "a segment names a resource once");
+  touched_by_[index] = segment + 1;
 }
 
 void TaskGraph::add_segment(double latency_s, std::span<const Need> needs) {
   ensure(!programs_.empty(), "a segment belongs to a program");
-  ensure(latency_s >= 0, "a latency is not negative");
+  ensure(latency_s >= 0 && std::isfinite(latency_s), "a latency is finite and not negative");
+  const auto segment = static_cast<std::uint32_t>(segments_.size());
   segments_.push_back({latency_s, static_cast<std::uint32_t>(needs_.size()),
                        static_cast<std::uint32_t>(needs.size())});
+  double largest = 0.0;
   for (const Need& need : needs) {
-    ensure(need.amount > 0, "a need is positive");
+    ensure(need.resource >= 0, "a need's resource is not negative");
+    ensure(need.amount > 0 && std::isfinite(need.amount), "a need is positive and finite");
+    largest = std::max(largest, need.amount);
+    note_touch(need.resource, segment);
     needs_.push_back(need);
   }
-  ++programs_.back().segment_count;
+  Program& program = programs_.back();
+  program.unit_rate_duration_s += latency_s;
+  program.unit_rate_duration_s += largest;
+  ++program.segment_count;
 }
 
 TaskId TaskGraph::add_task(Task task, std::span<const TaskId> predecessors) {
@@ -44,19 +68,6 @@ std::int32_t TaskGraph::label(const std::string& text) {
     return static_cast<std::int32_t>(labels_.size() - 1);
   }
   return static_cast<std::int32_t>(found - labels_.begin());
-}
-
-std::span<const Segment> TaskGraph::segments(ProgramId program) const {
-  const Program& p = programs_[static_cast<std::size_t>(program)];
-  return std::span(segments_).subspan(p.first_segment, p.segment_count);
-}
-
-std::span<const Need> TaskGraph::needs(const Segment& segment) const {
-  return std::span(needs_).subspan(segment.first_need, segment.need_count);
-}
-
-std::span<const TaskId> TaskGraph::predecessors(const Task& task) const {
-  return std::span(predecessors_).subspan(task.first_predecessor, task.predecessor_count);
 }
 
 }  // namespace moesim

@@ -1,0 +1,97 @@
+// The agenda of the fast backend: one pending event per running task, as a 4-ary heap that knows
+// where each entry is, so that an event can be moved.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace moesim::detail {
+
+struct Event {
+  double time_s = 0.0;
+  std::int32_t task = 0;  // breaks ties, so that the order does not depend on the heap's history
+  std::int32_t slot = 0;
+};
+
+// Slots are small integers chosen by the caller; a slot has at most one event.
+class Agenda {
+ public:
+  [[nodiscard]] bool empty() const { return heap_.empty(); }
+  [[nodiscard]] const Event& next() const { return heap_.front(); }
+
+  // Adds the slot's event, or moves it.
+  void set(const Event& event) {
+    const auto slot = static_cast<std::size_t>(event.slot);
+    if (slot >= position_.size()) {
+      position_.resize(slot + 1, absent);
+    }
+    if (position_[slot] == absent) {
+      heap_.push_back(event);
+      rise(heap_.size() - 1, event);
+    } else if (const std::size_t at = position_[slot]; before(event, heap_[at])) {
+      rise(at, event);
+    } else {
+      sink(at, event);
+    }
+  }
+
+  void pop() {
+    position_[static_cast<std::size_t>(heap_.front().slot)] = absent;
+    const Event last = heap_.back();
+    heap_.pop_back();
+    if (!heap_.empty()) {
+      sink(0, last);
+    }
+  }
+
+ private:
+  static constexpr std::uint32_t absent = UINT32_MAX;
+  static constexpr std::size_t arity = 4;
+
+  static bool before(const Event& a, const Event& b) {
+    return a.time_s < b.time_s || (a.time_s == b.time_s && a.task < b.task);
+  }
+
+  void place(std::size_t at, const Event& event) {
+    heap_[at] = event;
+    position_[static_cast<std::size_t>(event.slot)] = static_cast<std::uint32_t>(at);
+  }
+
+  void rise(std::size_t at, const Event& event) {
+    while (at > 0) {
+      const std::size_t parent = (at - 1) / arity;
+      if (!before(event, heap_[parent])) {
+        break;
+      }
+      place(at, heap_[parent]);
+      at = parent;
+    }
+    place(at, event);
+  }
+
+  void sink(std::size_t at, const Event& event) {
+    while (true) {
+      const std::size_t first = at * arity + 1;
+      if (first >= heap_.size()) {
+        break;
+      }
+      const std::size_t end = first + arity < heap_.size() ? first + arity : heap_.size();
+      std::size_t least = first;
+      for (std::size_t child = first + 1; child < end; ++child) {
+        least = before(heap_[child], heap_[least]) ? child : least;
+      }
+      if (!before(heap_[least], event)) {
+        break;
+      }
+      place(at, heap_[least]);
+      at = least;
+    }
+    place(at, event);
+  }
+
+  std::vector<Event> heap_;
+  std::vector<std::uint32_t> position_;  // by slot
+};
+
+}  // namespace moesim::detail

@@ -1,0 +1,266 @@
+#include "sim/simgrid/ptask_run.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <simgrid/kernel/routing/NetPoint.hpp>
+#include <simgrid/kernel/routing/NetZoneImpl.hpp>
+#include <simgrid/s4u.hpp>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "sim/core/error.h"
+
+namespace moesim::detail {
+namespace {
+
+namespace sg4 = simgrid::s4u;
+namespace routing = simgrid::kernel::routing;
+using LinkImpl = simgrid::kernel::resource::StandardLinkImpl;
+
+constexpr std::size_t at(std::int32_t index) { return static_cast<std::size_t>(index); }
+
+// Fewest hosts that have a pair (a host with itself included) for every need. At least two, since
+// SimGrid runs an execution on one host by another path.
+std::size_t hosts_for(std::size_t needs) {
+  auto hosts = static_cast<std::size_t>(std::sqrt(static_cast<double>(needs)));
+  while (hosts * hosts < needs) {
+    ++hosts;
+  }
+  return std::max<std::size_t>(hosts, 2);
+}
+
+// The route between hosts a and b is the resource of need a * hosts + b of the segment that is
+// being started, with the segment's latency: ptask_L07 pays the longest latency of all routes
+// first and serves all bytes afterwards, which is what a segment is.
+class SegmentZone : public routing::NetZoneImpl {
+ public:
+  SegmentZone() : NetZoneImpl("segments") {}
+
+  // Between starts the zone has no routes: SimGrid asks again when the latency is over, to derive
+  // bounds that we do not want.
+  void set_segment(std::span<LinkImpl* const> links, std::size_t hosts, double latency_s) {
+    links_ = links;
+    hosts_ = hosts;
+    latency_s_ = latency_s;
+  }
+
+ protected:
+  void get_local_route(const routing::NetPoint* source, const routing::NetPoint* destination,
+                       routing::Route* into, double* latency) override {
+    const std::size_t need = source->id() * hosts_ + destination->id();
+    if (need < links_.size()) {
+      into->link_list_.push_back(links_[need]);
+    }
+    if (latency != nullptr) {
+      *latency += latency_s_;
+    }
+  }
+
+ private:
+  std::span<LinkImpl* const> links_;
+  std::size_t hosts_ = 0;
+  double latency_s_ = 0.0;
+};
+
+void configure() {
+  for (const char* setting : {
+           "host/model:ptask_L07",
+           "network/crosstraffic:0",
+           "network/TCP-gamma:0",
+           // Latencies and dates; the smallest difference that doubles resolve at a second is
+           // 1e-16 s.
+           "surf/precision:1e-15",
+           "root.thres:critical",
+       }) {
+    if (std::string_view(setting).starts_with("root.")) {
+      xbt_log_control_set(setting);
+    } else {
+      sg4::Engine::set_config(setting);
+    }
+  }
+  // Resources are normalised to a rate of 1, so that this absolute precision is the fraction that
+  // the sharing law speaks of.
+  sg4::Engine::set_config("maxmin/precision", sharing_precision);
+}
+
+class PtaskRun {
+ public:
+  PtaskRun(const TaskGraph& graph, const PtaskOutput& output)
+      : graph_(graph), tasks_(graph.tasks()), output_(output), execs_(tasks_.size()) {
+    index_graph();
+    build_platform();
+  }
+
+  std::uint64_t run() {
+    sg4::Activity::on_completion_cb([this](const sg4::Activity& activity) {
+      // SimGrid still uses an activity after its own callback, but not in the next one's.
+      retired_.clear();
+      segment_ended(activity);
+      drain();
+    });
+    for (std::size_t id = 0; id < tasks_.size(); ++id) {
+      if (waiting_for_[id] == 0) {
+        ready_.push_back(static_cast<TaskId>(id));
+      }
+    }
+    drain();
+    sg4::Engine::get_instance()->run();
+    ensure(ended_ == tasks_.size(), "SimGrid ends every task");
+    return events_;
+  }
+
+ private:
+  void index_graph() {
+    waiting_for_.reserve(tasks_.size());
+    successors_.resize(tasks_.size());
+    current_.resize(tasks_.size());
+    std::size_t segment_ends = 0;
+    for (std::size_t id = 0; id < tasks_.size(); ++id) {
+      waiting_for_.push_back(tasks_[id].predecessor_count);
+      for (const TaskId before : graph_.predecessors(tasks_[id])) {
+        successors_[at(before)].push_back(static_cast<TaskId>(id));
+      }
+      first_end_.push_back(segment_ends);
+      segment_ends += graph_.segments(tasks_[id].program).size();
+    }
+  }
+
+  void build_platform() {
+    zone_ = new SegmentZone;  // SimGrid's engine owns it
+    sg4::NetZone* zone = zone_->get_iface();
+    std::size_t most_needs = 0;
+    for (const Task& task : tasks_) {
+      for (const Segment& segment : graph_.segments(task.program)) {
+        most_needs = std::max<std::size_t>(most_needs, segment.need_count);
+      }
+    }
+    for (std::size_t i = 0; i < hosts_for(most_needs); ++i) {
+      hosts_.push_back(zone->create_host("host" + std::to_string(i), 1.0)->seal());
+    }
+    for (std::size_t i = 0; i < graph_.resources.size(); ++i) {
+      ensure(graph_.resources[i].rate > 0, "a resource's rate is positive");
+      links_.push_back(
+          zone->create_link("resource" + std::to_string(i), 1.0)->seal()->get_impl());
+    }
+    zone->seal();
+  }
+
+  // Starts whatever can start now; segments without duration end on the way.
+  void drain() {
+    while (!ready_.empty()) {
+      std::vector<TaskId> batch;
+      batch.swap(ready_);
+      for (const TaskId id : batch) {
+        output_.tasks[at(id)].start_s = sg4::Engine::get_clock();
+        ++events_;
+        begin_segment(id);
+      }
+    }
+  }
+
+  void begin_segment(TaskId id) {
+    const auto segments = graph_.segments(tasks_[at(id)].program);
+    for (; current_[at(id)] < segments.size(); end_segment(id)) {
+      const Segment& segment = segments[current_[at(id)]];
+      if (segment.latency_s > 0 || segment.need_count > 0) {
+        start_exec(id, segment);
+        return;
+      }
+    }
+    output_.tasks[at(id)].end_s = sg4::Engine::get_clock();
+    ++ended_;
+    for (const TaskId after : successors_[at(id)]) {
+      if (--waiting_for_[at(after)] == 0) {
+        ready_.push_back(after);
+      }
+    }
+  }
+
+  void start_exec(TaskId id, const Segment& segment) {
+    const auto needs = graph_.needs(segment);
+    const std::size_t hosts = hosts_for(needs.size());
+    std::vector<double> bytes(hosts * hosts, 0.0);
+    segment_links_.clear();
+    for (std::size_t i = 0; i < needs.size(); ++i) {
+      const auto resource = static_cast<std::size_t>(std::int64_t{needs[i].resource} +
+                                                     tasks_[at(id)].resource_offset);
+      ensure(resource < links_.size(), "a task's resources exist");
+      segment_links_.push_back(links_[resource]);
+      bytes[i] = needs[i].amount / graph_.resources[resource].rate;
+    }
+    if (needs.empty()) {
+      bytes[0] = 1.0;  // over a route without links: the latency alone
+    }
+    zone_->set_segment(segment_links_, hosts, segment.latency_s);
+    sg4::ExecPtr exec = sg4::Exec::init()
+                            ->set_bytes_amounts(bytes)
+                            ->set_hosts({hosts_.begin(), hosts_.begin() + static_cast<std::ptrdiff_t>(hosts)});
+    exec->start();
+    zone_->set_segment({}, 0, 0.0);
+    task_of_.emplace(exec.get(), id);
+    execs_[at(id)] = std::move(exec);
+  }
+
+  void segment_ended(const sg4::Activity& activity) {
+    const auto found = task_of_.find(&activity);
+    ensure(found != task_of_.end() && activity.get_state() == sg4::Activity::State::FINISHED,
+           "SimGrid finishes the executions that were started");
+    const TaskId id = found->second;
+    task_of_.erase(found);
+    retired_.push_back(std::move(execs_[at(id)]));
+    end_segment(id);
+    begin_segment(id);
+  }
+
+  void end_segment(TaskId id) {
+    ++events_;
+    if (!output_.segment_ends_s.empty()) {
+      output_.segment_ends_s[first_end_[at(id)] + current_[at(id)]] = sg4::Engine::get_clock();
+    }
+    ++current_[at(id)];
+  }
+
+  const TaskGraph& graph_;
+  std::span<const Task> tasks_;
+  PtaskOutput output_;
+  std::vector<std::uint32_t> waiting_for_;
+  std::vector<std::vector<TaskId>> successors_;
+  std::vector<std::size_t> current_;    // segment, by task
+  std::vector<std::size_t> first_end_;  // by task
+  std::vector<TaskId> ready_;
+  std::size_t ended_ = 0;
+  std::uint64_t events_ = 0;
+
+  SegmentZone* zone_ = nullptr;
+  std::vector<sg4::Host*> hosts_;
+  std::vector<LinkImpl*> links_;  // by resource
+  std::vector<LinkImpl*> segment_links_;
+  std::vector<sg4::ExecPtr> execs_;  // by task
+  std::vector<sg4::ExecPtr> retired_;
+  std::unordered_map<const sg4::Activity*, TaskId> task_of_;
+};
+
+}  // namespace
+
+PtaskOutputSizes output_sizes(const TaskGraph& graph, bool record_segments) {
+  PtaskOutputSizes sizes{.tasks = graph.tasks().size()};
+  if (record_segments) {
+    for (const Task& task : graph.tasks()) {
+      sizes.segment_ends += graph.segments(task.program).size();
+    }
+  }
+  return sizes;
+}
+
+std::uint64_t run_ptasks(const TaskGraph& graph, const PtaskOutput& output) {
+  std::string name = "moesim";
+  std::array<char*, 2> arguments = {name.data(), nullptr};
+  int count = 1;
+  const sg4::Engine engine(&count, arguments.data());
+  configure();
+  return PtaskRun(graph, output).run();
+}
+
+}  // namespace moesim::detail
