@@ -16,10 +16,18 @@ std::uint64_t pair_key(std::uint64_t stream, std::uint64_t a, std::uint64_t b) {
 float innovation(double keep) { return static_cast<float>(std::sqrt(1.0 - keep * keep)); }
 
 // Draws of one vector share a key; consecutive keys are far apart after mixing.
-void fill_bell(std::uint64_t key, std::span<float> values) {
+void fill_bell(std::uint64_t key, float scale, std::span<float> values) {
   for (auto& value : values) {
-    value = bell(mix64(key++));
+    value = scale * bell(mix64(key++));
   }
+}
+
+// Log-normal with mean square 1.
+float strength(double spread, std::uint64_t key) {
+  return spread == 0.0
+             ? 1.0F
+             : static_cast<float>(std::exp(spread * static_cast<double>(bell(mix64(key ^ 0x57))) -
+                                           spread * spread));
 }
 
 }  // namespace
@@ -49,19 +57,27 @@ std::uint32_t request_length(const GeneratorProfile& profile, double u) {
 
 TokenLatents::TokenLatents(const GeneratorProfile& profile, std::uint64_t seed)
     : dimensions_(static_cast<std::size_t>(profile.dimensions)),
-      context_keep_(static_cast<float>(profile.context_correlation)),
-      context_new_(innovation(profile.context_correlation)),
-      fast_keep_(static_cast<float>(profile.fast_correlation)),
-      fast_new_(innovation(profile.fast_correlation)),
+      token_spread_(profile.token_spread),
+      request_spread_(profile.request_spread),
+      context_keep_(profile.context_correlation),
+      fast_keep_(profile.fast_correlation),
       own_keep_(static_cast<float>(profile.layer_correlation)),
       own_new_(innovation(profile.layer_correlation)) {
   const LayerAmplitudes& amplitudes = profile.amplitudes;
-  for (std::size_t l = 0; l < amplitudes.own.size(); ++l) {
-    scales_.push_back({.token = static_cast<float>(amplitudes.token[l]),
-                       .request = static_cast<float>(amplitudes.request[l]),
-                       .context = static_cast<float>(amplitudes.context[l]),
-                       .fast = static_cast<float>(amplitudes.fast[l]),
-                       .own = static_cast<float>(amplitudes.own[l])});
+  const std::size_t layers = amplitudes.own.size();
+  for (std::size_t l = 0; l < layers; ++l) {
+    const double depth =
+        layers == 1 ? 0.0 : static_cast<double>(l) / static_cast<double>(layers - 1);
+    const double early = std::cos(profile.turn * depth);
+    const double late = std::sin(profile.turn * depth);
+    const std::array<double, k_components> size = {amplitudes.token[l], amplitudes.request[l],
+                                                   amplitudes.context[l], amplitudes.fast[l]};
+    LayerScale scale{.part = {}, .own = static_cast<float>(amplitudes.own[l])};
+    for (std::size_t i = 0; i < k_components; ++i) {
+      scale.part[i] = static_cast<float>(size[i] * early);
+      scale.part[k_components + i] = static_cast<float>(size[i] * late);
+    }
+    scales_.push_back(scale);
   }
   double sum = 0.0;
   for (int rank = 1; rank <= profile.vocabulary; ++rank) {
@@ -95,32 +111,39 @@ std::uint64_t TokenLatents::token_key(std::uint32_t request, std::uint32_t posit
 
 void TokenLatents::fill(const TokenRun& run, std::span<float> parts) const {
   const std::size_t d = dimensions_;
-  std::vector<float> of_request(d);
-  std::vector<float> context(d);
-  std::vector<float> fast(d);
-  std::vector<float> fresh(d);
-  fill_bell(pair_key(request_key_, run.request, 0), of_request);
-  const auto advance = [&](std::span<float> state, std::uint64_t stream, std::uint32_t position,
-                           float keep, float add) {
-    fill_bell(pair_key(stream, run.request, position), fresh);
-    for (std::size_t i = 0; i < d; ++i) {
-      state[i] = keep * state[i] + add * fresh[i];
-    }
+  const std::uint64_t request = pair_key(request_key_, run.request, 0);
+  const float coherence = strength(request_spread_, request);
+  // A context is known by the position where it began. What went before the run's first token is
+  // irrelevant: a context that goes on and one that begins have the same law.
+  std::uint32_t context_began = run.first_position;
+  std::uint32_t fast_began = run.first_position;
+  const auto keeps = [&](std::uint64_t stream, std::uint32_t position, double probability) {
+    return uniform_of(pair_key(~stream, run.request, position)) < probability;
   };
   std::size_t next = 0;
   for (std::uint32_t i = 0; i < run.count && next < run.size(); ++i) {
     const std::uint32_t position = run.first_position + i;
-    const bool begins = i == 0;
-    advance(context, context_key_, position, context_keep_, begins ? 1.0F : context_new_);
-    advance(fast, fast_key_, position, fast_keep_, begins ? 1.0F : fast_new_);
+    if (!keeps(context_key_, position, context_keep_)) {
+      context_began = position;
+    }
+    if (!keeps(fast_key_, position, fast_keep_)) {
+      fast_began = position;
+    }
     if (!run.kept.empty() && run.kept[next] != i) {
       continue;
     }
-    const auto out = parts.subspan(next * k_parts * d, k_parts * d);
-    fill_bell(pair_key(vector_key_, token_id(run.request, position), 0), out.first(d));
-    std::ranges::copy(of_request, out.subspan(d).begin());
-    std::ranges::copy(context, out.subspan(2 * d).begin());
-    std::ranges::copy(fast, out.subspan(3 * d).begin());
+    const std::uint64_t id = pair_key(vector_key_, token_id(run.request, position), 0);
+    const std::array<std::uint64_t, k_components> keys = {
+        id, request, pair_key(context_key_, run.request, context_began),
+        pair_key(fast_key_, run.request, fast_began)};
+    const std::array<float, k_components> strengths = {strength(token_spread_, id), coherence,
+                                                       coherence, 1.0F};
+    auto out = parts.subspan(next * k_parts * d, k_parts * d);
+    for (std::size_t part = 0; part < k_parts; ++part, out = out.subspan(d)) {
+      const bool late = part >= k_components;
+      const std::size_t component = part % k_components;
+      fill_bell(late ? ~keys[component] : keys[component], strengths[component], out.first(d));
+    }
     ++next;
   }
 }
@@ -135,8 +158,11 @@ void TokenLatents::hidden(std::span<const float> parts, std::uint64_t key, std::
   float square = 0.0F;
   for (std::size_t i = 0; i < d; ++i) {
     own[i] = keep * own[i] + add * bell(mix64(draw++));
-    h[i] = scale.token * parts[i] + scale.request * parts[d + i] +
-           scale.context * parts[2 * d + i] + scale.fast * parts[3 * d + i] + scale.own * own[i];
+    float sum = scale.own * own[i];
+    for (std::size_t part = 0; part < k_parts; ++part) {
+      sum += scale.part[part] * parts[part * d + i];
+    }
+    h[i] = sum;
     square += h[i] * h[i];
   }
   const float norm = square > 0.0F ? 1.0F / std::sqrt(square) : 0.0F;

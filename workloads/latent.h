@@ -3,6 +3,7 @@
 // request can be computed alone and by any thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -35,8 +36,9 @@ class TokenLatents {
   // Identifies a token for further hashing.
   [[nodiscard]] std::uint64_t token_key(std::uint32_t request, std::uint32_t position) const;
 
-  // For each wanted token of a run: token, request, context, fast, `dimensions` floats each. The
-  // context before the run's first token is drawn from its stationary law.
+  // For each wanted token of a run: the vectors of token, request, context and fast context as they
+  // are in the first layer, then as in the last; `dimensions` floats each, scaled by the strength
+  // of token id and request.
   void fill(const TokenRun& run, std::span<float> parts) const;
 
   // h of one token in successive layers, from layer 0 on: `own` is the token's own state, which
@@ -44,17 +46,22 @@ class TokenLatents {
   void hidden(std::span<const float> parts, std::uint64_t key, std::size_t layer,
               std::span<float> own, std::span<float> h) const;
 
-  static constexpr std::size_t k_parts = 4;
+  static constexpr std::size_t k_components = 4;
+  static constexpr std::size_t k_parts = 2 * k_components;
   [[nodiscard]] std::size_t dimensions() const { return dimensions_; }
 
  private:
+  // Weights of a token's parts and of its own state in one layer.
   struct LayerScale {
-    float token, request, context, fast, own;
+    std::array<float, k_parts> part;
+    float own;
   };
 
   std::size_t dimensions_;
   std::vector<LayerScale> scales_;
-  float context_keep_, context_new_, fast_keep_, fast_new_, own_keep_, own_new_;
+  double token_spread_, request_spread_;
+  double context_keep_, fast_keep_;
+  float own_keep_, own_new_;
   std::vector<double> cumulative_;  // of token ids
   std::uint64_t id_key_, request_key_, context_key_, fast_key_, own_key_, token_key_, vector_key_;
 };

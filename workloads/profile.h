@@ -31,9 +31,12 @@ struct GeneratorProfile {
 
   int dimensions = 0;  // of the latent space
   LayerAmplitudes amplitudes;
-  double context_correlation = 0.0;  // of consecutive tokens
+  double context_correlation = 0.0;  // probability that the next token keeps the context
   double fast_correlation = 0.0;
   double layer_correlation = 0.0;  // of consecutive layers
+  double turn = 0.0;               // radians that vectors turn over the depth of the model
+  double token_spread = 0.0;       // of log(strength) over token ids
+  double request_spread = 0.0;     // of log(strength of request and context) over requests
   double router_noise = 0.0;       // relative to the spread of scores
 
   // Loads of a layer: coefficient of variation and maximum / mean over experts.

@@ -57,6 +57,9 @@ void parse_latent(ConfigObject object, GeneratorProfile& profile) {
   profile.context_correlation = object.number("context_correlation", 0.0, 0.9999);
   profile.fast_correlation = object.number("fast_correlation", 0.0, 0.9999);
   profile.layer_correlation = object.number("layer_correlation", 0.0, 1.0);
+  profile.turn = object.number_or("turn", 0.0, 0.0, 3.2);
+  profile.token_spread = object.number_or("token_spread", 0.0, 0.0, 3.0);
+  profile.request_spread = object.number_or("request_spread", 0.0, 0.0, 3.0);
   profile.router_noise = object.number("router_noise", 0.0, largest);
   auto amplitudes = object.object("amplitudes");
   profile.amplitudes = {.token = curve(amplitudes, "token", layers, 0.0, largest),
@@ -180,6 +183,9 @@ std::string profile_text(const GeneratorProfile& profile) {
                     {"context_correlation", profile.context_correlation},
                     {"fast_correlation", profile.fast_correlation},
                     {"layer_correlation", profile.layer_correlation},
+                    {"turn", profile.turn},
+                    {"token_spread", profile.token_spread},
+                    {"request_spread", profile.request_spread},
                     {"router_noise", profile.router_noise},
                     {"amplitudes",
                      {{"token", rounded(amplitudes.token)},
