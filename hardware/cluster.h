@@ -10,10 +10,10 @@
 namespace moesim {
 
 struct LinkSpec {
-  std::string name;     // "nvlink4", "ndr_ib"
+  std::string name;     // "nvlink4", "infiniband_ndr"
   Bandwidth bandwidth;  // per direction
   Seconds latency;
-  double joules_per_byte = 0.0;
+  double joules_per_byte = 0.0;  // power at full rate / bandwidth
 };
 
 enum class NodeInterconnect {
@@ -57,8 +57,14 @@ struct Cluster {
   [[nodiscard]] int devices() const { return node.devices * nodes; }
 };
 
-// `value`: a catalog name, a file's path, or an inline object; "h800-8x-ib400" is one node of 8,
-// "nodes" multiplies it. Files are looked for in catalog_dirs. Throws ConfigError(where, ...).
+// The most devices that a cluster may have: traffic matrices are dense.
+inline constexpr int k_most_devices = 16'384;
+
+// `value`: a catalog name, a file's path, an inline object, or {"cluster": NAME, ...overrides},
+// where overrides mirror the cluster's document and "devices" is short for /node/devices.
+// "h800-8x-ib400" is one node of 8, "nodes" multiplies it. Files are looked for in the folders
+// devices, links, storage and clusters of each of catalog_dirs. `effective`, if given, receives the
+// whole cluster inline, so that it loads again without a catalog. Throws ConfigError(where, ...).
 Cluster load_cluster(const nlohmann::json& value, const std::string& where,
                      const std::vector<std::string>& catalog_dirs, nlohmann::json* effective);
 
