@@ -4,6 +4,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402  (the backend is chosen first)
+from matplotlib.transforms import ScaledTranslation  # noqa: E402
 
 # Okabe and Ito's palette: told apart with any colour vision.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000",
@@ -27,6 +28,14 @@ def bytes_scale(count):
     return 1, "B"
 
 
+def legend_below(figure, source, axes, columns):
+    """The legend of `source`'s artists under the x label of `axes`, outside of the plot."""
+    handles, labels = source.get_legend_handles_labels()
+    below = axes.transAxes + ScaledTranslation(0, -0.5, figure.dpi_scale_trans)
+    axes.legend(handles, labels, frameon=False, loc="upper center", bbox_to_anchor=(0.5, 0),
+                bbox_transform=below, ncols=min(len(labels), columns))
+
+
 def draw_imbalance(reports):
     """Load of the busiest expert rank over the mean, per layer; None if no layer has experts."""
     series = [(report, report.imbalance()) for report in reports]
@@ -38,7 +47,7 @@ def draw_imbalance(reports):
             continue
         layers, values = zip(*points)
         mean = sum(values) / len(values)
-        axes.plot(layers, values, marker="o", markersize=4, linewidth=1.4, color=COLOURS[i],
+        axes.plot(layers, values, marker="o", markersize=4, linewidth=1.4, color=COLOURS[i % len(COLOURS)],
                   label=f"{report.label} (mean over layers {mean:.2f})")
     axes.axhline(1, color="#666666", linewidth=1, linestyle="--")
     axes.annotate("perfect balance", (1, 1), xycoords=("axes fraction", "data"), ha="right",
@@ -49,7 +58,7 @@ def draw_imbalance(reports):
     axes.set_ylim(bottom=min(0.95, axes.get_ylim()[0]))
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=min(len(reports), 2))
+    legend_below(figure, axes, axes, columns=2)
     return figure
 
 
@@ -59,7 +68,7 @@ def draw_breakdown(reports):
     categories = list(dict.fromkeys(category for bar in bars for category in bar))
     longest = max(sum(bar.values()) for bar in bars)
     factor, unit = time_scale(longest)
-    figure, axes = plt.subplots(figsize=(9.5, 2.2 + 0.7 * len(reports)))
+    figure, axes = plt.subplots(figsize=(9.5, 1.3 + 0.6 * len(reports)))
     lefts = [0.0] * len(bars)
     for i, category in enumerate(categories):
         colour = COLOURS[i % len(COLOURS)]
@@ -79,8 +88,7 @@ def draw_breakdown(reports):
     axes.set_xlim(0, longest * factor * 1.14)
     axes.set_title("Where the step's time goes (critical path)")
     axes.set_xlabel(f"time ({unit})")
-    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.35 / len(reports) ** 0.5),
-                ncols=min(len(categories), 4))
+    legend_below(figure, axes, axes, columns=4)
     return figure
 
 
@@ -91,17 +99,17 @@ def draw_links(reports):
     if not kinds:
         return None
     figure, (left, right) = plt.subplots(1, 2, sharey=True,
-                                         figsize=(11, 2.2 + 0.38 * len(kinds) * (len(reports) + 1)))
+                                         figsize=(11, 1.4 + 0.27 * len(kinds) * (len(reports) + 0.6)))
     height = 0.8 / len(reports)
     factor, unit = bytes_scale(max(row["bytes"] for table in tables for row in table.values()))
     for i, (report, table) in enumerate(zip(reports, tables)):
         rows = [table[kind] for kind in kinds if kind in table]
         at = [kinds.index(row["kind"]) + (i - (len(reports) - 1) / 2) * height for row in rows]
-        left.barh(at, [100 * row["mean"] for row in rows], height * 0.9, color=COLOURS[i],
+        left.barh(at, [100 * row["mean"] for row in rows], height * 0.9, color=COLOURS[i % len(COLOURS)],
                   label=report.label)
-        left.scatter([100 * row["maximum"] for row in rows], at, marker="D", s=28, color=COLOURS[i],
+        left.scatter([100 * row["maximum"] for row in rows], at, marker="D", s=28, color=COLOURS[i % len(COLOURS)],
                      edgecolor="black", linewidth=0.6, zorder=3)
-        right.barh(at, [row["bytes"] * factor for row in rows], height * 0.9, color=COLOURS[i])
+        right.barh(at, [row["bytes"] * factor for row in rows], height * 0.9, color=COLOURS[i % len(COLOURS)])
         for y, row in zip(at, rows):
             if row["busiest"]:
                 left.annotate(row["busiest"], (100 * row["maximum"], y), xytext=(7, 0),
@@ -109,16 +117,16 @@ def draw_links(reports):
     counts = {row["kind"]: row["count"] for table in tables for row in table.values()}
     left.set_yticks(range(len(kinds)), [f"{kind} (x{counts[kind]})" for kind in kinds])
     left.invert_yaxis()
-    left.set_xlim(0, min(100, 1.35 * max(left.get_xlim()[1], 1)))
+    left.set_xlim(0, 1.35 * max(left.get_xlim()[1], 1))
     left.set_title("Link utilisation over the step")
-    left.set_xlabel("share of the step's time, bar: mean, diamond: busiest link (%)")
+    left.set_xlabel("% of the step (bar: mean, diamond: busiest link)")
     right.set_title("Traffic")
-    right.set_xlabel(f"bytes of all links of a kind ({unit})")
+    right.set_xlabel(f"bytes over all links of the kind ({unit})")
     for axes in (left, right):
         axes.grid(axis="x", alpha=0.3)
         axes.set_axisbelow(True)
     if len(reports) > 1:
-        right.legend(*left.get_legend_handles_labels(), frameon=False, loc="best")
+        legend_below(figure, left, right, columns=2)
     return figure
 
 
@@ -134,7 +142,7 @@ def write_pngs(reports, folder):
             if figure is None:
                 continue
             path = folder / f"{name}.png"
-            figure.savefig(path)
+            figure.savefig(path, bbox_inches="tight")
             plt.close(figure)
             written.append(path)
     return written
