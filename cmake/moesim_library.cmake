@@ -15,6 +15,10 @@ if(MOESIM_SANITIZE)
   target_compile_definitions(moesim_options INTERFACE _GLIBCXX_ASSERTIONS)
   target_link_options(moesim_options INTERFACE -fsanitize=address,undefined)
 endif()
+if(MOESIM_FUZZ)
+  # Coverage everywhere; only the fuzz targets link libFuzzer's main().
+  target_compile_options(moesim_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 
 # moesim_library(NAME SOURCES a.cpp ... DEPENDS target ... [PRIVATE_DEPENDS target ...])
 function(moesim_library name)

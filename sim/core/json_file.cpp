@@ -21,6 +21,8 @@ namespace {
 
 using Json = nlohmann::json;
 
+constexpr int k_deepest = 200;  // printing and copying recurse
+
 std::string position_of(std::string_view text, std::size_t byte) {
   std::size_t line = 1;
   std::size_t column = 1;
@@ -48,8 +50,7 @@ Json parse_json(std::string_view text, std::string_view name) {
   std::vector<std::set<std::string>> open_objects;
   const auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
     if (event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start) {
-      constexpr int deepest = 200;  // printing and copying recurse
-      if (depth >= deepest) {
+      if (depth >= k_deepest) {
         throw ConfigError(name, "objects and arrays are nested more than 200 deep");
       }
     }
@@ -117,8 +118,20 @@ std::vector<std::string> tokens_of(const std::string& pointer, const std::string
     throw ConfigError(where,
                       "is not a JSON pointer: after ~ only 0 (for ~) and 1 (for /) may follow");
   }
+  if (tokens.size() > k_deepest) {
+    throw ConfigError(where, "leads more than 200 deep");
+  }
   std::ranges::reverse(tokens);
   return tokens;
+}
+
+// What is not UTF-8 could not be printed as JSON again.
+bool is_utf8(std::string_view text) {
+  try {
+    return !Json(text).dump().empty();
+  } catch (const Json::type_error&) {
+    return false;
+  }
 }
 
 // A number as JSON pointers write it: digits, no leading zero.
@@ -139,6 +152,9 @@ void apply_override(Json& document, std::string_view assignment) {
   const auto equals = assignment.find('=');
   if (equals == std::string_view::npos || !assignment.starts_with('/')) {
     throw ConfigError(where, "is not of the form /json/pointer=value");
+  }
+  if (!is_utf8(assignment)) {
+    throw ConfigError(where, "is not UTF-8");
   }
   const std::string text(assignment.substr(equals + 1));
   Json value = Json::accept(text) ? parse_json(text, where) : Json(text);

@@ -90,7 +90,15 @@ TEST_CASE("malformed assignments are refused", "[core][unit]") {
   CHECK(message("=1") == form);
   CHECK(message("/a~2b=1") ==
         "is not a JSON pointer: after ~ only 0 (for ~) and 1 (for /) may follow");
+  CHECK(message("/text=\xff") == "is not UTF-8");
+  CHECK(message("/\xc3=1") == "is not UTF-8");
   CHECK_THAT(message(R"(/a={"k": 1, "k": 2})"), Catch::Contains("stands twice"));
   CHECK_THAT(message("/a=" + std::string(300, '[') + std::string(300, ']')),
              Catch::Contains("nested more than 200 deep"));
+  std::string deep;
+  for (int i = 0; i < 200; ++i) {
+    deep += "/k";
+  }
+  CHECK(message("/k" + deep + "=1") == "leads more than 200 deep");
+  CHECK(overridden(deep + "=1").at(Json::json_pointer(deep)) == 1);
 }

@@ -53,6 +53,10 @@ TEST_CASE("a broken invariant is no user's error", "[core][unit]") {
   const ConfigError error("run.json#/a", "is wrong");
   CHECK(error.where() == "run.json#/a");
   CHECK(std::string(error.what()) == "run.json#/a: is wrong");
+  // What the input held is shown, not obeyed; text beyond ASCII stays.
+  using namespace std::string_view_literals;
+  CHECK(std::string(ConfigError("a\0b"sv, "\x1b[31m \n\x7f \u00e9").what()) ==
+        "a\\x00b: \\x1b[31m \\x0a\\x7f \u00e9");
   CHECK(joined(std::vector<std::string>{}).empty());
   CHECK(joined(std::vector<std::string>{"a", "b"}) == "a, b");
 }

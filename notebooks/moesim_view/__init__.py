@@ -1,0 +1,1 @@
+"""Pictures and sentences from the reports of `moesim simulate --json`."""
