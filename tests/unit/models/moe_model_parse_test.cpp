@@ -129,6 +129,18 @@ TEST_CASE("mistakes name file, pointer and remedy", "[models][unit]") {
              Catch::StartsWith("m.json#/blocks/1/ffn/0/router: is missing"));
 }
 
+TEST_CASE("blocks that repeat together count together", "[models][unit]") {
+  Json document = test::tiny_model();
+  document["blocks"] = Json::array({{{"repeat", 5000}, {"blocks", document["blocks"]}}});
+  document["blocks"][0]["blocks"][1].erase("repeat");
+  const MoeModel model = test::model_of(document);
+  CHECK(model.layers.size() == 10000);
+  CHECK(model.layers[9999] == 1);
+  document["blocks"][0]["repeat"] = 5001;
+  CHECK_THROWS_WITH(test::model_of(document),
+                    "m.json#/blocks/0/repeat: 5001 makes more than 10000 blocks in all");
+}
+
 TEST_CASE("groups and free experts exclude each other", "[models][unit]") {
   Json document = test::tiny_model();
   Json& moe = document["blocks"][1]["ffn"][0];
