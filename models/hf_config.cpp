@@ -15,51 +15,37 @@ namespace detail {
 namespace {
 
 // Words in a key that make it a shape.
-constexpr std::array<std::string_view, 21> shape_words{
-    "num_",  "size",  "dim",    "rank",   "layer",  "expert", "head",
-    "inter", "group", "topk",   "top_k",  "hidden", "bias",   "tie_",
-    "width", "depth", "latent", "window", "sparse", "share",  "block"};
+constexpr auto shape_words = std::to_array<std::string_view>(
+    {"num_",  "size",  "dim",    "rank",   "layer",  "expert", "head",
+     "inter", "group", "topk",   "top_k",  "bias",   "hidden", "tie_",
+     "width", "depth", "latent", "window", "sparse", "share",  "block"});
 
 // Keys with such words that change neither parameters nor work of a forward pass.
-constexpr std::array<std::string_view, 41> harmless_keys{"attention_bias_type",
-                                                         "aux_loss_alpha",
-                                                         "chunk_size_feed_forward",
-                                                         "diversity_penalty",
-                                                         "ep_size",
-                                                         "encoder_no_repeat_ngram_size",
-                                                         "expert_capacity",
-                                                         "expert_dropout",
-                                                         "add_router_probs",
-                                                         "initializer_range",
-                                                         "layer_norm_epsilon",
-                                                         "layer_norm_eps",
-                                                         "layerdrop",
-                                                         "max_window_layers",
-                                                         "no_repeat_ngram_size",
-                                                         "norm_topk_prob",
-                                                         "num_beam_groups",
-                                                         "num_beams",
-                                                         "num_key_value_heads_per_layer_type",
-                                                         "num_nextn_predict_layers",
-                                                         "num_return_sequences",
-                                                         "output_hidden_states",
-                                                         "qk_head_dim",
-                                                         "quantization_config",
-                                                         "relative_attention_max_distance",
-                                                         "relative_attention_num_buckets",
-                                                         "reorder_and_upcast_attn_groups",
-                                                         "rope_dim_scaling",
-                                                         "router_ignore_padding_tokens",
-                                                         "router_z_loss_coef",
-                                                         "routed_scaling_factor",
-                                                         "seq_aux",
-                                                         "task_specific_params",
-                                                         "tie_encoder_decoder",
-                                                         "top_k",
-                                                         "type_vocab_size",
-                                                         "typical_p",
-                                                         "use_bfloat16",
-                                                         "zero_expert_type"};
+constexpr auto harmless_keys = std::to_array<std::string_view>({
+    "chunk_size_feed_forward",
+    "cross_attention_hidden_size",
+    "encoder_no_repeat_ngram_size",
+    "ep_size",
+    "expert_capacity",
+    "hidden_act",
+    "hidden_dropout",
+    "hidden_dropout_prob",
+    "layer_norm_eps",
+    "layer_norm_epsilon",
+    "max_window_layers",
+    "no_repeat_ngram_size",
+    "norm_topk_prob",
+    "num_beam_groups",
+    "num_beams",
+    "num_nextn_predict_layers",
+    "num_return_sequences",
+    "output_hidden_states",
+    "pruned_heads",
+    "qk_head_dim",
+    "relative_attention_num_buckets",
+    "tie_encoder_decoder",
+    "top_k",
+});
 
 bool is_shape(std::string_view key) {
   return std::ranges::any_of(shape_words, [key](std::string_view word) {

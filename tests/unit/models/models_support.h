@@ -16,7 +16,9 @@ inline MoeModel catalog_model(const std::string& name) {
   return load_model(name, "test#/model", catalog_dirs());
 }
 
-inline MoeModel model_of(const nlohmann::json& document) { return parse_model(document, "m.json#"); }
+inline MoeModel model_of(const nlohmann::json& document) {
+  return parse_model(document, "m.json#");
+}
 
 // The smallest MoE model that uses every kind of component: one dense and one MoE layer.
 inline nlohmann::json tiny_model() {

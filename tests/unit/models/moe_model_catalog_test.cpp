@@ -89,14 +89,14 @@ TEST_CASE("KV cache per token", "[models][unit]") {
   const auto kv = [](const std::string& name) {
     return kv_bytes_per_token(catalog_model(name), DType::bf16).si();
   };
-  CHECK(kv("deepseek-v3") == 576 * 61 * 2);               // 70,272 B
+  CHECK(kv("deepseek-v3") == 576 * 61 * 2);  // 70,272 B
   CHECK(kv("deepseek-v2-lite") == 576 * 27 * 2);
-  CHECK(kv("mixtral-8x7b") == 128 * 1024);                // 2 x 8 x 128 x 32 x 2 B
-  CHECK(kv("qwen3-30b-a3b") == 96 * 1024);                // 2 x 4 x 128 x 48 x 2 B
-  CHECK(kv("pangu-pro-moe") == 192 * 1024);               // 2 x 8 x 128 x 48 x 2 B
+  CHECK(kv("mixtral-8x7b") == 128 * 1024);   // 2 x 8 x 128 x 32 x 2 B
+  CHECK(kv("qwen3-30b-a3b") == 96 * 1024);   // 2 x 4 x 128 x 48 x 2 B
+  CHECK(kv("pangu-pro-moe") == 192 * 1024);  // 2 x 8 x 128 x 48 x 2 B
   CHECK(kv("llama-3.1-8b") == 128 * 1024);
-  CHECK(kv("longcat-flash") == 576 * 56 * 2);             // two attentions per published layer
-  CHECK(kv("switch-base-128") == 2 * 12 * 64 * 12 * 2);   // decoder only
+  CHECK(kv("longcat-flash") == 576 * 56 * 2);            // two attentions per published layer
+  CHECK(kv("switch-base-128") == 2 * 12 * 64 * 12 * 2);  // decoder only
   CHECK(cross_kv_bytes_per_source_token(catalog_model("switch-base-128"), DType::bf16).si() ==
         2 * 12 * 64 * 12 * 2);
 }
@@ -164,7 +164,8 @@ TEST_CASE("every other layer of Switch-Base is sparse, in both stacks", "[models
 TEST_CASE("weights in one byte or two", "[models][unit]") {
   const MoeModel v3 = catalog_model("deepseek-v3");
   const ParameterCounts counts = count_parameters(v3);
-  CHECK(weight_bytes(v3, Quantisation{}).total(v3).si() == Approx(2 * counts.total()).epsilon(1e-12));
+  CHECK(weight_bytes(v3, Quantisation{}).total(v3).si() ==
+        Approx(2 * counts.total()).epsilon(1e-12));
   // The published checkpoint: FP8 blocks of 128 x 128 with a 4-byte scale for all but embedding,
   // head, router, vectors.
   Quantisation fp8;
