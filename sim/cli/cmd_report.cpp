@@ -1,13 +1,13 @@
 // moesim report: pictures of results, drawn by the Python package in notebooks/.
+#include "sim/core/config.h"
+#include "sim/core/error.h"
+#include "sim/cli/command_line.h"
+
 #include <spawn.h>
 #include <sys/wait.h>
 
 #include <filesystem>
 #include <system_error>
-
-#include "sim/cli/command_line.h"
-#include "sim/core/config.h"
-#include "sim/core/error.h"
 
 extern char** environ;
 

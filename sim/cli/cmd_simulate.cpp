@@ -48,13 +48,13 @@ void crosscheck(const Options& options, const StepOutcome& step, nlohmann::json&
   const CrosscheckResult difference = compare_runs(step.result, again);
   report["crosscheck"] = {{"backends", {options.backend, other}},
                           {"tasks", step.result.tasks.size()},
-                          {"max_absolute_s", difference.max_absolute_s},
-                          {"max_relative", difference.max_relative},
-                          {"agree", difference.agree}};
+                          {"max_absolute_s", difference.largest_absolute_s},
+                          {"max_relative", difference.largest_relative},
+                          {"agree", difference.agrees}};
   std::cerr << "crosscheck: " << options.backend << " and " << other << " differ by at most "
-            << difference.max_relative << " (relative) or " << difference.max_absolute_s
+            << difference.largest_relative << " (relative) or " << difference.largest_absolute_s
             << " s at the end of any of " << step.result.tasks.size() << " tasks\n";
-  ensure(difference.agree, "backends agree within 1e-9 relative or 2 ps");
+  ensure(difference.agrees, "backends agree within 1e-9 relative or 2 ps");
 }
 
 int simulate(const Options& options) {

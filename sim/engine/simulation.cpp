@@ -4,21 +4,13 @@
 
 #include "sim/core/error.h"
 #include "sim/core/rng.h"
+#include "sim/engine/device_peaks.h"
 
 namespace moesim {
 namespace {
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-DevicePeaks peaks_of(const Device& device) {
-  return {.device = device.name,
-          .architecture = device.architecture,
-          .peak = device.peak,
-          .memory = device.memory.read,
-          .multiprocessors = device.multiprocessors,
-          .l2 = device.l2};
 }
 
 RouterSpec router_of(const RoutingShape& shape) {

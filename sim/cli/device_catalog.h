@@ -1,0 +1,16 @@
+// Devices of the hardware catalog, as measurements name them.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "models/kernel_model.h"
+#include "sim/engine/scenario.h"
+
+namespace moesim {
+
+// nullopt for a name that the catalog does not have.
+std::optional<DevicePeaks> find_device_peaks(const CatalogFolders& folders,
+                                             const std::string& name);
+
+}  // namespace moesim

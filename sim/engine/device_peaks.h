@@ -1,0 +1,11 @@
+// A device's data sheet as kernel models see it.
+#pragma once
+
+#include "hardware/device.h"
+#include "models/kernel_model.h"
+
+namespace moesim {
+
+DevicePeaks peaks_of(const Device& device);
+
+}  // namespace moesim
