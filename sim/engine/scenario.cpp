@@ -83,7 +83,8 @@ Parallelism parse_parallelism(ConfigObject object) {
                                std::to_string(attention_ranks) + "; both maps cover the same ranks");
   }
   if (p.attention_tp % p.expert_tp != 0) {
-    object.fail("experts/etp", "does not divide attention's tp (" +
+    throw ConfigError(object.where("experts") + "/etp",
+                      "does not divide attention's tp (" +
                                    std::to_string(p.attention_tp) +
                                    "); an expert is sliced over ranks that share their tokens");
   }

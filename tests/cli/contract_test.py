@@ -1,0 +1,116 @@
+"""What the command line promises about reports, timelines and determinism.
+
+usage: contract_test.py MOESIM SCENARIO_DIR
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+SCENARIO = "deepseek_v2_lite_decode_ep8_h100.json"
+REPORT_KEYS = "schema scenario metrics breakdown provenance warnings host".split()
+METRIC_KEYS = ("step_s fits tpot_s output_tokens_per_s output_tokens_per_s_per_device mfu mbu "
+               "exposed_communication_s bubble_fraction balancedness imbalance_ratio "
+               "cross_node_ratio peak_memory_bytes energy_j cost_usd").split()
+
+
+def run(moesim, *arguments):
+    result = subprocess.run([moesim, *arguments], capture_output=True, text=True, timeout=120,
+                            check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def without_host(text):
+    report = json.loads(text)
+    assert set(report.pop("host")) >= {"wall_s", "engine_s", "tasks"}
+    return json.dumps(report, sort_keys=True)
+
+
+def check_report(moesim, scenario):
+    report = json.loads(run(moesim, "simulate", scenario, "--json"))
+    for key in REPORT_KEYS:
+        assert key in report, key
+    for key in METRIC_KEYS:
+        assert key in report["metrics"], key
+    step = report["metrics"]["step_s"]
+    parts = sum(report["breakdown"].values())
+    assert abs(parts / step - 1) < 1e-9, (parts, step)
+    mean = sum(report["mean_device"].values())
+    assert abs(mean / step - 1) < 1e-9, (mean, step)
+    for layer in report["layers"]:
+        assert layer["start_s"] < layer["end_s"] <= step * (1 + 1e-12), layer
+    for row in report["provenance"]["kernels"] + report["provenance"]["communication"]:
+        assert row["basis"] in ("calibrated", "transferred", "uncalibrated"), row
+        assert row["basis"] == "uncalibrated" or row["source"], row
+
+
+def check_determinism(moesim, scenario):
+    one = without_host(run(moesim, "simulate", scenario, "--json", "--threads", "1"))
+    two = without_host(run(moesim, "simulate", scenario, "--json", "--threads", "2"))
+    assert one == two, "1 and 2 threads differ"
+    other = without_host(run(moesim, "simulate", scenario, "--json", "--seed", "2"))
+    assert one != other, "the seed changes nothing"
+
+
+def check_repeatable(moesim, scenario, folder):
+    """The effective scenario in a report is a scenario: it gives the same result again."""
+    first = json.loads(run(moesim, "simulate", scenario, "--json"))
+    again = folder / "again.json"
+    again.write_text(json.dumps(first["scenario"]))
+    second = json.loads(run(moesim, "simulate", str(again), "--json"))
+    assert first["metrics"] == second["metrics"]
+    assert first["scenario"] == second["scenario"]
+
+
+def check_timeline(moesim, scenario, folder):
+    path = folder / "timeline.json"
+    report = json.loads(run(moesim, "simulate", scenario, "--json", "--timeline", str(path)))
+    events = json.loads(path.read_text())["traceEvents"]
+    named = {(e["pid"], e["tid"]) for e in events if e["name"] == "thread_name"}
+    spans = [e for e in events if e["ph"] == "X"]
+    assert len(spans) > 100
+    last = {}
+    for event in spans:
+        for key in ("name", "cat", "pid", "tid", "ts", "dur", "args"):
+            assert key in event, key
+        assert event["ts"] >= 0 and event["dur"] >= 0
+        lane = (event["pid"], event["tid"])
+        assert lane in named, lane
+        # Kernels of one device follow each other: Perfetto nests only what does not overlap.
+        assert event["ts"] >= last.get(lane, 0.0) - 1e-6, event
+        last[lane] = event["ts"] + event["dur"]
+    end = max(last.values()) / 1e6
+    assert abs(end / report["metrics"]["step_s"] - 1) < 1e-9
+
+
+def check_overrides(moesim, scenario):
+    short = json.loads(run(moesim, "simulate", scenario, "--json", "--set",
+                           "/workload/requests_per_rank=64"))
+    full = json.loads(run(moesim, "simulate", scenario, "--json"))
+    assert short["scenario"]["workload"]["requests_per_rank"] == 64
+    assert short["metrics"]["step_s"] < full["metrics"]["step_s"]
+    huge = json.loads(run(moesim, "simulate", scenario, "--json", "--set",
+                          "/workload/context=1000000"))
+    assert huge["metrics"]["fits"] is False
+    assert huge["metrics"]["memory_shortfall_bytes"] > 0
+
+
+def main():
+    moesim, scenarios = sys.argv[1:3]
+    scenario = str(pathlib.Path(scenarios) / SCENARIO)
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        check_report(moesim, scenario)
+        check_determinism(moesim, scenario)
+        check_repeatable(moesim, scenario, folder)
+        check_timeline(moesim, scenario, folder)
+        check_overrides(moesim, scenario)
+    print("5 passed, 0 failed")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+#include <catch2/catch.hpp>
+#include <numeric>
+
+#include "sim/core/error.h"
+#include "sim/engine/critical_path.h"
+#include "sim/engine/metrics.h"
+#include "tests/unit/engine/small_scenario.h"
+
+using namespace moesim;
+using moesim::testing::Ran;
+using moesim::testing::simulation_of;
+using moesim::testing::small_scenario;
+
+namespace {
+
+double sum(const std::array<double, k_categories>& seconds) {
+  return std::accumulate(seconds.begin(), seconds.end(), 0.0);
+}
+
+double total_pairs(const LoweredStep& step) {
+  return std::accumulate(step.moe_layers.begin(), step.moe_layers.end(), 0.0,
+                         [](double s, const LayerLoad& layer) { return s + layer.pairs; });
+}
+
+double seconds_of(const Ran& run, Category category) {
+  return breakdown(run.step.lowered, run.step.result)[static_cast<std::size_t>(category)];
+}
+
+}  // namespace
+
+// INV-2: 26 MoE layers x 8 ranks x 16 tokens x top-6, none dropped and none doubled, whatever the
+// placement, the replicas and the all-to-all.
+TEST_CASE("every token reaches all of its experts", "[engine][property]") {
+  const std::string policy = GENERATE("contiguous", "round_robin");
+  const int redundant = GENERATE(0, 24);
+  const std::string exchange =
+      GENERATE("deepep_low_latency", "deepep_normal", "rank_dedup", "expert_copies");
+  CAPTURE(policy, redundant, exchange);
+  auto scenario = small_scenario();
+  scenario["placement"] = {{"policy", policy}, {"redundant_experts", redundant}};
+  scenario["policy"]["all_to_all"] = exchange;
+  const Ran run(scenario);
+  CHECK(total_pairs(run.step.lowered) == 26.0 * 8 * 16 * 6);
+}
+
+TEST_CASE("a group of expert replicas computes the tokens of its own ranks", "[engine][property]") {
+  auto scenario = small_scenario();
+  scenario["parallelism"]["experts"] = {{"ep", 4}, {"edp", 2}};
+  const Ran run(scenario);
+  CHECK(total_pairs(run.step.lowered) == 26.0 * 8 * 16 * 6);
+  // Pairs in a group of 4 never leave it: of uniform picks a quarter stays on its rank.
+  for (const LayerLoad& layer : run.step.lowered.moe_layers) {
+    CHECK(layer.tokens_sent > 0.6 * layer.pairs);
+    CHECK(layer.tokens_sent < 0.9 * layer.pairs);
+    CHECK(layer.tokens_sent_far == 0);
+  }
+}
+
+TEST_CASE("breakdown and mean device account for the whole step", "[engine][property]") {
+  const int ranks = GENERATE(2, 8, 16);
+  const Ran run(small_scenario(ranks));
+  const auto path = breakdown(run.step.lowered, run.step.result);
+  CHECK(sum(path) == Approx(run.step_s()).epsilon(1e-12));
+  const MeanDevice mean = mean_device(run.step.lowered, run.step.result);
+  CHECK(sum(mean.busy_s) + mean.waiting_s == Approx(run.step_s()).epsilon(1e-12));
+  CHECK(mean.waiting_s >= 0);
+}
+
+// The critical path is a chain: each task starts when the one before it ends.
+TEST_CASE("the critical path has no gap", "[engine][property]") {
+  const Ran run(small_scenario());
+  const auto path = critical_path(run.step.lowered.graph, run.step.result);
+  double now = 0.0;
+  for (const TaskId id : path) {
+    const TaskTimes& times = run.step.result.tasks[static_cast<std::size_t>(id)];
+    CHECK(times.start_s == now);
+    now = times.end_s;
+  }
+  CHECK(now == run.step_s());
+}
+
+TEST_CASE("related runs relate", "[engine][metamorphic]") {
+  const Ran base(small_scenario(16));
+  SECTION("faster network links shorten dispatch and combine, and nothing else") {
+    auto scenario = small_scenario(16);
+    scenario["hardware"]["node"] = {{"nic_link", {{"bandwidth", "800 Gbit/s"}}}};
+    const Ran fast(scenario);
+    CHECK(seconds_of(fast, Category::dispatch) < seconds_of(base, Category::dispatch));
+    CHECK(seconds_of(fast, Category::combine) < seconds_of(base, Category::combine));
+    CHECK(seconds_of(fast, Category::attention) ==
+          Approx(seconds_of(base, Category::attention)).epsilon(1e-12));
+    CHECK(fast.step_s() < base.step_s());
+  }
+  SECTION("a longer context costs attention") {
+    auto scenario = small_scenario(16);
+    scenario["workload"]["context"] = 8192;
+    const Ran longer(scenario);
+    CHECK(seconds_of(longer, Category::attention) > 1.2 * seconds_of(base, Category::attention));
+    CHECK(seconds_of(longer, Category::dispatch) ==
+          Approx(seconds_of(base, Category::dispatch)).epsilon(1e-12));
+  }
+  SECTION("skewed routing is slower than balanced routing") {
+    auto scenario = small_scenario(16);
+    scenario["workload"]["routing"] = "balanced";
+    const Ran balanced(scenario);
+    CHECK(balanced.step_s() < base.step_s());
+    const auto metrics = step_metrics(balanced.simulation, {balanced.step_s()}, balanced.step);
+    CHECK(metrics.max_over_mean < 1.1);
+    CHECK(step_metrics(base.simulation, {base.step_s()}, base.step).max_over_mean > 1.2);
+  }
+  SECTION("replicas of hot experts lower the busiest rank's load") {
+    auto scenario = small_scenario(16, 64);
+    const double alone = Ran(scenario).step.lowered.moe_layers[3].max_over_mean;
+    scenario["placement"] = {{"redundant_experts", 32}};
+    CHECK(Ran(scenario).step.lowered.moe_layers[3].max_over_mean < alone);
+  }
+}
+
+TEST_CASE("one rank holds all experts and exchanges nothing", "[engine][unit]") {
+  const Ran run(small_scenario(1));
+  CHECK(seconds_of(run, Category::dispatch) == 0);
+  CHECK(seconds_of(run, Category::combine) == 0);
+  CHECK(seconds_of(run, Category::experts) > 0);
+  CHECK(run.step.lowered.graph.tasks().size() == 1 + 26 * 2 + 1);  // dense layer 0, 26 MoE, head
+}
+
+TEST_CASE("tensor parallelism reduces after attention and after each FFN", "[engine][unit]") {
+  auto scenario = small_scenario();
+  scenario["parallelism"] = {{"attention", {{"tp", 2}, {"dp", 4}}},
+                             {"experts", {{"etp", 2}, {"ep", 4}}}};
+  const Ran run(scenario);
+  CHECK(total_pairs(run.step.lowered) == 26.0 * 4 * 16 * 6);
+  const auto tasks = run.step.lowered.graph.tasks();
+  const auto reductions = std::ranges::count_if(tasks, [](const Task& task) {
+    return static_cast<Category>(task.label) == Category::tensor_parallel;
+  });
+  CHECK(reductions == 27 * 2 * 4);  // layers x (attention, FFN) x groups
+}
+
+TEST_CASE("a dense model runs without experts", "[engine][unit]") {
+  nlohmann::json scenario{
+      {"hardware", {{"cluster", "h100-8x-ib400"}, {"devices", 2}}},
+      {"model", "llama-3.1-8b"},
+      {"workload", {{"kind", "prefill"}, {"tokens_per_rank", 512}, {"prompt_tokens", 256}}},
+      {"parallelism", {{"attention", {{"tp", 2}}}}}};
+  const Ran run(scenario);
+  CHECK(run.step.lowered.moe_layers.empty());
+  CHECK(run.step_s() > 0);
+}
+
+TEST_CASE("a mixed step routes its prefill and its decode tokens", "[engine][unit]") {
+  auto scenario = small_scenario();
+  scenario["workload"] = {{"kind", "mixed"},         {"requests_per_rank", 16}, {"context", 512},
+                          {"tokens_per_rank", 64}, {"prompt_tokens", 32},
+                          {"routing", "power_law:0.6"}};
+  CHECK(total_pairs(Ran(scenario).step.lowered) == 26.0 * 8 * (16 + 64) * 6);
+}
+
+TEST_CASE("several steps differ in routing and grow the context", "[engine][unit]") {
+  auto scenario = small_scenario();
+  scenario["run"] = {{"steps", 3}};
+  Simulation simulation = simulation_of(scenario);
+  const auto backend = make_fast_backend();
+  const double first = simulation.run_step(0, *backend, false).result.makespan_s;
+  const double second = simulation.run_step(1, *backend, false).result.makespan_s;
+  CHECK(first != second);
+  CHECK(simulation.run_step(0, *backend, false).result.makespan_s == first);
+}
+
+TEST_CASE("replicas are chosen from another batch than the one that is judged",
+          "[engine][unit]") {
+  auto scenario = small_scenario();
+  scenario["placement"] = {{"redundant_experts", 8}};
+  Simulation simulation = simulation_of(scenario);
+  const auto expected =
+      expected_loads(*simulation.routing(), simulation.scenario().workload, 64, 1, 1);
+  double total = 0.0;
+  for (const double load : expected[0]) {
+    total += load;
+  }
+  CHECK(total == 4096.0 * 6);  // the statistics batch, not the step's 128 tokens
+}
+
+TEST_CASE("memory: weights, cache and buffers of a rank by hand", "[engine][unit]") {
+  const Ran run(small_scenario(8, 16));
+  const MemoryUse memory = run.simulation.memory();
+  // 64 experts over 8 ranks, 26 layers, 3 x 2048 x 1408 values of 2 bytes.
+  CHECK(memory.experts.si() == 8.0 * 26 * 3 * 2048 * 1408 * 2);
+  // 16 requests x 512 tokens x 27 layers x (512 + 64) values of 2 bytes.
+  CHECK(memory.kv_cache.si() == 16.0 * 512 * 27 * 576 * 2);
+  // Low-latency buffers: 4 x 64 slots x 16 tokens x (2 x 2048 + 16) bytes.
+  CHECK(memory.buffers.si() == 4.0 * 64 * 16 * (2 * 2048 + 16));
+  CHECK(memory.fits());
+  auto scenario = small_scenario(8, 16);
+  scenario["workload"]["context"] = 10'000'000;
+  const MemoryUse huge = Ran(scenario).simulation.memory();
+  CHECK_FALSE(huge.fits());
+  CHECK(huge.shortfall().si() == Approx((huge.total() - huge.usable).si()));
+}
