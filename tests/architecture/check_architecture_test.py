@@ -121,12 +121,22 @@ class Rules(unittest.TestCase):
         self.assert_only({"notebooks/a.py": "\n" * 401}, "notebooks/a.py:401: 401 lines")
 
     def test_every_source_is_compiled(self):
-        self.assert_only({"hardware/lost.cpp": "int f();\n"},
-                         "hardware/lost.cpp:1: not listed in hardware/CMakeLists.txt")
+        for name in ("hardware/lost.cpp", "hardware/sub/device.cpp", "models/op.cpp",
+                     "tests/unit/core/lost_test.cpp"):
+            self.assert_only({name: "int f();\n"}, f"{name}:1: never compiled")
         commented = "moesim_library(hardware SOURCES device.cpp # link.cpp\n)\n"
-        self.assert_only({"hardware/CMakeLists.txt": commented}, "hardware/link.cpp:1: not listed")
-        self.assert_only({"hardware/sub/device.cpp": "int f();\n"},
-                         "hardware/sub/device.cpp:1: not listed")
+        self.assert_only({"hardware/CMakeLists.txt": commented}, "hardware/link.cpp:1: never compiled")
+        for word in ("../support/help.cpp", "${PROJECT_SOURCE_DIR}/tests/support/help.cpp"):
+            self.assertEqual(found({"tests/support/help.cpp": "int f();\n",
+                                    "tests/cli/CMakeLists.txt": f"moesim_test(cli SOURCES {word})"}), [])
+
+    def test_helpers_of_tests_may_stand_beside_them(self):
+        test = {"tests/unit/core/helper.h": "#pragma once\n",
+                "tests/unit/core/CMakeLists.txt": "moesim_test(core SOURCES a_test.cpp)\n",
+                "tests/unit/core/a_test.cpp": '#include "helper.h"\n'}
+        self.assertEqual(found(test), [])
+        test["tests/unit/core/a_test.cpp"] = '#include "absent.h"\n'
+        self.assert_only(test, 'tests/unit/core/a_test.cpp:1: "tests/unit/core/absent.h" is no')
 
 
 if __name__ == "__main__":
