@@ -1,5 +1,6 @@
 // One reader per architecture: which keys of its config.json mean what.
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "models/hf_config_internal.h"
 
