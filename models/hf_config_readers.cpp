@@ -1,5 +1,6 @@
 // One reader per architecture: which keys of its config.json mean what.
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "models/hf_config_internal.h"
 
@@ -38,7 +39,7 @@ std::vector<bool> qwen_pattern(HfReader& reader) {
   return sparse;
 }
 
-Json qwen_moe(HfReader& reader, const Json& attention, Json sparse) {
+Json qwen_moe(HfReader& reader, const Json& attention, const Json& sparse) {
   const std::vector<bool> layers = qwen_pattern(reader);
   const bool dense = std::ranges::find(layers, false) != layers.end();
   // Present in every file, used only by dense layers.

@@ -128,7 +128,7 @@ Block parse_block(ConfigObject& object, BlockContext& context) {
   if (list == nullptr || !list->is_array() || list->empty() ||
       list->size() > static_cast<std::size_t>(model_limits::ffn_entries)) {
     object.fail("ffn", "a list of 1 to " + text_of(model_limits::ffn_entries) +
-                           " entries {\"kind\": \"dense\" or \"moe\", ...} is needed");
+                           R"( entries {"kind": "dense" or "moe", ...} is needed)");
   }
   for (const ConfigObject& entry : object.objects("ffn")) {
     block.ffn.push_back(parse_ffn(entry));

@@ -5,7 +5,7 @@
 #include <set>
 
 #include "models/moe_model_size.h"
-#include "models_support.h"
+#include "tests/unit/models/models_support.h"
 
 using namespace moesim;
 using test::catalog_model;

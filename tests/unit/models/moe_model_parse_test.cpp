@@ -4,9 +4,9 @@
 #include <nlohmann/json.hpp>
 
 #include "models/moe_model_size.h"
-#include "models_support.h"
 #include "sim/core/error.h"
 #include "sim/core/rng.h"
+#include "tests/unit/models/models_support.h"
 
 using namespace moesim;
 using Json = nlohmann::json;

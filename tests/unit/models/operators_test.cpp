@@ -4,9 +4,9 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
-#include "models_support.h"
 #include "sim/core/error.h"
 #include "sim/core/rng.h"
+#include "tests/unit/models/models_support.h"
 
 using namespace moesim;
 using test::catalog_model;
