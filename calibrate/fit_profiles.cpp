@@ -13,8 +13,15 @@ namespace {
 
 using Rows = std::vector<const KernelRow*>;
 
-// Terms that a kernel does not have, by key.
-std::vector<FitParameter> fit_parameters(const KernelForm& form, const KernelKey& key) {
+// Names of Triton kernels in SGLang and vLLM.
+bool is_triton(std::string_view kernel_source) {
+  return kernel_source.find("triton") != std::string_view::npos ||
+         kernel_source.find("fused_moe") != std::string_view::npos;
+}
+
+// Terms that a kernel does not have are fixed.
+std::vector<FitParameter> fit_parameters(const KernelForm& form, const KernelKey& key,
+                                         std::string_view kernel_source) {
   std::vector<FitParameter> parameters;
   const bool gemm = key.kind == KernelKind::gemm || key.kind == KernelKind::batched_gemm;
   const bool sixteen_bits = stored_bits(key.dtype) == 16;
@@ -26,6 +33,8 @@ std::vector<FitParameter> fit_parameters(const KernelForm& form, const KernelKey
       // Block-scaled (DeepGEMM) and batched kernels do not split the inner dimension.
       const bool whole = key.dtype == DType::fp8_block || key.kind == KernelKind::batched_gemm;
       fit = {whole ? 1.0 : 8.0, 1, 8, true};
+    } else if (parameter.name == "few_tokens" && !is_triton(kernel_source)) {
+      fit = {1, 1, 1, true};
     } else if (key.kind == KernelKind::memory && parameter.name == "e_comp") {
       fit = {1, 1, 1, true};
     }
@@ -49,13 +58,13 @@ Rows sample(const Rows& rows, std::size_t count) {
 }
 
 std::vector<double> fit_rows(const Rows& rows, const KernelForm& form, const KernelContext& context,
-                             const FitOptions& options) {
+                             std::string_view kernel_source, const FitOptions& options) {
   const Rows chosen = sample(rows, options.rows_per_family);
   std::vector<double> measured;
   for (const KernelRow* row : chosen) {
     measured.push_back(row->seconds);
   }
-  const auto parameters = fit_parameters(form, chosen.front()->shape.key);
+  const auto parameters = fit_parameters(form, chosen.front()->shape.key, kernel_source);
   const auto predict = [&](std::span<const double> c, std::span<double> out) {
     for (std::size_t i = 0; i < chosen.size(); ++i) {
       out[i] = form.evaluate(c, chosen[i]->shape, context).alone().si();
@@ -88,7 +97,7 @@ std::uint64_t left_out_group(const KernelRow& row, bool one_shape) {
 }
 
 ErrorSummary left_out_error(const Rows& rows, const KernelForm& form, const KernelContext& context,
-                            const FitOptions& options) {
+                            std::string_view kernel_source, const FitOptions& options) {
   const bool one_shape = std::ranges::all_of(rows, [&rows](const KernelRow* row) {
     return row->shape_group == rows.front()->shape_group;
   });
@@ -108,7 +117,8 @@ ErrorSummary left_out_error(const Rows& rows, const KernelForm& form, const Kern
       (out ? left_out : kept).push_back(row);
     }
     if (!kept.empty() && !left_out.empty()) {
-      collect_errors(left_out, form, context, fit_rows(kept, form, context, options), errors);
+      collect_errors(left_out, form, context, fit_rows(kept, form, context, kernel_source, options),
+                     errors);
     }
   }
   return summarise(std::move(errors));
@@ -126,6 +136,14 @@ std::vector<FitRange> ranges_of(const Rows& rows) {
     ranges.push_back({rounded(range.min), rounded(range.max)});
   }
   return ranges;
+}
+
+// SGLang's A100 tables cost as much at 8 expert-parallel ranks as at one: the timed rank did not
+// compute its own share only, so these rows would teach a wrong cost per pair. They stay in
+// validation.
+bool is_misreported(const MeasuredFile& file, const KernelRow& row) {
+  return file.system == "a100_sxm" && file.framework == "sglang" && file.operation == "moe" &&
+         row.shape.dims[dim::local_experts] < row.shape.dims[dim::total_experts];
 }
 
 // Rows that may be fitted. A case in which some row beats the bound measured something else in the
@@ -147,7 +165,8 @@ Rows usable_rows(const KernelRows& table, const DevicePeaks& device) {
   }
   Rows rows;
   for (const KernelRow& row : table.rows) {
-    if (!beats_physics(row, device) && !(is_moe(row) && broken.contains(case_of(row)))) {
+    if (!beats_physics(row, device) && !(is_moe(row) && broken.contains(case_of(row))) &&
+        !is_misreported(table.file, row)) {
       rows.push_back(&row);
     }
   }
@@ -185,12 +204,12 @@ void fit_file(const KernelRows& table, const DevicePeaks& device, const FitOptio
   for (const auto& [id, rows] : families) {
     const KernelKey key = rows.front()->shape.key;
     const KernelContext context = kernel_context(device, key);
-    FittedFamily family = fit_family(rows, form_of(key.kind), context, options);
-    family.kernel_source = id.source;
+    FittedFamily family = fit_family(rows, form_of(key.kind), context, id.source, options);
     family.rows_skipped = all[id] - family.rows_used;
     family.source = citation(table.citation);
     out.push_back(family);
-    evidence.families.push_back(fit_family(rows, *find_form("roofline"), context, options));
+    evidence.families.push_back(
+        fit_family(rows, *find_form("roofline"), context, id.source, options));
   }
 }
 
@@ -294,21 +313,22 @@ ErrorSummary summarise(std::vector<double> errors) {
 }
 
 FittedFamily fit_family(const Rows& rows, const KernelForm& form, const KernelContext& context,
-                        const FitOptions& options) {
+                        const std::string& kernel_source, const FitOptions& options) {
   ensure(!rows.empty(), "a family has rows");
   FittedFamily family;
   const KernelKey key = rows.front()->shape.key;
   family.kind = key.kind;
   family.dtype = key.dtype;
   family.storage = key.storage;
+  family.kernel_source = kernel_source;
   family.form = &form;
-  family.coefficients = fit_rows(rows, form, context, options);
+  family.coefficients = fit_rows(rows, form, context, kernel_source, options);
   family.range = ranges_of(rows);
   family.rows_used = static_cast<std::int64_t>(rows.size());
   std::vector<double> errors;
   collect_errors(rows, form, context, family.coefficients, errors);
   family.in_sample = summarise(std::move(errors));
-  family.left_out = left_out_error(rows, form, context, options);
+  family.left_out = left_out_error(rows, form, context, kernel_source, options);
   std::vector<double> naive;
   for (const KernelRow* row : rows) {
     naive.push_back(std::abs(row->naive_seconds / row->seconds - 1));

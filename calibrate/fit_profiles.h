@@ -16,7 +16,7 @@ using Progress = std::function<void(std::size_t done, std::size_t total, const s
 struct FitOptions {
   std::string date;                    // of the measurements, goes into the profiles
   std::size_t rows_per_family = 2500;  // drawn from those that there are; more changes little
-  int iterations = 60;
+  int iterations = 100;
   int folds = 4;           // of shape groups, for the left-out error
   std::uint64_t seed = 1;  // of the simulated expert loads
 };
@@ -29,7 +29,8 @@ std::vector<KernelProfile> fit_profiles(const std::string& dir, const DeviceLook
 
 // One fitted form: coefficients and errors. `rows` must not be empty.
 FittedFamily fit_family(const std::vector<const KernelRow*>& rows, const KernelForm& form,
-                        const KernelContext& context, const FitOptions& options);
+                        const KernelContext& context, const std::string& kernel_source,
+                        const FitOptions& options);
 
 // The form that models a kind of kernel.
 const KernelForm& form_of(KernelKind kind);

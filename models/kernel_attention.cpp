@@ -19,42 +19,54 @@ KernelEstimate evaluate_context(std::span<const double> c, const KernelShape& sh
 namespace decode {
 enum Coefficient : std::size_t {
   t0,
-  t_log,
-  e_mem,
-  single_head,
-  wide_group,
-  e_comp,
+  e_mem_one,
+  e_mem_group,
+  e_mem_wide,
+  l2_one,
+  l2_group,
+  l2_wide,
+  t_item,
   t_chunk,
+  t_split,
+  l2_share,
   wave,
   least_wave,
   serial
 };
+constexpr double k_widest_group = 32;
+constexpr double k_chunk = 128;  // keys
 }  // namespace decode
 
+// Three kernels by query heads per KV head: one; up to 32, which share a pass over the keys; more,
+// where TensorRT-LLM falls back to a kernel that reads the keys once per query head.
 KernelEstimate evaluate_decode(std::span<const double> c, const KernelShape& shape,
                                const KernelContext& x) {
+  using namespace decode;
   const KernelDims& d = shape.dims;
   const UsefulWork work = useful_work(shape, x);
   const double group = d[dim::heads] / d[dim::kv_heads];
-  double slow = 1.0;
+  std::size_t variant = 1;
   if (group <= 1) {
-    slow = c[decode::single_head];
-  } else if (group > 32) {
-    slow = c[decode::wide_group];  // TensorRT-LLM falls back to another kernel
+    variant = 0;
+  } else if (group > k_widest_group) {
+    variant = 2;
   }
-  const double memory = work.bytes * c[decode::e_mem] * slow / x.bandwidth;
-  // Chunks of 128 keys per KV head, 16 query rows a tensor-core instruction.
-  const double row_blocks = detail::ceil_div(group * d[dim::query_len], 16);
-  const double chunks =
-      d[dim::sequences] * d[dim::kv_heads] * detail::ceil_div(d[dim::context], 128);
-  const double per_chunk =
-      row_blocks * 16 * 4 * 128 * d[dim::head_dim] * c[decode::e_comp] * x.sms / x.peak * slow +
-      c[decode::t_chunk] * row_blocks;
-  const double compute =
-      detail::waves(chunks / x.sms, c[decode::wave], c[decode::least_wave]) * per_chunk;
-  const double total = c[decode::t0] + c[decode::t_log] * std::log2(1 + d[dim::context] / 128) +
-                       detail::overlapped(memory, compute, c[decode::serial]);
-  return detail::split(total, std::min(compute, work.flops * c[decode::e_comp] / x.peak), memory);
+  const double heads = variant == 1 ? d[dim::kv_heads] : d[dim::heads];
+  const double chunk_bytes = k_chunk * 2 * d[dim::head_dim] * x.storage_bytes;
+  const detail::SplitKv split{d[dim::sequences] * d[dim::query_len] * heads,
+                              d[dim::context] < k_chunk
+                                  ? d[dim::context] / k_chunk
+                                  : detail::ceil_div(d[dim::context], k_chunk),
+                              c[t_item],
+                              c[t_chunk] + chunk_bytes * c[l2_one + variant] * x.sms / x.bandwidth,
+                              c[t_split],
+                              c[wave],
+                              c[least_wave]};
+  const double compute = detail::split_kv_time(split, x.sms);
+  const double reuse = 1 - 0.8 * std::exp(-work.bytes / (c[l2_share] * x.l2));
+  const double memory = work.bytes * c[e_mem_one + variant] * reuse / x.bandwidth;
+  const double total = c[t0] + detail::overlapped(memory, compute, c[serial]);
+  return detail::split(total, std::min(compute, work.flops / x.peak), memory);
 }
 
 }  // namespace
@@ -66,15 +78,20 @@ KernelForm attention_context_form() {
 
 KernelForm attention_decode_form() {
   return {"attention_split_kv",
-          "t0 + t_log*log2(1 + context/128) + overlap(KV bytes*e_mem*slow/BW, waves(chunks of 128 "
-          "keys)*(products of 16-row blocks*slow + t_chunk))",
+          "t0 + overlap(KV bytes*e_mem*reuse/BW, min over splits of waves(items*split)*(t_item + "
+          "chunks/split*(t_chunk + bytes*l2*SMs/BW)) + t_split); e_mem and l2 by 1, 2..32, > 32 "
+          "query heads per KV head",
           {{"t0", 5e-6, 5e-7, 2e-4},
-           {"t_log", 5e-7, 1e-9, 2e-5},
-           {"e_mem", 1.2, 0.5, 6},
-           {"single_head", 1, 0.3, 4},
-           {"wide_group", 2, 0.5, 10},
-           {"e_comp", 1.5, 0.5, 20},
-           {"t_chunk", 1e-7, 1e-9, 1e-5},
+           {"e_mem_one", 1.1, 0.8, 6},
+           {"e_mem_group", 1.1, 0.8, 6},
+           {"e_mem_wide", 1.1, 0.8, 6},
+           {"l2_one", 0.3, 0.01, 6},
+           {"l2_group", 0.3, 0.01, 6},
+           {"l2_wide", 0.5, 0.01, 6},
+           {"t_item", 1e-6, 1e-8, 3e-5},
+           {"t_chunk", 2e-7, 1e-9, 1e-5},
+           {"t_split", 2e-6, 1e-8, 5e-5},
+           {"l2_share", 0.3, 0.005, 4},
            {"wave", 0.7, 0.05, 1},
            {"least_wave", 0.6, 0.05, 4},
            {"serial", 0.2, 0.001, 1}},

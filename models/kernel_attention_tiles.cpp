@@ -36,13 +36,30 @@ KernelEstimate causal_tiles(std::span<const double> c, const KernelShape& shape,
   const double past = tiles_of(std::max(0.0, d[dim::context] - d[dim::query_len]));
   const double pairs = rows * past + rows * (rows + 1) / 2;
   const double step = 2 * 128 * 128 * widths * c[e_comp] * x.sms / x.peak + c[softmax];
-  const double units = d[dim::sequences] * d[dim::heads] * (pairs + c[prologue] * rows) / x.sms;
+  // Every row of tiles pays for loading its queries and writing its result, however short it is.
+  const double tiles = rows < 1 ? 1 : rows;
+  const double units = d[dim::sequences] * d[dim::heads] * (pairs + c[prologue] * tiles) / x.sms;
   // The last row of tiles sees all keys one after the other.
   const double longest = c[chain] * (rows + past);
   const double compute = step * std::max(longest, waves(units, c[wave], c[least_wave]));
   const double memory = work.bytes * c[e_mem] / x.bandwidth;
   const double total = c[t0] + overlapped(memory, compute, c[serial]);
   return split(total, std::min(compute, work.flops * c[e_comp] / x.peak), memory);
+}
+
+double split_kv_time(const SplitKv& work, double sms) {
+  double best = 0;
+  for (double split = 1; split <= 128; split *= 2) {
+    const double parts = work.chunks / split;
+    const double time = waves(work.items * split / sms, work.wave, work.least_wave) *
+                            (work.item_time + (parts > 1 ? parts : 1) * work.chunk_time) +
+                        (split > 1 ? work.split_time : 0.0);
+    best = split == 1 || time < best ? time : best;
+    if (parts <= 1 || work.items * split > 2 * sms) {
+      break;
+    }
+  }
+  return best;
 }
 
 }  // namespace moesim::detail

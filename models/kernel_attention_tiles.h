@@ -1,4 +1,5 @@
-// Causal attention in tiles of 128 queries x 128 keys, shared by prefill attention and prefill MLA.
+// What several attention kernels share: causal attention in tiles of 128 queries x 128 keys, and
+// decode with the keys split over the multiprocessors.
 #pragma once
 
 #include "models/kernel_form.h"
@@ -14,5 +15,20 @@ std::vector<Parameter> causal_parameters();
 // `widths`: products per query-key pair, d_qk + d_v.
 KernelEstimate causal_tiles(std::span<const double> c, const KernelShape& shape,
                             const KernelContext& x, double widths);
+
+// A decode kernel's work: independent items (sequence x block of heads), each over `chunks` blocks
+// of keys.
+struct SplitKv {
+  double items;
+  double chunks;
+  double item_time;   // s, prologue and epilogue of one item
+  double chunk_time;  // s
+  double split_time;  // s, merging partial results
+  double wave;
+  double least_wave;
+};
+
+// Shortest time over splits of the keys into 1, 2, 4, ... parts.
+double split_kv_time(const SplitKv& work, double sms);
 
 }  // namespace moesim::detail

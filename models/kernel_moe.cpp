@@ -23,7 +23,8 @@ enum Coefficient : std::size_t {
   t_tile,
   wave,
   least_wave,
-  serial
+  serial,
+  few_tokens
 };
 
 struct GroupedGemm {
@@ -68,11 +69,13 @@ KernelEstimate evaluate(std::span<const double> c, const KernelShape& shape,
   const double reuse = 1 - 0.8 * std::exp(-weights / (c[l2_share] * x.l2));
   const GroupedGemm up = grouped_gemm(c, d, x, gates * inter, hidden, reuse);
   const GroupedGemm down = grouped_gemm(c, d, x, hidden, inter, reuse);
-  total += detail::overlapped(up.memory, up.compute, c[serial]) +
-           detail::overlapped(down.memory, down.compute, c[serial]);
+  // Triton kernels take narrower tiles while there are no more tokens than experts.
+  const double narrow = d[dim::tokens] <= d[dim::local_experts] ? c[few_tokens] : 1.0;
+  total += narrow * (detail::overlapped(up.memory, up.compute, c[serial]) +
+                     detail::overlapped(down.memory, down.compute, c[serial]));
   const UsefulWork work = useful_work(shape, x);
-  return detail::split(total, work.flops * c[e_comp] / x.peak,
-                       traffic + weights * reuse * c[e_mem] / x.bandwidth);
+  return detail::split(total, narrow * work.flops * c[e_comp] / x.peak,
+                       traffic + narrow * weights * reuse * c[e_mem] / x.bandwidth);
 }
 
 }  // namespace
@@ -96,7 +99,8 @@ KernelForm moe_form() {
            {"t_tile", 1e-6, 2e-8, 5e-5},
            {"wave", 0.7, 0.05, 1},
            {"least_wave", 0.6, 0.05, 1},
-           {"serial", 0.3, 0.001, 1}},
+           {"serial", 0.3, 0.001, 1},
+           {"few_tokens", 0.9, 0.2, 1}},
           evaluate};
 }
 
