@@ -7,7 +7,7 @@
 #include <set>
 #include <tuple>
 
-#include "calibrate/comm_log_fit.h"
+#include "calibrate/least_squares.h"
 #include "sim/core/error.h"
 
 namespace moesim {
@@ -44,21 +44,24 @@ double predict(const CollectiveLaw& law, const CommRow& row, const CommProfile& 
 template <class Law>
 Law fit_law(const Parameters<Law>& parameters, const Law& start, const RowPointers& rows,
             const CommProfile& system) {
+  constexpr double k_far = 1e4;  // bounds only keep the search finite
+  constexpr int k_iterations = 300;
   std::vector<double> measured;
-  std::vector<double> guess;
+  std::vector<FitParameter> coefficients;
   for (const CommRow* row : rows) {
     measured.push_back(row->seconds);
   }
   for (const auto& parameter : parameters) {
-    guess.push_back(parameter.guess);
+    coefficients.push_back({parameter.guess, parameter.guess / k_far, parameter.guess * k_far});
   }
-  const Predictor predictor = [&](std::span<const double> values, std::span<double> out) {
+  const auto predictor = [&](std::span<const double> values, std::span<double> out) {
     const Law law = law_of(parameters, start, values);
     for (std::size_t i = 0; i < out.size(); ++i) {
       out[i] = predict(law, *rows[i], system);
     }
   };
-  return law_of(parameters, start, fit_log(predictor, measured, guess));
+  return law_of(parameters, start,
+                fit_coefficients(coefficients, measured, predictor, k_iterations).coefficients);
 }
 
 template <class Law>
@@ -111,7 +114,13 @@ CommFit describe_fit(const Law& law, const RowPointers& rows, const CommProfile&
   std::vector<double> errors;
   append_errors(law, rows, system, errors);
   CommFit fit;
-  fit.source = rows.front()->source;
+  std::set<std::string> sources;
+  for (const CommRow* row : rows) {
+    sources.insert(row->source);
+  }
+  for (const std::string& source : sources) {
+    fit.source += (fit.source.empty() ? "" : " | ") + source;
+  }
   fit.date = date;
   fit.rows = static_cast<std::int64_t>(rows.size());
   fit.median_error = quantile(errors, 0.5);
@@ -119,56 +128,61 @@ CommFit describe_fit(const Law& law, const RowPointers& rows, const CommProfile&
   return fit;
 }
 
-Parameters<AllToAllLaw> all_to_all_parameters(const AllToAllRow& sample, bool varies_nodes,
-                                              bool varies_experts, bool one_row_per_scale) {
+constexpr std::size_t k_few_rows = 20;
+
+bool varies(const RowPointers& rows, const std::function<std::int64_t(const CommRow&)>& value) {
+  const auto range = range_of(rows, value);
+  return range[0] != range[1];
+}
+
+std::int64_t nodes_of(const CommRow& row) { return row.all_to_all.nodes; }
+std::int64_t hidden_of(const CommRow& row) { return row.all_to_all.hidden; }
+std::int64_t experts_of(const CommRow& row) { return row.all_to_all.experts; }
+std::int64_t tokens_of(const CommRow& row) { return row.all_to_all.tokens; }
+std::int64_t ranks_of(const CommRow& row) { return row.all_to_all.ranks; }
+
+// Only what the rows vary can be told apart.
+Parameters<AllToAllLaw> all_to_all_parameters(const RowPointers& rows) {
   using Law = AllToAllLaw;
+  const std::string& algorithm = rows.front()->all_to_all.algorithm;
+  const bool many_nodes = range_of(rows, nodes_of)[1] > 1;
+  const bool one_node = range_of(rows, nodes_of)[0] == 1;
+  const bool normal = algorithm == "deepep_normal";
   Parameters<Law> p{{[](Law& l, double v) { l.base = Seconds(v); }, 1.5e-5}};
-  const bool many_nodes = sample.nodes > 1;
-  if (varies_nodes) {
-    p.push_back({[](Law& l, double v) { l.per_node_doubling = Seconds(v); }, 4e-6});
-  }
-  if (varies_experts) {
-    p.push_back({[](Law& l, double v) { l.per_expert = Seconds(v); }, 5e-9});
+  if (one_node || normal) {
+    p.push_back({[](Law& l, double v) { l.device_link_efficiency = v; }, 0.6});
   }
   if (many_nodes) {
     p.push_back({[](Law& l, double v) { l.nic_efficiency = v; }, 0.9});
-  } else {
-    p.push_back({[](Law& l, double v) { l.device_link_efficiency = v; }, 0.6});
   }
-  if (one_row_per_scale) {
+  if (rows.size() < k_few_rows) {
     return p;
   }
-  if (sample.algorithm == "deepep_low_latency" && varies_experts) {
+  if (varies(rows, nodes_of)) {
+    p.push_back({[](Law& l, double v) { l.per_node_doubling = Seconds(v); }, 4e-6});
+  }
+  if (varies(rows, experts_of)) {
+    p.push_back({[](Law& l, double v) { l.per_expert = Seconds(v); }, 5e-9});
+  }
+  if (algorithm == "deepep_low_latency" && one_node && varies(rows, experts_of)) {
     p.push_back({[](Law& l, double v) { l.expert_rate = Bandwidth(v); }, 5e10});
   }
-  if (sample.algorithm == "deepep_normal") {
+  if (normal) {
     p.push_back({[](Law& l, double v) { l.sm_rate = Bandwidth(v); }, 1.2e10});
     p.push_back({[](Law& l, double v) { l.sharpness = v; }, 5.0});
-    if (many_nodes) {
-      p.push_back({[](Law& l, double v) { l.device_link_efficiency = v; }, 0.6});
-    }
   }
-  if (sample.algorithm != "deepep_low_latency") {
+  if (algorithm == "deepep_normal" || algorithm.starts_with("rank_dedup")) {
     p.push_back({[](Law& l, double v) { l.per_token = Seconds(v); }, 1e-9});
   }
   return p;
 }
 
-std::int64_t nodes_of(const CommRow& row) { return row.all_to_all.nodes; }
-std::int64_t hidden_of(const CommRow& row) { return row.all_to_all.hidden; }
-
-AllToAllFamily fit_all_to_all(const RowPointers& rows, const CommProfile& system,
+// `start`: what the rows do not tell stays as it is there.
+AllToAllFamily fit_all_to_all(const RowPointers& rows, AllToAllLaw start, const CommProfile& system,
                               const std::string& date) {
   const AllToAllRow& sample = rows.front()->all_to_all;
-  const auto varies = [&](const std::function<std::int64_t(const CommRow&)>& value) {
-    const auto range = range_of(rows, value);
-    return range[0] != range[1];
-  };
-  const auto experts_of = [](const CommRow& r) { return r.all_to_all.experts; };
-  const bool few = rows.size() < 20;
-  const auto parameters = all_to_all_parameters(sample, varies(nodes_of) && !few,
-                                                varies(experts_of) && !few, few);
-  AllToAllLaw start;
+  const auto parameters = all_to_all_parameters(rows);
+  const bool few = rows.size() < k_few_rows;
   if (sample.algorithm == "deepep_normal" && !few) {
     start.sms = 24;  // the library's default; rows bring their own
   }
@@ -178,15 +192,42 @@ AllToAllFamily fit_all_to_all(const RowPointers& rows, const CommProfile& system
   family.multi_node = sample.nodes > 1;
   family.law = fit_law(parameters, start, rows, system);
   family.fit = describe_fit(family.law, rows, system, date);
-  family.fit.tokens = range_of(rows, [](const CommRow& r) { return r.all_to_all.tokens; });
+  family.fit.tokens = range_of(rows, tokens_of);
   family.fit.hidden = range_of(rows, hidden_of);
-  family.fit.ranks = range_of(rows, [](const CommRow& r) { return std::int64_t{r.all_to_all.ranks}; });
-  if (!few && varies(hidden_of)) {
+  family.fit.ranks = range_of(rows, ranks_of);
+  if (!few && varies(rows, hidden_of)) {
     hold_out<AllToAllLaw>(parameters, start, rows, system, "hidden", hidden_of, family.fit);
-  } else if (!few && varies(nodes_of)) {
+  } else if (!few && varies(rows, nodes_of)) {
     hold_out<AllToAllLaw>(parameters, start, rows, system, "nodes", nodes_of, family.fit);
   }
   return family;
+}
+
+using AllToAllKey = std::tuple<std::string, Direction, bool>;
+
+// A handful of published rows cannot carry a law per scope: those of one node and of several are
+// fitted together, and both scopes get the result.
+std::vector<AllToAllFamily> fit_all_scopes(const std::map<AllToAllKey, RowPointers>& families,
+                                           const CommProfile& system, const std::string& date) {
+  std::vector<AllToAllFamily> fitted;
+  for (const auto& [key, rows] : families) {
+    const auto& [algorithm, direction, multi_node] = key;
+    RowPointers used = rows;
+    const auto other = families.find({algorithm, direction, !multi_node});
+    if (rows.size() < k_few_rows && other != families.end() && other->second.size() < k_few_rows) {
+      used.insert(used.end(), other->second.begin(), other->second.end());
+      std::ranges::sort(used, {}, [](const CommRow* row) { return row->all_to_all.ranks; });
+    }
+    AllToAllLaw start;
+    if (multi_node && other != families.end()) {
+      // Between nodes the fabric hides what a device's own link can do: take that from one node.
+      start.device_link_efficiency = fitted.back().law.device_link_efficiency;
+      start.expert_rate = fitted.back().law.expert_rate;
+    }
+    fitted.push_back(fit_all_to_all(used, start, system, date));
+    fitted.back().multi_node = multi_node;
+  }
+  return fitted;
 }
 
 // Low-latency, bandwidth with flags, and bulk protocol, from small to large efficiency.
@@ -216,14 +257,29 @@ CollectiveFamily fit_collective(const RowPointers& rows, const CommProfile& syst
   family.library = rows.front()->collective.library;
   family.law = fit_law(parameters, start, rows, system);
   family.fit = describe_fit(family.law, rows, system, date);
-  family.fit.ranks = range_of(rows, [](const CommRow& r) { return std::int64_t{r.collective.ranks}; });
-  family.fit.bytes =
-      range_of(rows, [](const CommRow& r) { return static_cast<std::int64_t>(r.collective.bytes); });
+  family.fit.ranks =
+      range_of(rows, [](const CommRow& r) { return std::int64_t{r.collective.ranks}; });
+  family.fit.bytes = range_of(
+      rows, [](const CommRow& r) { return static_cast<std::int64_t>(r.collective.bytes); });
   hold_out<CollectiveLaw>(
       parameters, start, rows, system, "factors of 64 in size",
-      [](const CommRow& r) { return static_cast<std::int64_t>(std::log2(r.collective.bytes) / 6.0); },
+      [](const CommRow& r) {
+        return static_cast<std::int64_t>(std::log2(r.collective.bytes) / 6.0);
+      },
       family.fit);
   return family;
+}
+
+// NCCL's all-to-all, sized like the nccl-tests: what moves permuted tokens as expert copies.
+CommRow expert_copies_row(const CommRow& nccl, Direction direction) {
+  CommRow row = nccl;
+  row.is_collective = false;
+  row.all_to_all.algorithm = "expert_copies";
+  row.all_to_all.direction = direction;
+  row.all_to_all.ranks = nccl.collective.ranks;
+  row.all_to_all.volume.device_bytes =
+      nccl.collective.bytes * link_volume(CollectiveOp::all_to_all, nccl.collective.ranks);
+  return row;
 }
 
 }  // namespace
@@ -259,8 +315,13 @@ double predicted_seconds(const CollectiveLaw& law, const CollectiveRow& row,
 
 std::vector<CommProfile> fit_comm(const std::string& directory, std::vector<CommProfile> systems,
                                   const std::string& date) {
-  const CommRows table = read_comm_rows(directory, systems);
-  using AllToAllKey = std::tuple<std::string, Direction, bool>;
+  CommRows table = read_comm_rows(directory, systems);
+  for (std::size_t i = 0, measured = table.rows.size(); i < measured; ++i) {
+    if (table.rows[i].is_collective && table.rows[i].collective.op == CollectiveOp::all_to_all) {
+      table.rows.push_back(expert_copies_row(table.rows[i], Direction::dispatch));
+      table.rows.push_back(expert_copies_row(table.rows[i], Direction::combine));
+    }
+  }
   using CollectiveKey = std::pair<CollectiveOp, std::string>;
   for (CommProfile& system : systems) {
     std::map<AllToAllKey, RowPointers> all_to_all;
@@ -279,11 +340,8 @@ std::vector<CommProfile> fit_comm(const std::string& directory, std::vector<Comm
     if (all_to_all.empty() && collectives.empty()) {
       continue;
     }
-    system.all_to_all.clear();
+    system.all_to_all = fit_all_scopes(all_to_all, system, date);
     system.collectives.clear();
-    for (const auto& [key, rows] : all_to_all) {
-      system.all_to_all.push_back(fit_all_to_all(rows, system, date));
-    }
     for (const auto& [key, rows] : collectives) {
       system.collectives.push_back(fit_collective(rows, system, date));
     }

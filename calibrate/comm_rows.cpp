@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <map>
 
-#include "calibrate/comm_csv.h"
+#include "calibrate/csv.h"
 #include "sim/core/error.h"
 #include "sim/engine/all_to_all.h"
 
@@ -22,13 +22,38 @@ std::string framework_of(const std::string& stem) {
   return at == std::string::npos ? stem : stem.substr(at + 2);
 }
 
+// Columns by name.
+class MeasuredTable {
+ public:
+  explicit MeasuredTable(const fs::path& path) : csv_(CsvTable::read(path.string())) {}
+
+  [[nodiscard]] std::size_t rows() const { return csv_.rows(); }
+  [[nodiscard]] std::string text(std::size_t row, std::string_view column) const {
+    return std::string(csv_.text(row, csv_.column(column)));
+  }
+  [[nodiscard]] double number(std::size_t row, std::string_view column) const {
+    return csv_.number(row, csv_.column(column));
+  }
+  // The text of the comment line "# source: ...".
+  [[nodiscard]] std::string source() const {
+    constexpr std::string_view prefix = "source: ";
+    const std::string& comment = csv_.comment();
+    const auto at = comment.find(prefix);
+    const auto begin = at == std::string::npos ? 0 : at + prefix.size();
+    return comment.substr(begin, comment.find('\n', begin) - begin);
+  }
+
+ private:
+  CsvTable csv_;
+};
+
 struct Reader {
   const std::vector<CommProfile>* systems;
   CommRows result;
 
   void skip(const std::string& reason) {
-    const auto found = std::ranges::find(result.skipped, reason,
-                                         &std::pair<std::string, std::int64_t>::first);
+    const auto found =
+        std::ranges::find(result.skipped, reason, &std::pair<std::string, std::int64_t>::first);
     if (found == result.skipped.end()) {
       result.skipped.emplace_back(reason, 1);
     } else {
@@ -53,12 +78,13 @@ struct Reader {
     }
   }
 
-  void nccl(const CommTable& table, const std::string& stem, const std::string& device);
-  void custom_allreduce(const CommTable& table, const std::string& stem, const std::string& device);
-  void deepep(const CommTable& table, const std::string& stem, const std::string& device);
-  void alltoall(const CommTable& table, const std::string& stem, const std::string& device);
-  void published_low_latency(const CommTable& table, const std::string& device);
-  void published_normal(const CommTable& table, const std::string& device);
+  void nccl(const MeasuredTable& table, const std::string& stem, const std::string& device);
+  void custom_allreduce(const MeasuredTable& table, const std::string& stem,
+                        const std::string& device);
+  void deepep(const MeasuredTable& table, const std::string& stem, const std::string& device);
+  void alltoall(const MeasuredTable& table, const std::string& stem, const std::string& device);
+  void published_low_latency(const MeasuredTable& table, const std::string& device);
+  void published_normal(const MeasuredTable& table, const std::string& device);
   void file(const fs::path& path);
   void add_all_to_all(CommRow row, const std::string& group, double seconds);
 };
@@ -72,14 +98,14 @@ double payload_of(const AllToAllRow& row, DType dispatch) {
       .si();
 }
 
-void Reader::nccl(const CommTable& table, const std::string& stem, const std::string& device) {
+void Reader::nccl(const MeasuredTable& table, const std::string& stem, const std::string& device) {
   const std::map<std::string, CollectiveOp> ops{{"all_reduce", CollectiveOp::all_reduce},
                                                 {"all_gather", CollectiveOp::all_gather},
                                                 {"reduce_scatter", CollectiveOp::reduce_scatter},
                                                 {"alltoall", CollectiveOp::all_to_all}};
-  for (std::size_t i = 0; i < table.rows.size(); ++i) {
-    const std::string& name = table.text(i, "op_name");
-    const std::string& dtype = table.text(i, "nccl_dtype");
+  for (std::size_t i = 0; i < table.rows(); ++i) {
+    const std::string name = table.text(i, "op_name");
+    const std::string dtype = table.text(i, "nccl_dtype");
     const auto op = ops.find(name);
     if (op == ops.end() || (dtype != "half" && dtype != "int8")) {
       ++result.read;
@@ -89,7 +115,7 @@ void Reader::nccl(const CommTable& table, const std::string& stem, const std::st
     CommRow row;
     row.group = "nccl_" + name + "/" + stem + "/" + device + "/" + dtype;
     row.system = device;
-    row.source = table.source;
+    row.source = table.source();
     row.is_collective = true;
     row.collective = {op->second, stem, static_cast<int>(table.number(i, "num_gpus")),
                       table.number(i, "message_elements") * (dtype == "half" ? 2.0 : 1.0)};
@@ -97,14 +123,14 @@ void Reader::nccl(const CommTable& table, const std::string& stem, const std::st
   }
 }
 
-void Reader::custom_allreduce(const CommTable& table, const std::string& stem,
+void Reader::custom_allreduce(const MeasuredTable& table, const std::string& stem,
                               const std::string& device) {
-  for (std::size_t i = 0; i < table.rows.size(); ++i) {
-    const std::string& kernel = table.text(i, "kernel_source");
+  for (std::size_t i = 0; i < table.rows(); ++i) {
+    const std::string kernel = table.text(i, "kernel_source");
     CommRow row;
     row.group = "custom_allreduce/" + framework_of(stem) + "/" + device + "/" + kernel;
     row.system = device;
-    row.source = table.source;
+    row.source = table.source();
     row.is_collective = true;
     row.collective = {CollectiveOp::all_reduce, "custom_allreduce/" + kernel,
                       static_cast<int>(table.number(i, "num_gpus")),
@@ -127,15 +153,16 @@ void Reader::add_all_to_all(CommRow row, const std::string& group, double second
   add(std::move(row), seconds);
 }
 
-void Reader::deepep(const CommTable& table, const std::string& stem, const std::string& device) {
+void Reader::deepep(const MeasuredTable& table, const std::string& stem,
+                    const std::string& device) {
   const bool normal = stem.starts_with("deepep_normal");
   const CommProfile* profile = system(device);
-  for (std::size_t i = 0; i < table.rows.size(); ++i) {
+  for (std::size_t i = 0; i < table.rows(); ++i) {
     for (const Direction direction : {Direction::dispatch, Direction::combine}) {
       const std::string side(name_of(direction));
       CommRow row;
       row.system = device;
-      row.source = table.source;
+      row.source = table.source();
       AllToAllRow& a = row.all_to_all;
       a.algorithm = normal ? "deepep_normal" : "deepep_low_latency";
       a.direction = direction;
@@ -155,24 +182,25 @@ void Reader::deepep(const CommTable& table, const std::string& stem, const std::
   }
 }
 
-void Reader::alltoall(const CommTable& table, const std::string& stem, const std::string& device) {
+void Reader::alltoall(const MeasuredTable& table, const std::string& stem,
+                      const std::string& device) {
   const std::map<std::string, std::pair<Direction, std::string>> ops{
       {"alltoall_dispatch", {Direction::dispatch, ""}},
       {"alltoall_combine", {Direction::combine, ""}},
       {"alltoall_prepare", {Direction::dispatch, ".prepare"}},
       {"alltoall_combine_low_precision", {Direction::combine, ".low_precision"}}};
-  for (std::size_t i = 0; i < table.rows.size(); ++i) {
-    const std::string& name = table.text(i, "op_name");
+  for (std::size_t i = 0; i < table.rows(); ++i) {
+    const std::string name = table.text(i, "op_name");
     const auto op = ops.find(name);
     if (op == ops.end()) {
       ++result.read;
       skip("unknown operation " + name);
       continue;
     }
-    const std::string& kernel = table.text(i, "kernel_source");
+    const std::string kernel = table.text(i, "kernel_source");
     CommRow row;
     row.system = device;
-    row.source = table.source;
+    row.source = table.source();
     AllToAllRow& a = row.all_to_all;
     a.algorithm = "rank_dedup." + kernel + op->second.second;
     a.direction = op->second.first;
@@ -188,14 +216,13 @@ void Reader::alltoall(const CommTable& table, const std::string& stem, const std
                         : a.dtype == "fp8"                ? 8.0
                         : a.dtype == "nvfp4"              ? 4.5
                                                           : 16.0;
-    const double remote =
-        std::min(a.ranks, a.top_k) * static_cast<double>(a.ranks - 1) / a.ranks;
+    const double remote = std::min(a.ranks, a.top_k) * static_cast<double>(a.ranks - 1) / a.ranks;
     const double copy = op->second.second == ".prepare"
                             ? 12.0 * a.top_k
                             : static_cast<double>(a.hidden) * bits / 8.0;
     a.volume.device_bytes = static_cast<double>(a.tokens) * remote * copy;
-    row.group = "alltoall/" + name + "/" + framework_of(stem) + "/" + device + "/" + a.dtype + "/" +
-                kernel;
+    row.group =
+        "alltoall/" + name + "/" + framework_of(stem) + "/" + device + "/" + a.dtype + "/" + kernel;
     add(row, table.number(i, "latency_ms") * 1e-3);
   }
 }
@@ -215,14 +242,14 @@ AllToAllRow published_row(const std::string& algorithm, Direction direction, int
   return a;
 }
 
-void Reader::published_low_latency(const CommTable& table, const std::string& device) {
+void Reader::published_low_latency(const MeasuredTable& table, const std::string& device) {
   const CommProfile* profile = system(device);
-  for (std::size_t i = 0; i < table.rows.size(); ++i) {
+  for (std::size_t i = 0; i < table.rows(); ++i) {
     for (const Direction direction : {Direction::dispatch, Direction::combine}) {
       const std::string side(name_of(direction));
       CommRow row;
       row.system = device;
-      row.source = table.source;
+      row.source = table.source();
       row.all_to_all = published_row("deepep_low_latency", direction,
                                      static_cast<int>(table.number(i, "ep_ranks")),
                                      profile == nullptr ? 1 : profile->devices_per_node);
@@ -234,14 +261,14 @@ void Reader::published_low_latency(const CommTable& table, const std::string& de
 
 // Bandwidths of the normal kernels count the bytes of all (token, rank) pairs within a node and of
 // all (token, node) pairs between nodes, the own ones included.
-void Reader::published_normal(const CommTable& table, const std::string& device) {
+void Reader::published_normal(const MeasuredTable& table, const std::string& device) {
   const CommProfile* profile = system(device);
-  for (std::size_t i = 0; i < table.rows.size(); ++i) {
+  for (std::size_t i = 0; i < table.rows(); ++i) {
     for (const Direction direction : {Direction::dispatch, Direction::combine}) {
       const std::string side(name_of(direction));
       CommRow row;
       row.system = device;
-      row.source = table.source;
+      row.source = table.source();
       const int node = profile == nullptr ? 1 : profile->devices_per_node;
       row.all_to_all = published_row("deepep_normal", direction,
                                      static_cast<int>(table.number(i, "ep_ranks")), node);
@@ -249,16 +276,14 @@ void Reader::published_normal(const CommTable& table, const std::string& device)
       a.tokens = 4096;
       a.sms = 24;
       const int used_nodes = std::min(a.nodes, k_top_nodes);
-      const double copies = a.nodes == 1 ? expected_distinct(a.ranks, a.experts, a.top_k)
-                                         : expected_distinct(used_nodes,
-                                                             a.experts * used_nodes / a.nodes,
-                                                             a.top_k);
-      const double copy = static_cast<double>(a.hidden) * (direction == Direction::dispatch
-                                                               ? 1.0 + 4.0 / 128.0
-                                                               : 2.0);
-      add_all_to_all(row, "deepep_normal_" + side + "/published",
-                     static_cast<double>(a.tokens) * copies * copy /
-                         (table.number(i, side + "_GBps") * 1e9));
+      const double copies =
+          a.nodes == 1 ? expected_distinct(a.ranks, a.experts, a.top_k)
+                       : expected_distinct(used_nodes, a.experts * used_nodes / a.nodes, a.top_k);
+      const double copy = static_cast<double>(a.hidden) *
+                          (direction == Direction::dispatch ? 1.0 + 4.0 / 128.0 : 2.0);
+      add_all_to_all(
+          row, "deepep_normal_" + side + "/published",
+          static_cast<double>(a.tokens) * copies * copy / (table.number(i, side + "_GBps") * 1e9));
     }
   }
 }
@@ -269,20 +294,20 @@ void Reader::file(const fs::path& path) {
   const auto starts = [&](std::string_view prefix) { return stem.starts_with(prefix); };
   constexpr std::string_view published = "deepep_v1_";
   if (starts("nccl-")) {
-    nccl(read_comm_table(path.string()), stem, device);
+    nccl(MeasuredTable(path), stem, device);
   } else if (starts("custom_allreduce__")) {
-    custom_allreduce(read_comm_table(path.string()), stem, device);
+    custom_allreduce(MeasuredTable(path), stem, device);
   } else if (starts("deepep_ll") || starts("deepep_normal")) {
-    deepep(read_comm_table(path.string()), stem, device);
+    deepep(MeasuredTable(path), stem, device);
   } else if (starts("alltoall__")) {
-    alltoall(read_comm_table(path.string()), stem, device);
+    alltoall(MeasuredTable(path), stem, device);
   } else if (starts(published)) {
     const std::string rest = stem.substr(published.size());
     const std::string gpu = rest.substr(0, rest.find('_')) + "_sxm";
     if (rest.ends_with("_lowlatency")) {
-      published_low_latency(read_comm_table(path.string()), gpu);
+      published_low_latency(MeasuredTable(path), gpu);
     } else if (rest.ends_with("_normal")) {
-      published_normal(read_comm_table(path.string()), gpu);
+      published_normal(MeasuredTable(path), gpu);
     }
   }
 }
@@ -294,8 +319,8 @@ double expected_distinct(int bins, std::int64_t items, int picks) {
   const double per_bin = static_cast<double>(items) / bins;
   double empty = 1.0;
   for (int i = 0; i < picks; ++i) {
-    empty *= std::max(0.0, (static_cast<double>(items) - per_bin - i) /
-                               (static_cast<double>(items) - i));
+    empty *= std::max(
+        0.0, (static_cast<double>(items) - per_bin - i) / (static_cast<double>(items) - i));
   }
   return bins * (1.0 - empty);
 }

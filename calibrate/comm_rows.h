@@ -59,8 +59,7 @@ struct CommRows {
 // deepep_{ll,normal}*, alltoall__*, and the published deepep_v1_<gpu>_{lowlatency,normal}. The
 // system is the folder's name. A table row with two measurements (dispatch and combine) counts
 // twice. Throws ConfigError for damaged tables and for directories that do not exist.
-CommRows read_comm_rows(const std::string& directory,
-                        const std::vector<CommProfile>& systems);
+CommRows read_comm_rows(const std::string& directory, const std::vector<CommProfile>& systems);
 
 // Mean number of `bins` equal bins of n items that k different random items fall into.
 double expected_distinct(int bins, std::int64_t items, int picks);

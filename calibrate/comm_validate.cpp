@@ -73,10 +73,9 @@ CommValidation validate_collectives(const std::string& directory,
   validation.skipped = std::move(table.skipped);
   for (const auto& [name, errors] : groups) {
     const auto n = static_cast<std::int64_t>(errors.absolute.size());
-    validation.groups.push_back({name, n, quantile(errors.absolute, 0.5),
-                                 quantile(errors.absolute, 0.9),
-                                 errors.signed_sum / static_cast<double>(n),
-                                 quantile(errors.naive, 0.5)});
+    validation.groups.push_back(
+        {name, n, quantile(errors.absolute, 0.5), quantile(errors.absolute, 0.9),
+         errors.signed_sum / static_cast<double>(n), quantile(errors.naive, 0.5)});
   }
   return validation;
 }

@@ -25,6 +25,12 @@ int distance(const CommProfile& profile, const CommTarget& target) {
   return profile.architecture == target.architecture ? 1 : 2;
 }
 
+// "rank_dedup.NVLinkOneSided" is a variant of "rank_dedup".
+bool is_variant(const std::string& name, std::string_view algorithm) {
+  return name.starts_with(algorithm) &&
+         (name.size() == algorithm.size() || name[algorithm.size()] == '.');
+}
+
 struct Match {
   const CommProfile* profile = nullptr;
   std::size_t family = 0;
@@ -131,7 +137,7 @@ FoundAllToAll find_all_to_all(std::span<const CommProfile> profiles, const CommT
                               std::string_view algorithm, Direction direction, bool multi_node) {
   const Match match =
       nearest(profiles, target, &CommProfile::all_to_all, [&](const AllToAllFamily& family) {
-        return family.algorithm == algorithm && family.direction == direction &&
+        return is_variant(family.algorithm, algorithm) && family.direction == direction &&
                family.multi_node == multi_node;
       });
   FoundAllToAll found;

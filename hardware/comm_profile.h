@@ -56,7 +56,7 @@ enum class Direction { dispatch, combine };
 std::string_view name_of(Direction direction);
 
 struct AllToAllFamily {
-  std::string algorithm;
+  std::string algorithm;  // "deepep_normal"; variants after a dot: "rank_dedup.NVLinkOneSided"
   Direction direction = Direction::dispatch;
   bool multi_node = false;  // libraries run other kernels between nodes than within one
   AllToAllLaw law;
@@ -129,7 +129,7 @@ struct CommTarget {
 };
 
 // Search order: this device, then the same architecture, then any device, then the fallback;
-// profiles in the order of their names.
+// profiles in the order of their names. Variants of the algorithm count as the algorithm.
 struct FoundAllToAll {
   AllToAllLaw law;
   CommFit fit;

@@ -57,9 +57,9 @@ struct AllToAllEntry {
   std::string_view name;
   std::string_view summary;
   bool needs_distinct = false;
-  // Adds to copies[to * ranks + from] the token copies of a dispatch, from != to. A combine moves
-  // the same copies backwards: copies[to * ranks + from] then goes from `to` to `from`.
-  void (*add_copies)(const LayerDemand&, const RankGrid&, std::span<double> copies) = nullptr;
+  // Fills copies[to * ranks + from] with the token copies of a dispatch; 0 where from == to. A
+  // combine moves the same copies backwards: copies[to * ranks + from] goes from `to` to `from`.
+  void (*fill_copies)(const LayerDemand&, const RankGrid&, std::span<double> copies) = nullptr;
   Bytes (*dispatch_bytes)(const TokenPayload&) = nullptr;  // of one copy
   Bytes (*combine_bytes)(const TokenPayload&) = nullptr;
   // Send and receive buffers of one rank.

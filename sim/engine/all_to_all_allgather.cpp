@@ -7,14 +7,12 @@
 namespace moesim {
 namespace {
 
-void add_copies(const LayerDemand& demand, const RankGrid& grid, std::span<double> copies) {
+void fill_copies(const LayerDemand& demand, const RankGrid& grid, std::span<double> copies) {
   const auto width = static_cast<std::size_t>(grid.ranks);
   for (std::size_t to = 0; to < width; ++to) {
     for (std::size_t from = 0; from < width; ++from) {
-      if (from != to) {
-        copies[to * width + from] +=
-            static_cast<double>(demand.layout->tokens_of(static_cast<int>(from)));
-      }
+      copies[to * width + from] =
+          from == to ? 0.0 : static_cast<double>(demand.layout->tokens_of(static_cast<int>(from)));
     }
   }
 }
@@ -26,7 +24,7 @@ AllToAllEntry allgather_reducescatter_entry() {
       .name = "allgather_reducescatter",
       .summary = "all-gather of all tokens, reduce-scatter of all results",
       .needs_distinct = false,
-      .add_copies = add_copies,
+      .fill_copies = fill_copies,
       .dispatch_bytes =
           [](const TokenPayload& p) {
             return activation_bytes(p.hidden, p.dispatch) + routing_bytes(p.top_k);

@@ -10,15 +10,17 @@
 
 namespace moesim {
 
-// Adds a matrix of counts except its diagonal: what stays on its rank uses no link.
-inline void add_off_diagonal(std::span<const std::int32_t> counts, int ranks,
-                             std::span<double> copies) {
+// A matrix of counts without its diagonal: what stays on its rank uses no link.
+inline void fill_off_diagonal(std::span<const std::int32_t> counts, int ranks,
+                              std::span<double> copies) {
   const auto width = static_cast<std::size_t>(ranks);
+  const std::int32_t* __restrict from = counts.data();
+  double* __restrict to = copies.data();
   for (std::size_t i = 0; i < width * width; ++i) {
-    copies[i] += counts[i];
+    to[i] = from[i];
   }
   for (std::size_t r = 0; r < width; ++r) {
-    copies[r * width + r] -= counts[r * width + r];
+    to[r * width + r] = 0.0;
   }
 }
 

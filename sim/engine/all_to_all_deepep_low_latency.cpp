@@ -10,12 +10,14 @@ AllToAllEntry deepep_low_latency_entry() {
       .name = "deepep_low_latency",
       .summary = "a message per (token, expert), direct to the expert's rank",
       .needs_distinct = false,
-      .add_copies = [](const LayerDemand& demand, const RankGrid& grid,
-                       std::span<double> copies) {
-        add_off_diagonal(demand.traffic->pair_copies, grid.ranks, copies);
-      },
+      .fill_copies =
+          [](const LayerDemand& demand, const RankGrid& grid, std::span<double> copies) {
+            fill_off_diagonal(demand.traffic->pair_copies, grid.ranks, copies);
+          },
       .dispatch_bytes =
-          [](const TokenPayload& p) { return activation_bytes(p.hidden, p.dispatch) + Bytes(16.0); },
+          [](const TokenPayload& p) {
+            return activation_bytes(p.hidden, p.dispatch) + Bytes(16.0);
+          },
       .combine_bytes = [](const TokenPayload& p) { return activation_bytes(p.hidden, p.combine); },
       // Two slots (double buffering) of: a message per token and expert to receive, and as many
       // results to send (DeepEP, csrc/config.hpp, LowLatencyLayout).

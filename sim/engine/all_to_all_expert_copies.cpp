@@ -9,11 +9,12 @@ AllToAllEntry expert_copies_entry() {
       .name = "expert_copies",
       .summary = "all-to-all-v of permuted tokens: a copy per (token, expert)",
       .needs_distinct = false,
-      .add_copies = [](const LayerDemand& demand, const RankGrid& grid,
-                       std::span<double> copies) {
-        add_off_diagonal(demand.traffic->pair_copies, grid.ranks, copies);
-      },
-      .dispatch_bytes = [](const TokenPayload& p) { return activation_bytes(p.hidden, p.dispatch); },
+      .fill_copies =
+          [](const LayerDemand& demand, const RankGrid& grid, std::span<double> copies) {
+            fill_off_diagonal(demand.traffic->pair_copies, grid.ranks, copies);
+          },
+      .dispatch_bytes =
+          [](const TokenPayload& p) { return activation_bytes(p.hidden, p.dispatch); },
       .combine_bytes = [](const TokenPayload& p) { return activation_bytes(p.hidden, p.combine); },
       .buffer_bytes = staged_rows,
   };

@@ -2,11 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <numeric>
 
 #include "sim/core/error.h"
-#include "sim/core/rng.h"
 
 namespace moesim {
 namespace {
@@ -16,6 +14,20 @@ constexpr std::array k_directions{Direction::dispatch, Direction::combine};
 bool joins_device(LinkKind kind) {
   return kind == LinkKind::device_up || kind == LinkKind::device_down ||
          kind == LinkKind::host_up || kind == LinkKind::host_down;
+}
+
+// Eight partial sums: no chain of additions to wait for, and a fixed order.
+double sum_of(std::span<const double> values) {
+  std::array<double, 8> partial{};
+  const std::size_t whole = values.size() / partial.size() * partial.size();
+  for (std::size_t i = 0; i < whole; i += partial.size()) {
+    for (std::size_t l = 0; l < partial.size(); ++l) {
+      partial[l] += values[i + l];
+    }
+  }
+  return std::accumulate(
+      partial.begin(), partial.end(),
+      std::accumulate(values.begin() + static_cast<std::ptrdiff_t>(whole), values.end(), 0.0));
 }
 
 std::vector<std::vector<int>> lanes_or_identity(const Topology& topology,
@@ -43,26 +55,12 @@ RankGrid grid_of_lane(const Topology& topology, std::span<const int> devices) {
   return grid;
 }
 
-bool same_wires(std::span<const double> forward, std::span<const double> backward,
-                std::span<const std::int32_t> mirror) {
-  for (std::size_t l = 0; l < mirror.size(); ++l) {
-    const double a = forward[l];
-    const double b = backward[static_cast<std::size_t>(mirror[l])];
-    if (std::abs(a - b) > 1e-9 * std::max(a, b)) {
-      return false;
-    }
-  }
-  return true;
-}
-
 }  // namespace
 
-AllToAllLowering::AllToAllLowering(const Topology& topology,
-                                   std::span<const CommProfile> profiles, const CommTarget& target,
-                                   const AllToAllSpec& spec, std::string_view where)
-    : topology_(&topology),
-      entry_(&find_all_to_all_algorithm(spec.algorithm, where)),
-      spec_(spec) {
+AllToAllLowering::AllToAllLowering(const Topology& topology, std::span<const CommProfile> profiles,
+                                   const CommTarget& target, const AllToAllSpec& spec,
+                                   std::string_view where)
+    : topology_(&topology), entry_(&find_all_to_all_algorithm(spec.algorithm, where)), spec_(spec) {
   const bool identity = spec.lanes.empty();
   spec_.lanes = lanes_or_identity(topology, spec);
   grid_ = grid_of_lane(topology, spec_.lanes.front());
@@ -89,7 +87,6 @@ AllToAllLowering::AllToAllLowering(const Topology& topology,
   for (auto& amounts : link_copies_) {
     amounts.resize(topology.links().size());
   }
-  find_device_links();
   find_mirrors();
 }
 
@@ -101,60 +98,29 @@ std::vector<int> AllToAllLowering::node_of_rank() const {
   return nodes;
 }
 
-// The first link of a path from a device, and the last of a path to it, if they join the device to
-// its node.
-void AllToAllLowering::find_device_links() {
-  const auto& links = topology_->links();
-  for (int d = 0; d < topology_->devices(); ++d) {
-    const int neighbour = d % topology_->devices_per_node() == 0 ? d + 1 : d - 1;
-    const bool alone = topology_->devices_per_node() == 1;
-    device_up_.push_back(alone ? -1 : topology_->paths(d, neighbour).front().front());
-    device_down_.push_back(alone ? -1 : topology_->paths(neighbour, d).front().back());
-    if (!alone) {
-      ensure(links[static_cast<std::size_t>(device_up_.back())].kind == LinkKind::device_up &&
-                 links[static_cast<std::size_t>(device_down_.back())].kind == LinkKind::device_down,
-             "devices of a node are joined by device links");
-    }
-  }
-}
-
-// Traffic A on a full-duplex network loads each wire forwards as A transposed loads it backwards.
-// A random A tells the wires apart; links that it does not tell apart are loaded alike anyway. A
-// second random matrix checks the result.
+// The same wire in the other direction.
 void AllToAllLowering::find_mirrors() {
-  const auto n = static_cast<std::size_t>(topology_->devices());
-  const std::size_t links = topology_->links().size();
-  std::vector<double> amounts(n * n);
-  std::vector<double> transposed(n * n);
-  std::vector<double> forward;
-  std::vector<double> backward;
-  Rng rng(1);
-  const auto probe = [&] {
-    for (std::size_t i = 0; i < n * n; ++i) {
-      amounts[i] = i / n == i % n ? 0.0 : static_cast<double>(rng.below(1 << 24));
-      transposed[(i % n) * n + i / n] = amounts[i];
+  mirror_.resize(topology_->links().size());
+  std::iota(mirror_.begin(), mirror_.end(), 0);
+  const auto pair_up = [&](int one, int other) {
+    if (one >= 0 && other >= 0) {
+      mirror_[static_cast<std::size_t>(one)] = other;
+      mirror_[static_cast<std::size_t>(other)] = one;
     }
-    forward.assign(links, 0.0);
-    backward.assign(links, 0.0);
-    topology_->add_traffic(amounts, forward);
-    topology_->add_traffic(transposed, backward);
   };
-  const auto sorted_by = [&](const std::vector<double>& key) {
-    std::vector<std::int32_t> order(links);
-    std::iota(order.begin(), order.end(), 0);
-    std::ranges::stable_sort(order, {}, [&](std::int32_t l) { return key[static_cast<std::size_t>(l)]; });
-    return order;
-  };
-  probe();
-  const auto by_forward = sorted_by(forward);
-  const auto by_backward = sorted_by(backward);
-  mirror_.resize(links);
-  for (std::size_t i = 0; i < links; ++i) {
-    mirror_[static_cast<std::size_t>(by_forward[i])] = by_backward[i];
+  for (int d = 0; d < topology_->devices(); ++d) {
+    pair_up(topology_->device_up(d), topology_->device_down(d));
   }
-  probe();
-  if (!same_wires(forward, backward, mirror_)) {
-    mirror_.clear();
+  const auto leaf_links = std::ranges::count(topology_->links(), LinkKind::leaf_up, &Link::kind);
+  const int spines =
+      topology_->rails() == 0 ? 0 : static_cast<int>(leaf_links) / topology_->rails();
+  for (int rail = 0; rail < topology_->rails(); ++rail) {
+    for (int node = 0; node < topology_->nodes(); ++node) {
+      pair_up(topology_->nic_up(node, rail), topology_->nic_down(node, rail));
+    }
+    for (int spine = 0; spine < spines; ++spine) {
+      pair_up(topology_->leaf_up(rail, spine), topology_->leaf_down(rail, spine));
+    }
   }
 }
 
@@ -178,10 +144,10 @@ void AllToAllLowering::feed_busiest_experts(Direction direction, const LayerTraf
   if (rate.si() == 0.0) {
     return;
   }
-  const auto& device_links = direction == Direction::dispatch ? device_down_ : device_up_;
   for (const auto& lane : spec_.lanes) {
     for (std::size_t r = 0; r < lane.size(); ++r) {
-      const std::int32_t link = device_links[static_cast<std::size_t>(lane[r])];
+      const int link = direction == Direction::dispatch ? topology_->device_down(lane[r])
+                                                        : topology_->device_up(lane[r]);
       if (link < 0) {
         continue;
       }
@@ -227,8 +193,7 @@ void AllToAllLowering::lower(const LayerDemand& demand, CollectiveCost& dispatch
   ensure(!entry_->needs_distinct ||
              (demand.distinct != nullptr && demand.distinct->ranks == grid_.ranks),
          "this all-to-all needs distinct counts");
-  std::ranges::fill(copies_, 0.0);
-  entry_->add_copies(demand, grid_, copies_);
+  entry_->fill_copies(demand, grid_, copies_);
   if (!device_copies_.empty()) {
     spread_over_lanes();
   }
@@ -238,20 +203,10 @@ void AllToAllLowering::lower(const LayerDemand& demand, CollectiveCost& dispatch
   auto& back = link_copies_[static_cast<std::size_t>(Direction::combine)];
   std::ranges::fill(back, 0.0);
   topology_->add_traffic(backwards, back);
-  if (!mirror_.empty()) {
-    for (std::size_t l = 0; l < out.size(); ++l) {
-      out[l] = back[static_cast<std::size_t>(mirror_[l])];
-    }
-  } else {
-    const auto n = static_cast<std::size_t>(topology_->devices());
-    std::vector<double> forwards(n * n);
-    for (std::size_t i = 0; i < n * n; ++i) {
-      forwards[(i % n) * n + i / n] = backwards[i];
-    }
-    std::ranges::fill(out, 0.0);
-    topology_->add_traffic(forwards, out);
+  for (std::size_t l = 0; l < out.size(); ++l) {
+    out[l] = back[static_cast<std::size_t>(mirror_[l])];
   }
-  const double copies = std::accumulate(copies_.begin(), copies_.end(), 0.0);
+  const double copies = sum_of(copies_);
   fill(Direction::dispatch, demand, out, copies, dispatch);
   fill(Direction::combine, demand, back, copies, combine);
 }
@@ -281,9 +236,8 @@ CollectiveCost lower_collective(const Topology& topology, const FoundCollective&
     }
   }
   const Seconds total = law.law.time(op, ranks, bytes, slowest);
-  const double share =
-      std::min(1.0 / law.law.best_efficiency(),
-               (total * slowest).si() / (bytes.si() * link_volume(op, ranks)));
+  const double share = std::min(1.0 / law.law.best_efficiency(),
+                                (total * slowest).si() / (bytes.si() * link_volume(op, ranks)));
   Seconds moving(0.0);
   for (std::size_t l = 0; l < amounts.size(); ++l) {
     if (amounts[l] > 0.0) {

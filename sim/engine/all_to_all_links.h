@@ -52,7 +52,6 @@ class AllToAllLowering {
 
  private:
   void find_mirrors();
-  void find_device_links();
   void spread_over_lanes();
   void fill(Direction direction, const LayerDemand& demand, std::span<const double> link_copies,
             double copies, CollectiveCost& cost) const;
@@ -65,11 +64,9 @@ class AllToAllLowering {
   RankGrid grid_;
   FoundAllToAll laws_[2];
   std::vector<double> inverse_efficiency_[2];  // by direction, by link
-  std::vector<std::int32_t> mirror_;  // the same wire the other way; empty if there is none
-  std::vector<std::int32_t> device_up_;    // by device; -1 without node links
-  std::vector<std::int32_t> device_down_;  // by device
-  std::vector<double> copies_;             // [to rank][from rank]
-  std::vector<double> device_copies_;      // [to device][from device], unless that is copies_
+  std::vector<std::int32_t> mirror_;           // by link: the same wire the other way
+  std::vector<double> copies_;                 // [to rank][from rank]
+  std::vector<double> device_copies_;          // [to device][from device], unless that is copies_
   std::vector<double> link_copies_[2];
 };
 

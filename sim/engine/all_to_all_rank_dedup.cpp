@@ -11,10 +11,10 @@ AllToAllEntry rank_dedup_entry() {
       .name = "rank_dedup",
       .summary = "a copy per (token, destination rank), direct",
       .needs_distinct = true,
-      .add_copies = [](const LayerDemand& demand, const RankGrid& grid,
-                       std::span<double> copies) {
-        add_off_diagonal(demand.distinct->tokens_to_rank, grid.ranks, copies);
-      },
+      .fill_copies =
+          [](const LayerDemand& demand, const RankGrid& grid, std::span<double> copies) {
+            fill_off_diagonal(demand.distinct->tokens_to_rank, grid.ranks, copies);
+          },
       .dispatch_bytes =
           [](const TokenPayload& p) {
             return activation_bytes(p.hidden, p.dispatch) + routing_bytes(p.top_k);

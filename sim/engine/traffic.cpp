@@ -18,6 +18,7 @@ void check_layout(const LayerPicks& picks, const TokenLayout& layout) {
   ensure(picks.top_k > 0 && picks.experts > 0, "a layer has experts and picks");
   ensure(layout.first.size() >= 2 && layout.first.front() == 0, "a token layout starts at 0");
   ensure(std::ranges::is_sorted(layout.first), "ranks own consecutive tokens");
+  ensure(layout.tokens() * picks.top_k < std::int64_t{1} << 31, "a layer's picks fit 31 bits");
   ensure(picks.ids.size() == static_cast<std::size_t>(layout.tokens() * picks.top_k),
          "every token of the layout has top_k picks");
 }
@@ -49,8 +50,8 @@ void count_experts(const LayerPicks& picks, const TokenLayout& layout, ExpertCou
   counts.zero_cost_picks = 0;
 
   // Any 16-bit id may appear, so the histogram covers them all and needs no test per pick.
-  const int bins = std::max<int>(
-      picks.experts, picks.ids.empty() ? 0 : 1 + std::ranges::max(picks.ids));
+  const int bins =
+      std::max<int>(picks.experts, picks.ids.empty() ? 0 : 1 + std::ranges::max(picks.ids));
   std::vector<std::int32_t> histogram(static_cast<std::size_t>(bins * k_sources_per_block));
   for (int block = 0; block < ranks; block += k_sources_per_block) {
     const int width = std::min(k_sources_per_block, ranks - block);
@@ -218,10 +219,12 @@ namespace {
 
 // All sources use one slot: add the expert's row of counts to its rank's row of copies.
 std::int64_t add_row(std::span<const std::int32_t> counts, std::span<std::int32_t> copies) {
-  std::int64_t total = 0;
+  const std::int32_t* __restrict from = counts.data();
+  std::int32_t* __restrict to = copies.data();
+  std::int32_t total = 0;  // wide enough: a layer has fewer than 2^31 picks
   for (std::size_t s = 0; s < counts.size(); ++s) {
-    copies[s] += counts[s];
-    total += counts[s];
+    to[s] += from[s];
+    total += from[s];
   }
   return total;
 }

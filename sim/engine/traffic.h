@@ -59,7 +59,9 @@ class ReplicaChoice {
   [[nodiscard]] int nodes() const { return node_of_rank_.empty() ? 0 : node_of_rank_.back() + 1; }
   [[nodiscard]] int slots() const { return static_cast<int>(rank_of_slot_.size()); }
   [[nodiscard]] int experts() const { return static_cast<int>(first_replica_.size()) - 1; }
-  [[nodiscard]] int node_of(int rank) const { return node_of_rank_[static_cast<std::size_t>(rank)]; }
+  [[nodiscard]] int node_of(int rank) const {
+    return node_of_rank_[static_cast<std::size_t>(rank)];
+  }
   [[nodiscard]] int rank_of_slot(int slot) const {
     return rank_of_slot_[static_cast<std::size_t>(slot)];
   }
@@ -96,11 +98,11 @@ struct LayerTraffic {
   int ranks = 0;
   std::vector<std::int64_t> slot_pairs;  // [slot]: (token, expert) pairs it computes
   std::vector<ExpertLoad> load;          // [rank]
-  std::vector<std::int32_t> pair_copies;  // [destination * ranks + source]: pairs, own rank included
+  std::vector<std::int32_t>
+      pair_copies;  // [destination * ranks + source]: pairs, own rank included
 };
 
 // Reuses the memory of `traffic`.
-void lower_counts(const ExpertCounts& counts, const ReplicaChoice& replicas,
-                  LayerTraffic& traffic);
+void lower_counts(const ExpertCounts& counts, const ReplicaChoice& replicas, LayerTraffic& traffic);
 
 }  // namespace moesim

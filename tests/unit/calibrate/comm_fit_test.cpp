@@ -1,11 +1,11 @@
 #include "calibrate/comm_fit.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "calibrate/comm_log_fit.h"
 #include "sim/core/error.h"
 
 namespace moesim {
@@ -15,6 +15,57 @@ const std::string k_profiles = std::string(MOESIM_SOURCE_DIR) + "/hardware/profi
 const std::string k_measured = std::string(MOESIM_SHARED_DIR) + "/data/measured";
 
 }  // namespace
+
+// 8 of 256 experts on 8 ranks of 32: a rank is missed with C(224,8)/C(256,8) = 0.33817, so
+// 8 * 0.66183 = 5.2947 ranks are hit. All experts picked: every bin. One bin: one.
+TEST_CASE("expected number of distinct ranks", "[calibrate][unit]") {
+  CHECK(expected_distinct(8, 256, 8) == Approx(5.2947).epsilon(1e-4));
+  CHECK(expected_distinct(4, 8, 8) == Approx(4.0));
+  CHECK(expected_distinct(1, 256, 8) == Approx(1.0));
+  CHECK(expected_distinct(256, 256, 8) == Approx(8.0));
+}
+
+// 16 ranks on 2 nodes, 128 tokens, top-8, 1000 bytes: 1,024,000 bytes, of which 7/16 go to the
+// other ranks of the node and 8/16 to the other node; an expert of 256 gets 16/256 of them.
+TEST_CASE("volumes of the low-latency kernels", "[calibrate][unit]") {
+  AllToAllRow row;
+  row.tokens = 128;
+  row.top_k = 8;
+  row.experts = 256;
+  row.ranks = 16;
+  row.nodes = 2;
+  const AllToAllVolume volume = low_latency_volume(row, 8, 1000.0);
+  CHECK(volume.device_bytes == Approx(448'000.0));
+  CHECK(volume.nic_bytes == Approx(512'000.0));
+  CHECK(volume.expert_bytes == Approx(64'000.0));
+}
+
+// DeepEP's table for H800 (docs/legacy.md: 128 tokens, hidden 7168, top-8) has rows for EP 32 and
+// 128 too, which are not in the fitted table: 155/273 and 192/369 us. Within 10 %.
+TEST_CASE("the H800 profile predicts rows that it was not fitted on", "[calibrate][unit]") {
+  const auto profiles = load_comm_profiles({k_profiles});
+  const CommProfile& h800 = *std::ranges::find(profiles, "h800_sxm", &CommProfile::device);
+  const double published_us[2][2] = {{155.0, 192.0}, {273.0, 369.0}};
+  for (const Direction direction : {Direction::dispatch, Direction::combine}) {
+    const auto found =
+        find_all_to_all(profiles, {"h800_sxm", "gh100"}, "deepep_low_latency", direction, true);
+    REQUIRE(found.basis == CommBasis::calibrated);
+    for (const int ranks : {32, 128}) {
+      AllToAllRow row;
+      row.tokens = 128;
+      row.top_k = 8;
+      row.experts = 256;
+      row.ranks = ranks;
+      row.nodes = ranks / 8;
+      row.volume = low_latency_volume(row, 8, direction == Direction::dispatch ? 7408.0 : 14336.0);
+      const double us = predicted_seconds(found.law, row, h800) * 1e6;
+      CAPTURE(name_of(direction), ranks, us);
+      CHECK(us == Approx(published_us[direction == Direction::combine][ranks == 128]).epsilon(0.1));
+      CHECK_FALSE(found.extrapolates(128, 7168, ranks));
+      CHECK(found.extrapolates(64, 7168, ranks));
+    }
+  }
+}
 
 // Set MOESIM_UPDATE_PROFILES to the date of the fit to write the profiles instead of comparing.
 TEST_CASE("shipped profiles are what the fit gives", "[calibrate][shared]") {
@@ -55,17 +106,21 @@ TEST_CASE("validation accounts for every row", "[calibrate][shared]") {
   }
   const auto validation = validate_collectives(k_measured, load_comm_profiles({k_profiles}));
   std::int64_t accounted = 0;
+  std::string table;
   for (const CommGroup& g : validation.groups) {
     accounted += g.n;
-    UNSCOPED_INFO(g.name << " n " << g.n << " median " << g.median_ape << " p90 " << g.p90_ape
-                         << " signed " << g.mean_signed_error << " naive " << g.naive_median_ape);
+    table += g.name + " n " + std::to_string(g.n) + " median " + std::to_string(g.median_ape) +
+             " p90 " + std::to_string(g.p90_ape) + " signed " +
+             std::to_string(g.mean_signed_error) + " naive " + std::to_string(g.naive_median_ape) +
+             "\n";
   }
   for (const auto& [reason, n] : validation.skipped) {
     accounted += n;
-    UNSCOPED_INFO("skipped " << n << ": " << reason);
+    table += "skipped " + std::to_string(n) + ": " + reason + "\n";
   }
+  INFO(table);
   CHECK(accounted == validation.rows_read);
-  CHECK(validation.rows_read > 100000000);
+  CHECK(validation.rows_read > 10000);
 }
 
 }  // namespace moesim

@@ -123,8 +123,8 @@ TEST_CASE("traffic agrees with walking token by token", "[engine][traffic][prope
     zero_cost += static_cast<int>(ref.zero_cost_picks > 0);
     several_nodes += static_cast<int>(layer.nodes() > 1);
     deduplicated += static_cast<int>(ref.to_rank != ref.pair_copies);
-    idle_ranks += static_cast<int>(
-        std::ranges::adjacent_find(layer.layout.first) != layer.layout.first.end());
+    idle_ranks += static_cast<int>(std::ranges::adjacent_find(layer.layout.first) !=
+                                   layer.layout.first.end());
   }
   // The hard shapes were really drawn.
   CHECK(replicated > 100);
@@ -134,7 +134,8 @@ TEST_CASE("traffic agrees with walking token by token", "[engine][traffic][prope
   CHECK(idle_ranks > 50);
 }
 
-TEST_CASE("one replica rule: per source and for all sources at once", "[engine][traffic][property]") {
+TEST_CASE("one replica rule: per source and for all sources at once",
+          "[engine][traffic][property]") {
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
     CAPTURE(seed);
     const RandomLayer layer = random_layer(seed);

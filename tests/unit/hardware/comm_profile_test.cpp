@@ -1,0 +1,147 @@
+#include "hardware/comm_profile.h"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "sim/core/error.h"
+
+namespace moesim {
+namespace {
+
+const std::string k_profiles = std::string(MOESIM_SOURCE_DIR) + "/hardware/profiles";
+
+CommProfile profile_of(const std::string& device, const std::string& architecture,
+                       const std::string& algorithm, double efficiency) {
+  CommProfile profile;
+  profile.name = device;
+  profile.device = device;
+  profile.architecture = architecture;
+  AllToAllFamily family;
+  family.algorithm = algorithm;
+  family.law.device_link_efficiency = efficiency;
+  family.fit.tokens = {1, 128};
+  profile.all_to_all.push_back(family);
+  return profile;
+}
+
+nlohmann::json minimal() {
+  return {{"device", "gpu"},
+          {"architecture", "die"},
+          {"device_link", "200 GB/s"},
+          {"nic", "50 GB/s"},
+          {"devices_per_node", 8},
+          {"source", "test"},
+          {"all_to_all",
+           {{{"algorithm", "rank_dedup"},
+             {"direction", "dispatch"},
+             {"scope", "one_node"},
+             {"law", {{"base", "10 us"}, {"device_link_efficiency", 0.5}}},
+             {"fit",
+              {{"source", "test"},
+               {"date", "2026-11-22"},
+               {"rows", 3},
+               {"median_error", 0.1},
+               {"p90_error", 0.2}}}}}}};
+}
+
+}  // namespace
+
+TEST_CASE("the nearest profile answers and says how near it is", "[hardware][comm][unit]") {
+  const std::vector<CommProfile> profiles{profile_of("a", "x", "rank_dedup", 0.1),
+                                          profile_of("b", "y", "rank_dedup.one_sided", 0.2),
+                                          profile_of("c", "y", "rank_dedup", 0.3)};
+  const auto find = [&](const char* device, const char* architecture, const char* algorithm) {
+    return find_all_to_all(profiles, {device, architecture}, algorithm, Direction::dispatch, false);
+  };
+  CHECK(find("c", "y", "rank_dedup").law.device_link_efficiency == 0.3);
+  CHECK(find("c", "y", "rank_dedup").basis == CommBasis::calibrated);
+  CHECK(find("d", "y", "rank_dedup").law.device_link_efficiency == 0.2);  // a variant, first name
+  CHECK(find("d", "y", "rank_dedup").basis == CommBasis::transferred);
+  CHECK(find("d", "z", "rank_dedup").profile == "a");
+  CHECK(find("d", "z", "rank").basis == CommBasis::uncalibrated);  // a prefix is no variant
+  CHECK(find("d", "z", "other").law.base == Seconds(10e-6));
+  CHECK(find("d", "z", "other").law.nic_efficiency == 0.8);
+  CHECK_FALSE(find("d", "z", "other").extrapolates(1'000'000, 7168, 4096));
+  CHECK_FALSE(find("a", "x", "rank_dedup").extrapolates(128, 7168, 8));
+  CHECK(find("a", "x", "rank_dedup").extrapolates(129, 7168, 8));
+}
+
+// Link alone: 1/0.5 = 2 times nominal. 4 SMs of 10 GB/s on a 200 GB/s link: 200/40 = 5 times. A
+// norm of order 1 adds them: 7 times; of order 2: sqrt(29) times.
+TEST_CASE("few SMs cap the device link", "[hardware][comm][unit]") {
+  AllToAllLaw law;
+  law.device_link_efficiency = 0.5;
+  CHECK(law.effective_device_efficiency(Bandwidth(200e9)) == 0.5);
+  law.sm_rate = Bandwidth(10e9);
+  law.sms = 4;
+  law.sharpness = 1.0;
+  CHECK(law.effective_device_efficiency(Bandwidth(200e9)) == Approx(1.0 / 7.0));
+  law.sharpness = 2.0;
+  CHECK(law.effective_device_efficiency(Bandwidth(200e9)) == Approx(1.0 / std::sqrt(29.0)));
+}
+
+// 5 us + 4 nodes: 2 doublings of 3 us + 256 experts of 10 ns + 100 tokens of 20 ns = 15.56 us.
+TEST_CASE("latency of an all-to-all", "[hardware][comm][unit]") {
+  AllToAllLaw law;
+  law.base = Seconds(5e-6);
+  law.per_node_doubling = Seconds(3e-6);
+  law.per_expert = Seconds(10e-9);
+  law.per_token = Seconds(20e-9);
+  CHECK(law.latency(4, 256, 100).si() == Approx(15.56e-6));
+}
+
+// One protocol: its own time. All-reduce of 1 MB among 4 over 100 GB/s: x = 1.5 * 1 MB / B = 15 us;
+// 5 + 2 * (2 - 1) + 15 / 0.5 = 37 us. Two equal protocols: 2^(-1/8) of that.
+TEST_CASE("time of a symmetric collective", "[hardware][comm][unit]") {
+  CollectiveLaw law;
+  law.protocols = {{Seconds(5e-6), Seconds(2e-6), 0.5, 0.0}};
+  const auto us = [&](CollectiveOp op, int ranks) {
+    return law.time(op, ranks, Bytes(1e6), Bandwidth(100e9)).si() * 1e6;
+  };
+  CHECK(us(CollectiveOp::all_reduce, 4) == Approx(37.0));
+  CHECK(us(CollectiveOp::all_gather, 4) == Approx(22.0));
+  CHECK(us(CollectiveOp::all_gather, 1) == 0.0);
+  law.protocols.push_back(law.protocols.front());
+  CHECK(us(CollectiveOp::all_reduce, 4) == Approx(37.0 * std::pow(2.0, -0.125)));
+  law.protocols = {{Seconds(5e-6), Seconds(0.0), 0.01, 0.0},
+                   {Seconds(20e-6), Seconds(0.0), 0.8, 0.0}};
+  CHECK(us(CollectiveOp::all_reduce, 4) < 20.0 + 15.0 / 0.8);  // faster than the better protocol
+  CHECK(us(CollectiveOp::all_reduce, 4) > 0.99 * (20.0 + 15.0 / 0.8));
+}
+
+TEST_CASE("profiles survive writing and reading", "[hardware][comm][unit]") {
+  const auto profiles = load_comm_profiles({k_profiles});
+  REQUIRE(profiles.size() >= 6);
+  for (const CommProfile& profile : profiles) {
+    CAPTURE(profile.name);
+    const nlohmann::json document = comm_profile_json(profile);
+    const CommProfile again = parse_comm_profile(ConfigObject(document, "again#"), profile.name);
+    CHECK(comm_profile_json(again) == document);
+    CHECK(profile.name == profile.device);
+  }
+}
+
+TEST_CASE("a damaged profile names the place", "[hardware][comm][unit]") {
+  const auto parse = [](const nlohmann::json& document) {
+    return parse_comm_profile(ConfigObject(document, "p.json#"), "p");
+  };
+  CHECK(parse(minimal()).all_to_all.size() == 1);
+  const auto broken = [&](const char* pointer, const nlohmann::json& value) {
+    nlohmann::json document = minimal();
+    document[nlohmann::json::json_pointer(pointer)] = value;
+    return document;
+  };
+  CHECK_THROWS_WITH(parse(broken("/all_to_all/0/law/bsae", "1 us")),
+                    Catch::Contains("p.json#/all_to_all/0/law/bsae"));
+  CHECK_THROWS_WITH(parse(broken("/all_to_all/0/law/device_link_efficiency", 0)),
+                    Catch::Contains("p.json#/all_to_all/0/law/device_link_efficiency"));
+  CHECK_THROWS_WITH(parse(broken("/all_to_all/0/scope", "rack")), Catch::Contains("multi_node"));
+  CHECK_THROWS_WITH(parse(broken("/all_to_all/0/fit/tokens", {5, 1})),
+                    Catch::Contains("[smallest, largest]"));
+  CHECK_THROWS_WITH(parse(broken("/all_to_all/0/law/sm_rate", "10 GB/s")),
+                    Catch::Contains("p.json#/all_to_all/0/law/sms"));
+  CHECK_THROWS_AS(parse(broken("/device_link", 200)), ConfigError);
+}
+
+}  // namespace moesim
