@@ -350,14 +350,24 @@ void FastRun::handle(std::int32_t slot) {
 void FastRun::begin_segment(std::int32_t slot) {
   Running& running = running_[at(slot)];
   const auto segments = segments_of(running);
-  if (running.segment >= segments.size()) {
-    finish(slot);
-  } else if (running.segment > 0 && is_alone(running)) {
-    run_alone(slot);
-  } else {
-    running.mode = Mode::latency;
-    agenda_.set({now_ + segments[running.segment].latency_s, running.task, slot});
+  for (; running.segment < segments.size(); ++running.segment) {
+    if (running.segment > 0 && is_alone(running)) {
+      run_alone(slot);
+      return;
+    }
+    const Segment& segment = segments[running.segment];
+    if (segment.latency_s > 0) {
+      running.mode = Mode::latency;
+      agenda_.set({now_ + segment.latency_s, running.task, slot});
+      return;
+    }
+    if (segment.need_count > 0) {
+      begin_service(slot, 1.0, 0.0);
+      return;
+    }
+    record_end(running, running.segment, now_);
   }
+  finish(slot);
 }
 
 void FastRun::begin_service(std::int32_t slot, double left, double pace) {
@@ -430,6 +440,12 @@ void FastRun::visit_queue(std::int32_t resource) {
 }
 
 void FastRun::share_component() {
+  if (component_.size() == 1) {
+    const Running& running = running_[at(component_.front())];
+    const Segment& segment = segments_of(running)[running.segment];
+    set_pace(component_.front(), 1.0 / service_alone_s(segment, task_of(running).resource_offset));
+    return;
+  }
   sharing_.clear(component_resources_);
   for (const std::int32_t slot : component_) {
     const Running& running = running_[at(slot)];

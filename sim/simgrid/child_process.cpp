@@ -72,8 +72,8 @@ void write_line(const char* text) {
 
 SharedMemory::SharedMemory(std::size_t bytes)
     : bytes_(bytes > 0 ? bytes : 1),
-      start_(static_cast<std::byte*>(mmap(nullptr, bytes_, PROT_READ | PROT_WRITE,
-                                          MAP_SHARED | MAP_ANONYMOUS, -1, 0))) {
+      start_(static_cast<std::byte*>(
+          mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0))) {
   if (start_ == MAP_FAILED) {
     throw_errno("mmap");
   }

@@ -21,27 +21,35 @@ using LinkImpl = simgrid::kernel::resource::StandardLinkImpl;
 
 constexpr std::size_t at(std::int32_t index) { return static_cast<std::size_t>(index); }
 
-// Fewest hosts that have a pair (a host with itself included) for every need. At least two, since
-// SimGrid runs an execution on one host by another path.
+// SimGrid runs an execution on one host by another path, so there are at least two.
+constexpr std::size_t fewest_hosts = 2;
+// SimGrid couples executions that name the same hosts, although they leave them idle; with a pair
+// of their own, segments on different devices stay apart. More pairs than tasks that run at once
+// are no use, fewer cost time only.
+constexpr std::size_t most_pairs = 1024;
+
+// Fewest hosts that have a pair (a host with itself included) for every need.
 std::size_t hosts_for(std::size_t needs) {
   auto hosts = static_cast<std::size_t>(std::sqrt(static_cast<double>(needs)));
   while (hosts * hosts < needs) {
     ++hosts;
   }
-  return std::max<std::size_t>(hosts, 2);
+  return std::max(hosts, fewest_hosts);
 }
 
-// The route between hosts a and b is the resource of need a * hosts + b of the segment that is
-// being started, with the segment's latency: ptask_L07 pays the longest latency of all routes
-// first and serves all bytes afterwards, which is what a segment is.
+// The route from the a-th to the b-th of the segment's hosts is the resource of need a * hosts + b
+// of the segment that is being started, with the segment's latency: ptask_L07 pays the longest
+// latency of all routes first and serves all bytes afterwards, which is what a segment is.
 class SegmentZone : public routing::NetZoneImpl {
  public:
   SegmentZone() : NetZoneImpl("segments") {}
 
   // Between starts the zone has no routes: SimGrid asks again when the latency is over, to derive
   // bounds that we do not want.
-  void set_segment(std::span<LinkImpl* const> links, std::size_t hosts, double latency_s) {
+  void set_segment(std::span<LinkImpl* const> links, std::size_t first_host, std::size_t hosts,
+                   double latency_s) {
     links_ = links;
+    first_host_ = first_host;
     hosts_ = hosts;
     latency_s_ = latency_s;
   }
@@ -49,7 +57,8 @@ class SegmentZone : public routing::NetZoneImpl {
  protected:
   void get_local_route(const routing::NetPoint* source, const routing::NetPoint* destination,
                        routing::Route* into, double* latency) override {
-    const std::size_t need = source->id() * hosts_ + destination->id();
+    const std::size_t need =
+        (source->id() - first_host_) * hosts_ + (destination->id() - first_host_);
     if (need < links_.size()) {
       into->link_list_.push_back(links_[need]);
     }
@@ -60,6 +69,7 @@ class SegmentZone : public routing::NetZoneImpl {
 
  private:
   std::span<LinkImpl* const> links_;
+  std::size_t first_host_ = 0;
   std::size_t hosts_ = 0;
   double latency_s_ = 0.0;
 };
@@ -136,13 +146,14 @@ class PtaskRun {
         most_needs = std::max<std::size_t>(most_needs, segment.need_count);
       }
     }
-    for (std::size_t i = 0; i < hosts_for(most_needs); ++i) {
+    pairs_ = std::min(tasks_.size(), most_pairs);
+    const std::size_t host_count = std::max(hosts_for(most_needs), pairs_ * fewest_hosts);
+    for (std::size_t i = 0; i < host_count; ++i) {
       hosts_.push_back(zone->create_host("host" + std::to_string(i), 1.0)->seal());
     }
     for (std::size_t i = 0; i < graph_.resources.size(); ++i) {
       ensure(graph_.resources[i].rate > 0, "a resource's rate is positive");
-      links_.push_back(
-          zone->create_link("resource" + std::to_string(i), 1.0)->seal()->get_impl());
+      links_.push_back(zone->create_link("resource" + std::to_string(i), 1.0)->seal()->get_impl());
     }
     zone->seal();
   }
@@ -193,12 +204,12 @@ class PtaskRun {
     if (needs.empty()) {
       bytes[0] = 1.0;  // over a route without links: the latency alone
     }
-    zone_->set_segment(segment_links_, hosts, segment.latency_s);
-    sg4::ExecPtr exec = sg4::Exec::init()
-                            ->set_bytes_amounts(bytes)
-                            ->set_hosts({hosts_.begin(), hosts_.begin() + static_cast<std::ptrdiff_t>(hosts)});
+    const std::size_t first_host = hosts == fewest_hosts ? at(id) % pairs_ * fewest_hosts : 0;
+    zone_->set_segment(segment_links_, first_host, hosts, segment.latency_s);
+    sg4::ExecPtr exec = sg4::Exec::init()->set_bytes_amounts(bytes)->set_hosts(
+        {&hosts_[first_host], &hosts_[first_host] + hosts});
     exec->start();
-    zone_->set_segment({}, 0, 0.0);
+    zone_->set_segment({}, 0, 0, 0.0);
     task_of_.emplace(exec.get(), id);
     execs_[at(id)] = std::move(exec);
   }
@@ -235,6 +246,7 @@ class PtaskRun {
 
   SegmentZone* zone_ = nullptr;
   std::vector<sg4::Host*> hosts_;
+  std::size_t pairs_ = 0;
   std::vector<LinkImpl*> links_;  // by resource
   std::vector<LinkImpl*> segment_links_;
   std::vector<sg4::ExecPtr> execs_;  // by task

@@ -19,8 +19,8 @@ class SimgridBackend final : public Backend {
                                       sizes.segment_ends * sizeof(double));
     auto* const summary = new (memory.at(0)) Summary;
     auto* const tasks = new (memory.at(sizeof(Summary))) TaskTimes[sizes.tasks];
-    auto* const ends =
-        new (memory.at(sizeof(Summary) + sizes.tasks * sizeof(TaskTimes))) double[sizes.segment_ends];
+    auto* const ends = new (
+        memory.at(sizeof(Summary) + sizes.tasks * sizeof(TaskTimes))) double[sizes.segment_ends];
     detail::run_in_child([&] {
       const detail::PtaskOutput output{{tasks, sizes.tasks}, {ends, sizes.segment_ends}};
       summary->events = detail::run_ptasks(graph, output);

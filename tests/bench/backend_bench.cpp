@@ -8,6 +8,7 @@
 
 #include "sim/core/rng.h"
 #include "sim/engine/backend.h"
+#include "sim/simgrid/simgrid_backend.h"
 
 namespace moesim {
 namespace {
@@ -83,9 +84,9 @@ class StepGraph {
   TaskGraph graph_;
 };
 
-void run(benchmark::State& state, const StepShape& shape) {
+void run(benchmark::State& state, const StepShape& shape,
+         std::unique_ptr<Backend> backend = make_fast_backend()) {
   const TaskGraph graph = StepGraph(shape).build();
-  const auto backend = make_fast_backend();
   std::uint64_t events = 0;
   for (auto _ : state) {
     const RunResult result = backend->run(graph, false);
@@ -115,6 +116,16 @@ void BM_DecodeStepCoupled(benchmark::State& state) {
               .communication_uses_compute = true});
 }
 BENCHMARK(BM_DecodeStepCoupled)->Arg(8)->Arg(32)->Unit(benchmark::kMillisecond);
+
+void BM_SimgridDecodeStep(benchmark::State& state) {
+  run(state, {.devices = static_cast<int>(state.range(0))}, make_simgrid_backend());
+}
+BENCHMARK(BM_SimgridDecodeStep)
+    ->Arg(32)
+    ->Arg(256)
+    ->Iterations(1)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
 
 void BM_BuildDecodeStep(benchmark::State& state) {
   for (auto _ : state) {
