@@ -11,7 +11,8 @@ template <int S, int B, int F, int J = 0, int D = 0>
 class Quantity {
  public:
   constexpr Quantity() = default;
-  constexpr explicit Quantity(double si_value) : value_(si_value) {}
+  // (Named with care: <signal.h> defines si_value as a macro.)
+  constexpr explicit Quantity(double value_in_si) : value_(value_in_si) {}
 
   // The raw SI number. Only formatting, solvers and random draws need it.
   [[nodiscard]] constexpr double si() const { return value_; }
