@@ -123,9 +123,8 @@ void ChainBuilder::flush(int layer) {
       }
     }
   }
-  const auto label = static_cast<std::int32_t>(
-      parts_.at(queued_.front()).empty() ? Category::attention
-                                         : parts_.at(queued_.front()).front().kernel.category);
+  const auto label =
+      static_cast<std::int32_t>(parts_.at(queued_.front()).front().kernel.category);
   for (int r = 0; r < ranks_; ++r) {
     const Task task{.program = program, .resource_offset = per_device * r, .stream = r,
                     .label = label, .layer = layer};

@@ -28,7 +28,9 @@ class ChainBuilder {
     if (!parts_.contains(part.key)) {
       add_part(part, make_ops());
     }
-    queued_.push_back(part.key);
+    if (!parts_.at(part.key).empty()) {
+      queued_.push_back(part.key);
+    }
   }
 
   // One chain per rank from what is queued, after everything each rank did before. Nothing queued:

@@ -92,7 +92,10 @@ ReplicaChoice::ReplicaChoice(const ExpertPlacement& placement, int layer,
     }
   }
   for (const std::int32_t e : slot_expert) {
-    ensure(e >= 0 && e < placement.experts, "a slot holds an expert");
+    if (e < 0) {
+      continue;  // an empty slot
+    }
+    ensure(e < placement.experts, "a slot holds an expert of the model");
     ++first_replica_[static_cast<std::size_t>(e) + 1];
   }
   for (std::size_t e = 0; e + 1 < first_replica_.size(); ++e) {
@@ -101,8 +104,10 @@ ReplicaChoice::ReplicaChoice(const ExpertPlacement& placement, int layer,
   }
   std::vector<std::int32_t> next(first_replica_.begin(), first_replica_.end() - 1);
   for (std::size_t s = 0; s < slot_expert.size(); ++s) {
-    auto& position = next[static_cast<std::size_t>(slot_expert[s])];
-    replica_slot_[static_cast<std::size_t>(position++)] = static_cast<std::int32_t>(s);
+    if (slot_expert[s] >= 0) {
+      auto& position = next[static_cast<std::size_t>(slot_expert[s])];
+      replica_slot_[static_cast<std::size_t>(position++)] = static_cast<std::int32_t>(s);
+    }
   }
 }
 
