@@ -48,7 +48,7 @@ Device parse_device(ConfigObject object) {
   device.kind = static_cast<DeviceKind>(std::ranges::find(kind_names, kind) - kind_names.begin());
   device.peak = parse_peak(object.object("peak"));
   if (device.peak.empty()) {
-    object.fail("peak", "is empty; give at least one rate, such as {\"bf16\": \"989 TFLOP/s\"}");
+    object.fail("peak", R"(is empty; give at least one rate, such as {"bf16": "989 TFLOP/s"})");
   }
   ConfigObject memory = object.object("memory");
   device.memory = parse_tier(memory);

@@ -1,9 +1,9 @@
 #include "hardware/link_graph.h"
 
-#include <algorithm>
 #include <boost/graph/adjacency_list.hpp>
 #include <boost/graph/breadth_first_search.hpp>
 #include <boost/graph/filtered_graph.hpp>
+#include <ranges>
 #include <utility>
 
 namespace moesim {
@@ -64,8 +64,8 @@ void walk_back(const Graph& graph, const ShortestPaths& shortest, VertexId at,
                std::vector<Edge>& trail, std::vector<std::vector<int>>& paths) {
   if (shortest.hops[at] == 0) {
     std::vector<int> links;
-    for (auto edge = trail.rbegin(); edge != trail.rend(); ++edge) {
-      const auto& hop = graph[*edge].links;
+    for (const Edge& edge : std::views::reverse(trail)) {
+      const auto& hop = graph[edge].links;
       links.insert(links.end(), hop.begin(), hop.end());
     }
     paths.push_back(std::move(links));
@@ -111,7 +111,11 @@ std::vector<std::vector<std::vector<int>>> LinkGraph::shortest_paths(
   shortest.arriving.resize(boost::num_vertices(graph));
   shortest.hops[source] = 0;
   const boost::filtered_graph allowed(graph, NoTransit{&graph, source});
-  boost::breadth_first_search(allowed, source, boost::visitor(RecordShortest(shortest)));
+  std::vector<boost::default_color_type> colors(boost::num_vertices(graph));
+  boost::breadth_first_search(allowed, source,
+                              boost::visitor(RecordShortest(shortest))
+                                  .color_map(boost::make_iterator_property_map(
+                                      colors.begin(), boost::get(boost::vertex_index, graph))));
 
   std::vector<std::vector<std::vector<int>>> found;
   for (const int target : to) {

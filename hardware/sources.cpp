@@ -64,17 +64,18 @@ std::vector<std::string> read_entry(ConfigObject entry, const std::vector<std::s
   std::vector<std::string> fields = entry.texts("fields");
   for (std::size_t i = 0; i < fields.size(); ++i) {
     if (std::ranges::none_of(numbers, [&](const auto& f) { return covers(fields[i], f); })) {
-      throw ConfigError(entry.where("fields") + "/" + std::to_string(i),
-                        "\"" + fields[i] +
-                            "\" covers no number of this document; write the JSON pointer "
-                            "of a field (\"/memory\"), or \"\" for all of them");
+      throw ConfigError(
+          entry.where("fields") + "/" + std::to_string(i),
+          "\"" + fields[i] +
+              R"(" covers no number of this document; write the JSON pointer of a field ("/memory"), )"
+              R"(or "" for all of them)");
     }
   }
   if (entry.text("source").empty()) {
     entry.fail("source", "is empty; name the document or measurement that the numbers come from");
   }
   if (!is_date(entry.text("date"))) {
-    entry.fail("date", "is not a date; write \"YYYY\", \"YYYY-MM\" or \"YYYY-MM-DD\"");
+    entry.fail("date", R"(is not a date; write "YYYY", "YYYY-MM" or "YYYY-MM-DD")");
   }
   entry.reject_unknown_keys();
   return fields;
@@ -105,8 +106,10 @@ void read_sources(ConfigObject& document, std::span<const std::string_view> left
   }
   for (const std::string& number : numbers) {
     if (std::ranges::none_of(covered, [&](const auto& p) { return covers(p, number); })) {
-      document.fail("sources", "no source for " + number + "; add {\"fields\": [\"" + number +
-                                   "\"], \"source\": \"...\", \"date\": \"YYYY-MM\"}");
+      std::string message = "no source for ";
+      message.append(number).append(R"(; add {"fields": [")").append(number);
+      message += R"("], "source": "...", "date": "YYYY-MM"})";
+      document.fail("sources", message);
     }
   }
 }

@@ -41,7 +41,6 @@ Topology::Topology(const Cluster& cluster)
     spines_ = rails_ > 1 ? cluster.fabric.spines : 0;
   }
   links_per_node_ = 2 * (switched_ + rails_ + (has_host_ ? devices_per_node_ : 0));
-  links_.reserve(static_cast<std::size_t>(links_per_node_ * cluster.nodes + 2 * rails_ * spines_));
   for (int node = 0; node < cluster.nodes; ++node) {
     add_node_links(cluster, node);
   }
@@ -58,7 +57,9 @@ void Topology::add_node_links(const Cluster& cluster, int node) {
   const auto add = [&](std::string_view owner, int count, const std::string& text, LinkKind kind,
                        const LinkSpec& spec) {
     for (int i = 0; i < count; ++i) {
-      links_.push_back(make_link(prefix + numbered(owner, i) + "/" + text, kind, spec));
+      std::string name = prefix;
+      name.append(numbered(owner, i)).append("/").append(text);
+      links_.push_back(make_link(std::move(name), kind, spec));
     }
   };
   const NodeSpec& spec = cluster.node;
@@ -101,48 +102,59 @@ void Topology::build_graph() {
   for (int d = 0; d < devices_; ++d) {
     graph->add_terminal();  // vertex d is device d
   }
-  std::vector<int> leaves;
-  for (int r = 0; r < rails_; ++r) {
-    leaves.push_back(graph->add_switch());
-  }
-  for (int s = 0; s < spines_; ++s) {
-    const int spine = graph->add_switch();
-    for (int r = 0; r < rails_; ++r) {
-      graph->add_hop(leaves[static_cast<std::size_t>(r)], spine, {leaf_up(r, s)});
-      graph->add_hop(spine, leaves[static_cast<std::size_t>(r)], {leaf_down(r, s)});
-    }
-  }
+  const std::vector<int> leaves = add_fabric_hops(*graph);
   for (int node = 0; node < nodes(); ++node) {
-    const int first = node * devices_per_node_;
-    const int inside = switched_ > 0 ? graph->add_switch() : -1;
-    const int host = has_host_ ? graph->add_terminal() : -1;
-    // A NIC is two vertices, out and in: a packet does not turn round inside it.
-    std::vector<int> nic_out;
-    std::vector<int> nic_in;
-    for (int r = 0; r < rails_; ++r) {
-      nic_out.push_back(graph->add_switch());
-      nic_in.push_back(graph->add_switch());
-      graph->add_hop(nic_out.back(), leaves[static_cast<std::size_t>(r)], {nic_up(node, r)});
-      graph->add_hop(leaves[static_cast<std::size_t>(r)], nic_in.back(), {nic_down(node, r)});
-    }
-    for (int d = first; d < first + devices_per_node_; ++d) {
-      if (inside >= 0) {
-        graph->add_hop(d, inside, {device_up(d)});
-        graph->add_hop(inside, d, {device_down(d)});
-      }
-      if (rails_ > 0) {
-        const auto rail = static_cast<std::size_t>(rail_of(d));
-        graph->add_hop(d, nic_out[rail], {});
-        graph->add_hop(nic_in[rail], d, {});
-      }
-      if (host >= 0) {
-        HostPath path = host_path(d);
-        graph->add_hop(d, host, std::move(path.up));
-        graph->add_hop(host, d, std::move(path.down));
-      }
-    }
+    add_inner_hops(*graph, node);
+    add_nic_hops(*graph, node, leaves);
   }
   graph_ = std::move(graph);
+}
+
+std::vector<int> Topology::add_fabric_hops(LinkGraph& graph) const {
+  std::vector<int> leaves;
+  for (int r = 0; r < rails_; ++r) {
+    leaves.push_back(graph.add_switch());
+  }
+  for (int s = 0; s < spines_; ++s) {
+    const int spine = graph.add_switch();
+    for (int r = 0; r < rails_; ++r) {
+      graph.add_hop(leaves[static_cast<std::size_t>(r)], spine, {leaf_up(r, s)});
+      graph.add_hop(spine, leaves[static_cast<std::size_t>(r)], {leaf_down(r, s)});
+    }
+  }
+  return leaves;
+}
+
+void Topology::add_inner_hops(LinkGraph& graph, int node) const {
+  const int inside = switched_ > 0 ? graph.add_switch() : -1;
+  const int host = has_host_ ? graph.add_terminal() : -1;
+  const int first = node * devices_per_node_;
+  for (int d = first; d < first + devices_per_node_; ++d) {
+    if (inside >= 0) {
+      graph.add_hop(d, inside, {device_up(d)});
+      graph.add_hop(inside, d, {device_down(d)});
+    }
+    if (host >= 0) {
+      HostPath path = host_path(d);
+      graph.add_hop(d, host, std::move(path.up));
+      graph.add_hop(host, d, std::move(path.down));
+    }
+  }
+}
+
+// A NIC is two vertices, out and in: a packet does not turn round inside it.
+void Topology::add_nic_hops(LinkGraph& graph, int node, const std::vector<int>& leaves) const {
+  for (int r = 0; r < rails_; ++r) {
+    const int out = graph.add_switch();
+    const int in = graph.add_switch();
+    const int leaf = leaves[static_cast<std::size_t>(r)];
+    graph.add_hop(out, leaf, {nic_up(node, r)});
+    graph.add_hop(leaf, in, {nic_down(node, r)});
+    for (int place = r; place < devices_per_node_; place += rails_) {
+      graph.add_hop(node * devices_per_node_ + place, out, {});
+      graph.add_hop(in, node * devices_per_node_ + place, {});
+    }
+  }
 }
 
 int Topology::device_up(int device) const {

@@ -100,6 +100,9 @@ class Topology {
   void add_node_links(const Cluster& cluster, int node);
   void add_fabric_links(const Cluster& cluster);
   void build_graph();
+  std::vector<int> add_fabric_hops(LinkGraph& graph) const;
+  void add_inner_hops(LinkGraph& graph, int node) const;
+  void add_nic_hops(LinkGraph& graph, int node, const std::vector<int>& leaves) const;
   void add_fabric_traffic(std::span<const double> received, std::span<double> link_amount) const;
   [[nodiscard]] int node_link(int node, int offset) const {
     return node * links_per_node_ + offset;

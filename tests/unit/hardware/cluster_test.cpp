@@ -250,6 +250,13 @@ TEST_CASE("messages name the file of the part", "[hardware][unit]") {
   CHECK_THROWS_WITH(
       load_cluster({{"cluster", "site"}, {"nodes", 3}}, "run.json#/hardware", dirs, nullptr),
       message);
+  // The same for the cluster's own file, whatever a scenario sets over it.
+  Json bad_cluster = good_cluster();
+  bad_cluster["fabric"]["spines"] = 0;
+  write_text_file((root / "clusters/bad.json").string(), bad_cluster.dump());
+  CHECK_THROWS_WITH(
+      load_cluster({{"cluster", "bad"}, {"nodes", 3}}, "run.json#/hardware", dirs, nullptr),
+      "bad.json#/fabric/spines: 0 is out of range; allowed: 1 to 1024");
   // Without the mistake, the second catalog serves.
   device["tdp"] = "600 W";
   write_text_file((root / "devices/broken.json").string(), device.dump());
