@@ -1,6 +1,7 @@
 #include "workloads/profile_fit.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "sim/core/error.h"
@@ -47,6 +48,22 @@ void move(std::vector<double>& amplitudes, const std::vector<double>& data,
     const double ratio = std::max(data[l], least) / std::max(model[l], least);
     amplitudes[l] =
         std::clamp(amplitudes[l] * std::pow(std::clamp(ratio, 0.25, 4.0), power), 0.01, 30.0);
+  }
+}
+
+// Hidden states are normalised, so only ratios of amplitudes matter: squares become shares of 1.
+void to_shares(LayerAmplitudes& amplitudes) {
+  for (std::size_t l = 0; l < amplitudes.own.size(); ++l) {
+    double square = 0.0;
+    const std::array<double*, 5> all = {&amplitudes.token[l], &amplitudes.request[l],
+                                        &amplitudes.context[l], &amplitudes.fast[l],
+                                        &amplitudes.own[l]};
+    for (const double* value : all) {
+      square += *value * *value;
+    }
+    for (double* value : all) {
+      *value = std::round(*value / std::sqrt(square) * 1e4) / 1e4;
+    }
   }
 }
 
@@ -99,6 +116,7 @@ GeneratorProfile fit_profile(const RoutedTokens& data, GeneratorProfile start,
     move(profile.amplitudes.context, wanted.near, got.near, 0.4);
     move(profile.amplitudes.fast, wanted.near, got.near, 0.4);
   }
+  to_shares(profile.amplitudes);
   return calibrated(std::move(profile), options.calibration_sample, options.threads);
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 
 #include "sim/core/thread_pool.h"
 #include "workloads/statistics_parts.h"
@@ -217,10 +218,11 @@ void add_cache_rows(const StatisticsInput& input, Rows& rows) {
   }
   const std::size_t sampled = (input.layers() + 3) / 4;
   looked_up *= static_cast<std::int64_t>(sampled * input.top_k());
+  std::size_t before = 0;
   for (const std::size_t of_64 : {6U, 8U, 12U, 16U, 24U, 32U, 48U}) {
     const std::size_t capacity = (of_64 * input.experts() + 32) / 64;
-    if (capacity == 0) {
-      continue;
+    if (capacity == std::exchange(before, capacity)) {
+      continue;  // few experts: two sizes round to the same
     }
     std::vector<std::int64_t> hits(chosen.size() * sampled);
     parallel_for(hits.size(), input.threads, [&](std::size_t i) {
