@@ -1,6 +1,7 @@
 #include "calibrate/comm_fit.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <map>
@@ -233,9 +234,9 @@ std::vector<AllToAllFamily> fit_all_scopes(const std::map<AllToAllKey, RowPointe
 // Low-latency, bandwidth with flags, and bulk protocol, from small to large efficiency.
 Parameters<CollectiveLaw> collective_parameters() {
   constexpr std::size_t k_protocols = 3;
-  const double base[k_protocols] = {5e-6, 8e-6, 1.5e-5};
-  const double doubling[k_protocols] = {1e-6, 1e-6, 3e-6};
-  const double efficiency[k_protocols] = {0.03, 0.25, 0.75};
+  constexpr std::array<double, k_protocols> base{5e-6, 8e-6, 1.5e-5};
+  constexpr std::array<double, k_protocols> doubling{1e-6, 1e-6, 3e-6};
+  constexpr std::array<double, k_protocols> efficiency{0.03, 0.25, 0.75};
   using Law = CollectiveLaw;
   Parameters<Law> p;
   for (std::size_t i = 0; i < k_protocols; ++i) {
@@ -345,6 +346,10 @@ std::vector<CommProfile> fit_comm(const std::string& directory, std::vector<Comm
     for (const auto& [key, rows] : collectives) {
       system.collectives.push_back(fit_collective(rows, system, date));
     }
+    // The first library is the default: serving replays captured graphs, without launch overhead.
+    std::ranges::stable_partition(system.collectives, [](const CollectiveFamily& family) {
+      return !family.library.ends_with("_eager");
+    });
   }
   return systems;
 }

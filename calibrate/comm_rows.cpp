@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <initializer_list>
 #include <map>
 
 #include "calibrate/csv.h"
@@ -15,6 +16,14 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int k_top_nodes = 4;  // DeepEP's benchmark: a token's experts lie in at most 4 nodes
+
+std::string joined_by_slash(std::initializer_list<std::string_view> parts) {
+  std::string name;
+  for (const std::string_view part : parts) {
+    name.append(name.empty() ? "" : "/").append(part);
+  }
+  return name;
+}
 
 // "deepep_ll__sglang-0.5.12" -> "sglang-0.5.12"; "nccl-2.27.3" stays.
 std::string framework_of(const std::string& stem) {
@@ -109,11 +118,11 @@ void Reader::nccl(const MeasuredTable& table, const std::string& stem, const std
     const auto op = ops.find(name);
     if (op == ops.end() || (dtype != "half" && dtype != "int8")) {
       ++result.read;
-      skip("unknown operation or format " + name + "/" + dtype);
+      skip(joined_by_slash({"unknown operation or format " + name, dtype}));
       continue;
     }
     CommRow row;
-    row.group = "nccl_" + name + "/" + stem + "/" + device + "/" + dtype;
+    row.group = joined_by_slash({"nccl_" + name, stem, device, dtype});
     row.system = device;
     row.source = table.source();
     row.is_collective = true;
@@ -128,7 +137,7 @@ void Reader::custom_allreduce(const MeasuredTable& table, const std::string& ste
   for (std::size_t i = 0; i < table.rows(); ++i) {
     const std::string kernel = table.text(i, "kernel_source");
     CommRow row;
-    row.group = "custom_allreduce/" + framework_of(stem) + "/" + device + "/" + kernel;
+    row.group = joined_by_slash({"custom_allreduce", framework_of(stem), device, kernel});
     row.system = device;
     row.source = table.source();
     row.is_collective = true;
@@ -142,8 +151,8 @@ void Reader::custom_allreduce(const MeasuredTable& table, const std::string& ste
 void Reader::add_all_to_all(CommRow row, const std::string& group, double seconds) {
   const CommProfile* profile = system(row.system);
   AllToAllRow& a = row.all_to_all;
-  row.group = group + "/" + row.system + "/" +
-              (a.direction == Direction::dispatch ? a.dtype : std::string("bfloat16"));
+  row.group = joined_by_slash(
+      {group, row.system, a.direction == Direction::dispatch ? a.dtype : "bfloat16"});
   if (profile != nullptr) {
     const int n = std::min(profile->devices_per_node, a.ranks);
     const double payload = payload_of(a, a.dtype == "fp8" ? DType::fp8_block : DType::bf16);
@@ -153,31 +162,42 @@ void Reader::add_all_to_all(CommRow row, const std::string& group, double second
   add(std::move(row), seconds);
 }
 
+CommRow deepep_row(const MeasuredTable& table, std::size_t i, const std::string& device,
+                   Direction direction, int devices_per_node) {
+  CommRow row;
+  row.system = device;
+  row.source = table.source();
+  AllToAllRow& a = row.all_to_all;
+  a.direction = direction;
+  a.dtype = "fp8";
+  a.tokens = static_cast<std::int64_t>(table.number(i, "num_token"));
+  a.hidden = static_cast<std::int64_t>(table.number(i, "hidden_size"));
+  a.experts = static_cast<std::int64_t>(table.number(i, "num_experts"));
+  a.top_k = static_cast<int>(table.number(i, "num_topk"));
+  a.nodes = static_cast<int>(table.number(i, "node_num"));
+  a.ranks = a.nodes * devices_per_node;
+  return row;
+}
+
 void Reader::deepep(const MeasuredTable& table, const std::string& stem,
                     const std::string& device) {
   const bool normal = stem.starts_with("deepep_normal");
   const CommProfile* profile = system(device);
+  const int devices_per_node = profile == nullptr ? 1 : profile->devices_per_node;
   for (std::size_t i = 0; i < table.rows(); ++i) {
     for (const Direction direction : {Direction::dispatch, Direction::combine}) {
       const std::string side(name_of(direction));
-      CommRow row;
-      row.system = device;
-      row.source = table.source();
+      CommRow row = deepep_row(table, i, device, direction, devices_per_node);
       AllToAllRow& a = row.all_to_all;
       a.algorithm = normal ? "deepep_normal" : "deepep_low_latency";
-      a.direction = direction;
-      a.dtype = "fp8";
-      a.tokens = static_cast<std::int64_t>(table.number(i, "num_token"));
-      a.hidden = static_cast<std::int64_t>(table.number(i, "hidden_size"));
-      a.experts = static_cast<std::int64_t>(table.number(i, "num_experts"));
-      a.top_k = static_cast<int>(table.number(i, "num_topk"));
-      a.nodes = static_cast<int>(table.number(i, "node_num"));
-      a.ranks = a.nodes * (profile == nullptr ? 1 : profile->devices_per_node);
       a.sms = normal ? static_cast<int>(table.number(i, side + "_sms")) : 0;
       const double us = table.number(i, side + (normal ? "_transmit_us" : "_avg_t_us"));
-      const std::string family = normal ? "deepep_normal_" : "deepep_ll_";
-      const std::string nodes = a.nodes > 1 ? "/" + std::to_string(a.nodes) + "_nodes" : "";
-      add_all_to_all(row, family + side + "/" + framework_of(stem) + nodes, us * 1e-6);
+      std::string group =
+          joined_by_slash({(normal ? "deepep_normal_" : "deepep_ll_") + side, framework_of(stem)});
+      if (a.nodes > 1) {
+        group += "/" + std::to_string(a.nodes) + "_nodes";
+      }
+      add_all_to_all(row, group, us * 1e-6);
     }
   }
 }
@@ -221,8 +241,7 @@ void Reader::alltoall(const MeasuredTable& table, const std::string& stem,
                             ? 12.0 * a.top_k
                             : static_cast<double>(a.hidden) * bits / 8.0;
     a.volume.device_bytes = static_cast<double>(a.tokens) * remote * copy;
-    row.group =
-        "alltoall/" + name + "/" + framework_of(stem) + "/" + device + "/" + a.dtype + "/" + kernel;
+    row.group = joined_by_slash({"alltoall", name, framework_of(stem), device, a.dtype, kernel});
     add(row, table.number(i, "latency_ms") * 1e-3);
   }
 }

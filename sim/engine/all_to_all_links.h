@@ -2,6 +2,7 @@
 // called once per layer.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -62,12 +63,12 @@ class AllToAllLowering {
   const AllToAllEntry* entry_;
   AllToAllSpec spec_;
   RankGrid grid_;
-  FoundAllToAll laws_[2];
-  std::vector<double> inverse_efficiency_[2];  // by direction, by link
-  std::vector<std::int32_t> mirror_;           // by link: the same wire the other way
-  std::vector<double> copies_;                 // [to rank][from rank]
-  std::vector<double> device_copies_;          // [to device][from device], unless that is copies_
-  std::vector<double> link_copies_[2];
+  std::array<FoundAllToAll, 2> laws_;
+  std::array<std::vector<double>, 2> inverse_efficiency_;  // by direction, by link
+  std::vector<std::int32_t> mirror_;                       // by link: the same wire the other way
+  std::vector<double> copies_;                             // [to rank][from rank]
+  std::vector<double> device_copies_;  // [to device][from device], unless that is copies_
+  std::array<std::vector<double>, 2> link_copies_;
 };
 
 // One symmetric collective among devices of one node: bytes on every device's up and down link
