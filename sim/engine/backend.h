@@ -27,9 +27,10 @@ struct RunResult {
 };
 
 // Sharing law ("fair bottleneck", SimGrid 3.32): among the segments that are past their latency,
-// repeat { share of a resource = remaining rate / number of live users; a segment's increment =
-// min over its needs of share / amount; raise its pace by it, take increment * amount from the
-// resources; segments on an exhausted resource are done } until all are done.
+// repeat { share of a resource = remaining rate / number of live users; a live segment's increment
+// = min over its needs of share / amount; raise its pace by it; take increment * amount from the
+// resources, also for segments that are done, with their last increment; live segments on an
+// exhausted resource are done } until all are done. BACKENDS.md discusses it.
 class Backend {
  public:
   virtual ~Backend() = default;

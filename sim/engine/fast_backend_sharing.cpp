@@ -58,7 +58,7 @@ void FairBottleneck::raise_live_paces() {
   }
 }
 
-// All segments are charged, not the live ones alone: see the law.
+// All segments are charged, done ones with their last increment: see the law.
 void FairBottleneck::charge_resources() {
   for (std::size_t segment = 0; segment < increments_.size(); ++segment) {
     for (const Use& use : uses(segment)) {

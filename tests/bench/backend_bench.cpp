@@ -115,7 +115,7 @@ void BM_DecodeStepCoupled(benchmark::State& state) {
               .micro_batches = 2,
               .communication_uses_compute = true});
 }
-BENCHMARK(BM_DecodeStepCoupled)->Arg(8)->Arg(32)->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_DecodeStepCoupled)->Arg(8)->Arg(32)->Arg(128)->Unit(benchmark::kMillisecond);
 
 void BM_SimgridDecodeStep(benchmark::State& state) {
   run(state, {.devices = static_cast<int>(state.range(0))}, make_simgrid_backend());

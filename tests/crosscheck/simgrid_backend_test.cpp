@@ -16,6 +16,14 @@
 namespace moesim::test {
 namespace {
 
+// g++ 12's AddressSanitizer does not free its allocator's locks in a child that is forked beside
+// other threads, which then hangs at its first allocation.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr int side_by_side = 1;
+#else
+constexpr int side_by_side = 4;
+#endif
+
 struct Shapes {
   int contended_steps = 0;
   int repeated_rounds = 0;
@@ -88,7 +96,7 @@ TEST_CASE("simgrid charges a finished segment's last increment again", "[simgrid
 TEST_CASE("simgrid runs side by side and repeats itself", "[simgrid][crosscheck]") {
   constexpr std::size_t runs = 8;
   std::vector<RunResult> results(runs);
-  parallel_for(runs, 4, [&](std::size_t i) {
+  parallel_for(runs, side_by_side, [&](std::size_t i) {
     results[i] = make_simgrid_backend()->run(random_graph(i % 4), false);
   });
   for (std::size_t i = 0; i < runs / 2; ++i) {
