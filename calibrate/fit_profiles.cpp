@@ -138,14 +138,6 @@ std::vector<FitRange> ranges_of(const Rows& rows) {
   return ranges;
 }
 
-// SGLang's A100 tables cost as much at 8 expert-parallel ranks as at one: the timed rank did not
-// compute its own share only, so these rows would teach a wrong cost per pair. They stay in
-// validation.
-bool is_misreported(const MeasuredFile& file, const KernelRow& row) {
-  return file.system == "a100_sxm" && file.framework == "sglang" && file.operation == "moe" &&
-         row.shape.dims[dim::local_experts] < row.shape.dims[dim::total_experts];
-}
-
 // Rows that may be fitted. A case in which some row beats the bound measured something else in the
 // others too, so that all its rows go.
 Rows usable_rows(const KernelRows& table, const DevicePeaks& device) {
@@ -165,8 +157,7 @@ Rows usable_rows(const KernelRows& table, const DevicePeaks& device) {
   }
   Rows rows;
   for (const KernelRow& row : table.rows) {
-    if (!beats_physics(row, device) && !(is_moe(row) && broken.contains(case_of(row))) &&
-        !is_misreported(table.file, row)) {
+    if (!beats_physics(row, device) && !(is_moe(row) && broken.contains(case_of(row)))) {
       rows.push_back(&row);
     }
   }
