@@ -33,9 +33,8 @@ std::vector<FitParameter> fit_parameters(const KernelForm& form, const KernelKey
       // Block-scaled (DeepGEMM) and batched kernels do not split the inner dimension.
       const bool whole = key.dtype == DType::fp8_block || key.kind == KernelKind::batched_gemm;
       fit = {whole ? 1.0 : 8.0, 1, 8, true};
-    } else if (parameter.name == "few_tokens" && !is_triton(kernel_source)) {
-      fit = {1, 1, 1, true};
-    } else if (key.kind == KernelKind::memory && parameter.name == "e_comp") {
+    } else if ((parameter.name == "few_tokens" && !is_triton(kernel_source)) ||
+               (parameter.name == "e_comp" && key.kind == KernelKind::memory)) {
       fit = {1, 1, 1, true};
     }
     parameters.push_back(fit);
@@ -345,7 +344,7 @@ std::vector<KernelProfile> fit_profiles(const std::string& dir, const DeviceLook
     }
     const MeasuredFile& file = files[i];
     KernelProfile& profile = profiles[{file.system, file.framework, file.version}];
-    profile.device = *devices(file.system);
+    profile.device = table.device;
     profile.framework = file.framework;
     profile.version = file.version;
     profile.date = options.date;

@@ -380,6 +380,7 @@ KernelRows read_kernel_rows(const MeasuredFile& file, const DeviceLookup& device
     return out;
   }
   const CsvTable table = CsvTable::read(file.path);
+  out.device = *device;
   out.citation = table.comment();
   out.rows.reserve(table.rows());
   Reader reader(table, *device, out, loads);
