@@ -53,6 +53,29 @@ void CsvTable::split_line(std::size_t begin, std::size_t end, std::size_t line,
   }
 }
 
+void CsvTable::name_columns(const std::vector<Field>& header, std::size_t line) {
+  for (const Field& field : header) {
+    const std::string name = text_.substr(field.begin, field.size);
+    if (name.empty() || std::ranges::find(header_, name) != header_.end()) {
+      throw ConfigError(place(path_, line, std::to_string(header_.size() + 1)),
+                        "column name " + quoted(name) + " is empty or repeated");
+    }
+    header_.push_back(name);
+  }
+}
+
+void CsvTable::add_row(std::size_t begin, std::size_t end, std::size_t line) {
+  const std::size_t before = fields_.size();
+  split_line(begin, end, line, fields_);
+  const std::size_t found = fields_.size() - before;
+  if (found != header_.size()) {
+    throw ConfigError(
+        place(path_, line, std::to_string(found)),
+        std::to_string(found) + " fields; the header has " + std::to_string(header_.size()));
+  }
+  line_.push_back(static_cast<std::uint32_t>(line));
+}
+
 CsvTable CsvTable::parse(std::string text, std::string path) {
   CsvTable table;
   table.text_ = std::move(text);
@@ -77,24 +100,9 @@ CsvTable CsvTable::parse(std::string text, std::string path) {
       table.comment_.append(table.text_, at + 1, end - at - 1).push_back('\n');
     } else if (header.empty()) {
       table.split_line(at, end, line, header);
-      for (const Field& field : header) {
-        const std::string name = table.text_.substr(field.begin, field.size);
-        if (name.empty() || std::ranges::find(table.header_, name) != table.header_.end()) {
-          throw ConfigError(place(table.path_, line, std::to_string(table.header_.size() + 1)),
-                            "column name " + quoted(name) + " is empty or repeated");
-        }
-        table.header_.push_back(name);
-      }
+      table.name_columns(header, line);
     } else {
-      const std::size_t before = table.fields_.size();
-      table.split_line(at, end, line, table.fields_);
-      const std::size_t found = table.fields_.size() - before;
-      if (found != table.header_.size()) {
-        throw ConfigError(place(table.path_, line, std::to_string(found)),
-                          std::to_string(found) + " fields; the header has " +
-                              std::to_string(table.header_.size()));
-      }
-      table.line_.push_back(static_cast<std::uint32_t>(line));
+      table.add_row(at, end, line);
     }
     at = next;
   }

@@ -38,6 +38,8 @@ class CsvTable {
     std::uint32_t begin;
     std::uint32_t size;
   };
+  void name_columns(const std::vector<Field>& header, std::size_t line);
+  void add_row(std::size_t begin, std::size_t end, std::size_t line);
   void split_line(std::size_t begin, std::size_t end, std::size_t line, std::vector<Field>& out);
 
   std::string text_;

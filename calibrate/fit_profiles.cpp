@@ -33,9 +33,8 @@ std::vector<FitParameter> fit_parameters(const KernelForm& form, const KernelKey
       // Block-scaled (DeepGEMM) and batched kernels do not split the inner dimension.
       const bool whole = key.dtype == DType::fp8_block || key.kind == KernelKind::batched_gemm;
       fit = {whole ? 1.0 : 8.0, 1, 8, true};
-    } else if (parameter.name == "few_tokens" && !is_triton(kernel_source)) {
-      fit = {1, 1, 1, true};
-    } else if (key.kind == KernelKind::memory && parameter.name == "e_comp") {
+    } else if ((parameter.name == "few_tokens" && !is_triton(kernel_source)) ||
+               (parameter.name == "e_comp" && key.kind == KernelKind::memory)) {
       fit = {1, 1, 1, true};
     }
     parameters.push_back(fit);
@@ -138,14 +137,6 @@ std::vector<FitRange> ranges_of(const Rows& rows) {
   return ranges;
 }
 
-// SGLang's A100 tables cost as much at 8 expert-parallel ranks as at one: the timed rank did not
-// compute its own share only, so these rows would teach a wrong cost per pair. They stay in
-// validation.
-bool is_misreported(const MeasuredFile& file, const KernelRow& row) {
-  return file.system == "a100_sxm" && file.framework == "sglang" && file.operation == "moe" &&
-         row.shape.dims[dim::local_experts] < row.shape.dims[dim::total_experts];
-}
-
 // Rows that may be fitted. A case in which some row beats the bound measured something else in the
 // others too, so that all its rows go.
 Rows usable_rows(const KernelRows& table, const DevicePeaks& device) {
@@ -165,8 +156,7 @@ Rows usable_rows(const KernelRows& table, const DevicePeaks& device) {
   }
   Rows rows;
   for (const KernelRow& row : table.rows) {
-    if (!beats_physics(row, device) && !(is_moe(row) && broken.contains(case_of(row))) &&
-        !is_misreported(table.file, row)) {
+    if (!beats_physics(row, device) && !(is_moe(row) && broken.contains(case_of(row)))) {
       rows.push_back(&row);
     }
   }
@@ -354,7 +344,7 @@ std::vector<KernelProfile> fit_profiles(const std::string& dir, const DeviceLook
     }
     const MeasuredFile& file = files[i];
     KernelProfile& profile = profiles[{file.system, file.framework, file.version}];
-    profile.device = *devices(file.system);
+    profile.device = table.device;
     profile.framework = file.framework;
     profile.version = file.version;
     profile.date = options.date;

@@ -40,6 +40,7 @@ struct KernelRow {
 
 struct KernelRows {
   MeasuredFile file;
+  DevicePeaks device;    // of the system; empty when there are no rows
   std::string citation;  // the file's comment
   std::vector<std::string> sources;
   std::vector<std::string> groups;  // names in reports

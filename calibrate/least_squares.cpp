@@ -73,8 +73,8 @@ class Problem {
 
 double robust_loss(const Eigen::VectorXd& r) {
   double sum = 0;
-  for (Eigen::Index i = 0; i < r.size(); ++i) {
-    sum += 2 * (std::sqrt(1 + r[i] * r[i]) - 1);
+  for (const double value : r) {
+    sum += 2 * (std::sqrt(1 + value * value) - 1);
   }
   return sum;
 }

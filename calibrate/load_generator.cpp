@@ -56,8 +56,10 @@ void add_rank(const std::vector<std::int64_t>& counts, std::int64_t ranks, std::
     const std::int64_t n = counts[e];
     sum.pairs += static_cast<double>(n);
     sum.touched += n > 0 ? 1 : 0;
-    sum.tiles_64 += static_cast<double>((n + 63) / 64);
-    sum.tiles_128 += static_cast<double>((n + 127) / 128);
+    const std::int64_t tiles_64 = (n + 63) / 64;
+    const std::int64_t tiles_128 = (n + 127) / 128;
+    sum.tiles_64 += static_cast<double>(tiles_64);
+    sum.tiles_128 += static_cast<double>(tiles_128);
     busiest = std::max(busiest, n);
   }
   sum.busiest += static_cast<double>(busiest);

@@ -22,8 +22,7 @@ constexpr std::string_view k_unphysical =
 
 class Validation {
  public:
-  Validation(const KernelLibrary& library, const DeviceLookup& devices)
-      : library_(library), devices_(devices) {}
+  explicit Validation(const KernelLibrary& library) : library_(library) {}
 
   void add(const KernelRows& table) {
     for (const auto& [reason, rows] : table.skipped) {
@@ -32,7 +31,7 @@ class Validation {
     if (table.rows.empty()) {
       return;
     }
-    const DevicePeaks device = *devices_(table.file.system);
+    const DevicePeaks& device = table.device;
     std::map<std::pair<std::string, std::uint16_t>, BoundFamily> bound;
     for (const KernelRow& row : table.rows) {
       if (beats_physics(row, device)) {
@@ -95,7 +94,6 @@ class Validation {
   }
 
   const KernelLibrary& library_;
-  const DeviceLookup& devices_;
   std::map<std::string, GroupErrors> groups_;
   std::map<std::string, std::int64_t> skipped_;
 };
@@ -106,7 +104,7 @@ ValidationReport validate_kernels(const std::string& dir,
                                   const std::vector<std::string>& profile_dirs,
                                   const DeviceLookup& devices, const Progress& progress) {
   const KernelLibrary library(profile_dirs);
-  Validation validation(library, devices);
+  Validation validation(library);
   LoadGenerator loads(FitOptions{}.seed);
   const auto files = measured_files(dir);
   for (std::size_t i = 0; i < files.size(); ++i) {

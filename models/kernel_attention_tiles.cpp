@@ -49,12 +49,13 @@ KernelEstimate causal_tiles(std::span<const double> c, const KernelShape& shape,
 
 double split_kv_time(const SplitKv& work, double sms) {
   double best = 0;
-  for (double split = 1; split <= 128; split *= 2) {
+  for (int power = 0; power <= 7; ++power) {
+    const double split = 1 << power;
     const double parts = work.chunks / split;
     const double time = waves(work.items * split / sms, work.wave, work.least_wave) *
                             (work.item_time + (parts > 1 ? parts : 1) * work.chunk_time) +
                         (split > 1 ? work.split_time : 0.0);
-    best = split == 1 || time < best ? time : best;
+    best = power == 0 || time < best ? time : best;
     if (parts <= 1 || work.items * split > 2 * sms) {
       break;
     }

@@ -30,6 +30,8 @@ constexpr std::array<Tile, 9> tiles{Tile{64, 32},  Tile{64, 64},   Tile{64, 128}
                                     Tile{128, 32}, Tile{128, 64},  Tile{128, 128},
                                     Tile{64, 256}, Tile{128, 256}, Tile{256, 128}};
 
+constexpr int k_most_halvings = 3;
+
 // The best tile and split of k. Seconds of one call without memory traffic.
 double best_tiling(std::span<const double> c, const KernelDims& d, const KernelContext& x) {
   const double flop_time = 2 * c[e_comp] * x.sms / x.peak;
@@ -42,7 +44,11 @@ double best_tiling(std::span<const double> c, const KernelDims& d, const KernelC
     const double compute = flop_time * tile.rows * tile.columns;
     const double traffic = l2_time * (tile.rows + tile.columns);
     const double per_k = (compute > traffic ? compute : traffic) * d[dim::k];
-    for (double split = 1; split <= c[split_max]; split *= 2) {
+    for (int power = 0; power <= k_most_halvings; ++power) {
+      const double split = 1 << power;
+      if (split > c[split_max]) {
+        break;
+      }
       double time =
           detail::waves(count * split, c[wave], c[least_wave]) * (per_k / split + c[t_tile]);
       if (split > 1) {

@@ -132,26 +132,35 @@ const FittedFamily* KernelLibrary::find(const KernelProfile& profile, const Kern
   return best;
 }
 
+bool KernelLibrary::find_measured(const DevicePeaks& device, std::string_view framework,
+                                  const KernelKey& key, std::string_view kernel_source,
+                                  BoundFamily& bound) const {
+  for (int wanted = 0; wanted < 4; ++wanted) {
+    for (const KernelProfile& profile : profiles_) {
+      if (tier(profile, device, framework) != wanted) {
+        continue;
+      }
+      if (const FittedFamily* family = find(profile, key, kernel_source)) {
+        bound.profile = &profile;
+        bound.family = family;
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
 BoundFamily KernelLibrary::bind(const DevicePeaks& device, std::string_view framework,
                                 const KernelKey& key, std::string_view kernel_source) const {
   BoundFamily bound;
   bound.context = kernel_context(device, key);
-  const bool only_spec_sheet = framework == k_spec_sheet;
   for (const KernelKey& relative : relatives(key)) {
-    for (int wanted = 0; wanted < 4 && !only_spec_sheet; ++wanted) {
-      for (const KernelProfile& profile : profiles_) {
-        if (tier(profile, device, framework) != wanted) {
-          continue;
-        }
-        if (const FittedFamily* family = find(profile, relative, kernel_source)) {
-          const bool exact = with_bf16(relative) == with_bf16(key);
-          bound.profile = &profile;
-          bound.family = family;
-          bound.basis =
-              exact && same_device(device, profile.device) ? Basis::calibrated : Basis::transferred;
-          return bound;
-        }
-      }
+    if (framework != k_spec_sheet &&
+        find_measured(device, framework, relative, kernel_source, bound)) {
+      const bool exact = with_bf16(relative) == with_bf16(key);
+      bound.basis = exact && same_device(device, bound.profile->device) ? Basis::calibrated
+                                                                        : Basis::transferred;
+      return bound;
     }
   }
   for (const KernelProfile& profile : profiles_) {

@@ -41,6 +41,8 @@ class KernelLibrary {
 
  private:
   void order();
+  bool find_measured(const DevicePeaks& device, std::string_view framework, const KernelKey& key,
+                     std::string_view kernel_source, BoundFamily& bound) const;
   [[nodiscard]] const FittedFamily* find(const KernelProfile& profile, const KernelKey& key,
                                          std::string_view kernel_source) const;
 

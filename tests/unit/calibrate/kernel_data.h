@@ -2,43 +2,26 @@
 #pragma once
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
 #include "calibrate/kernel_rows.h"
+#include "hardware/device.h"
+#include "sim/core/catalog.h"
 #include "sim/core/config.h"
 
 namespace moesim::test {
 
-// Spec sheets of the measured systems (peaks: system_specs.csv of the published tables; SM counts
-// and L2 sizes: NVIDIA's architecture white papers).
+// Spec sheets of the measured systems: the shipped catalog's.
 inline std::optional<DevicePeaks> measured_device(const std::string& system) {
-  DevicePeaks device;
-  device.device = system;
-  if (system == "h100_sxm") {
-    device.architecture = "gh100";
-    device.peak = {{DType::bf16, FlopRate(989e12)}, {DType::fp8, FlopRate(1978e12)}};
-    device.memory = Bandwidth(3.35e12);
-    device.multiprocessors = 132;
-    device.l2 = Bytes(50 * 0x1p20);
-  } else if (system == "a100_sxm") {
-    device.architecture = "ga100";
-    device.peak = {{DType::bf16, FlopRate(312e12)}, {DType::int8, FlopRate(624e12)}};
-    device.memory = Bandwidth(2.039e12);
-    device.multiprocessors = 108;
-    device.l2 = Bytes(40 * 0x1p20);
-  } else if (system == "b200_sxm") {
-    device.architecture = "gb100";
-    device.peak = {{DType::bf16, FlopRate(2250e12)},
-                   {DType::fp8, FlopRate(4500e12)},
-                   {DType::fp4, FlopRate(9000e12)}};
-    device.memory = Bandwidth(7.7e12);
-    device.multiprocessors = 148;
-    device.l2 = Bytes(126 * 0x1p20);
-  } else {
+  const std::vector<std::string> catalog(1, MOESIM_SOURCE_DIR "/hardware/catalog");
+  if (find_in_catalog(system, hardware_folders(catalog, "devices")).empty()) {
     return std::nullopt;
   }
-  return device;
+  const Device device = load_device(nlohmann::json(system), system, catalog);
+  return DevicePeaks{device.name,        device.architecture,    device.peak,
+                     device.memory.read, device.multiprocessors, device.l2};
 }
 
 // A folder that disappears with the object.

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 
@@ -98,6 +99,40 @@ TEST_CASE("a product's time is that of whole tiles", "[models][unit]") {
   // 100 tiles of 64 x 32 fill the device; one more row needs 128 x 32 tiles or a second wave.
   CHECK(seconds(64 * 10, 32 * 10) == Approx(0.4096e-6));
   CHECK(seconds(64 * 10 + 1, 32 * 10) == Approx(0.8192e-6));
+}
+
+// Only weights count: 3 matrices of 1000 x 500 bf16 values of each touched expert, 3 MB at 1e12
+// B/s. The cache keeps nothing (l2_share tiny) and the tiles fill the device (parallelism tiny).
+TEST_CASE("experts that no token touches are not read", "[models][unit]") {
+  const KernelForm* form = find_form("moe_grouped");
+  std::vector<double> c(form->parameters.size(), 0.0);
+  const auto set = [&](std::string_view name, double value) {
+    const auto at = std::ranges::find(form->parameters, name, &Parameter::name);
+    REQUIRE(at != form->parameters.end());
+    c[static_cast<std::size_t>(at - form->parameters.begin())] = value;
+  };
+  set("e_mem", 1);
+  set("l2_share", 1e-9);
+  set("parallelism", 1e-9);
+  set("few_tokens", 1);
+  MoeOp op;
+  op.entering_tokens = 100;
+  op.top_k = 2;
+  op.hidden = 1000;
+  op.inter = 500;
+  op.local_experts = 16;
+  op.total_experts = 64;
+  const auto seconds = [&](std::int64_t touched) {
+    op.load = {.pairs = 50,
+               .touched_experts = touched,
+               .tiles_64 = touched,
+               .tiles_128 = touched,
+               .busiest = 10};
+    const KernelShape shape = shape_of(op);
+    return form->evaluate(c, shape, kernel_context(test::round_device(), shape.key)).alone().si();
+  };
+  CHECK(seconds(1) == Approx(3e-6));
+  CHECK(seconds(7) == Approx(21e-6));
 }
 
 TEST_CASE("useful work follows from the shape", "[models][unit]") {
