@@ -72,3 +72,5 @@ BENCHMARK(BM_AddTraffic)->RangeMultiplier(2)->Range(8, 256)->Unit(benchmark::kMi
 
 }  // namespace
 }  // namespace moesim
+
+BENCHMARK_MAIN();
