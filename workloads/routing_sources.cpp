@@ -56,6 +56,9 @@ std::unique_ptr<RoutingSource> make_routing_source(const std::string& spec,
         router, load_profile(spec.substr(profile.size()), profile_dirs, where), where);
   }
   if (spec.ends_with(".moetrace")) {
+    if (!std::filesystem::is_regular_file(spec)) {
+      throw ConfigError(where, "the trace \"" + spec + "\" does not exist");
+    }
     return detail::make_replay_source(router, spec, where);
   }
   throw ConfigError(where, "\"" + spec +

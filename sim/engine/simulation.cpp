@@ -38,6 +38,9 @@ Simulation::Simulation(Scenario scenario, const CatalogFolders& folders, int thr
   const auto start = std::chrono::steady_clock::now();
   const std::string& where = scenario_.where;
   nlohmann::json& effective = scenario_.effective;
+  // References give way to what they stand for, so that a run can be repeated from its report.
+  effective["hardware"] = nullptr;
+  effective["model"] = nullptr;
   cluster_ = load_cluster(scenario_.hardware, where + "/hardware", folders.hardware,
                           &effective["hardware"]);
   topology_ = std::make_unique<Topology>(cluster_);

@@ -1,6 +1,7 @@
 #include "sim/engine/timeline.h"
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "sim/core/error.h"
 #include "sim/core/quantity_text.h"
@@ -56,6 +57,7 @@ std::string timeline_json(const LoweredStep& step, const RunResult& result, int 
   }
   const int network = nodes;
   events.name("process_name", network, 0, "network");
+  std::set<int> named;  // collective streams
   std::size_t next_end = 0;
   const auto tasks = step.graph.tasks();
   for (std::size_t id = 0; id < tasks.size(); ++id) {
@@ -68,6 +70,10 @@ std::string timeline_json(const LoweredStep& step, const RunResult& result, int 
       const bool collective = task.stream >= step.devices;
       const int pid = collective ? network : task.stream / devices_per_node;
       const int tid = collective ? task.stream - step.devices : task.stream % devices_per_node;
+      if (collective && named.insert(tid).second) {
+        events.name("thread_name", pid, tid,
+                    std::string(step.kernels[k].label) + " " + std::to_string(tid));
+      }
       events.span(step.kernels[k], task.layer, pid, tid, start, end);
       start = end;
     }

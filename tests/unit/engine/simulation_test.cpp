@@ -80,9 +80,15 @@ TEST_CASE("the critical path has no gap", "[engine][property]") {
 }
 
 TEST_CASE("related runs relate", "[engine][metamorphic]") {
-  const Ran base(small_scenario(16, 128));
-  SECTION("faster network links shorten dispatch and combine, and nothing else") {
+  // An all-to-all whose time is its links' alone: no fixed rate per expert.
+  const auto base_scenario = [] {
     auto scenario = small_scenario(16, 128);
+    scenario["policy"]["all_to_all"] = "expert_copies";
+    return scenario;
+  };
+  const Ran base(base_scenario());
+  SECTION("faster network links shorten dispatch and combine, and nothing else") {
+    auto scenario = base_scenario();
     scenario["hardware"]["node"] = {{"nic_link", {{"bandwidth", "800 Gbit/s"}}}};
     const Ran fast(scenario);
     CHECK(seconds_of(fast, Category::dispatch) < seconds_of(base, Category::dispatch));
@@ -92,7 +98,7 @@ TEST_CASE("related runs relate", "[engine][metamorphic]") {
     CHECK(fast.step_s() < base.step_s());
   }
   SECTION("a longer context costs attention") {
-    auto scenario = small_scenario(16, 128);
+    auto scenario = base_scenario();
     scenario["workload"]["context"] = 8192;
     const Ran longer(scenario);
     CHECK(seconds_of(longer, Category::attention) > 1.2 * seconds_of(base, Category::attention));
@@ -100,7 +106,7 @@ TEST_CASE("related runs relate", "[engine][metamorphic]") {
           Approx(seconds_of(base, Category::dispatch)).epsilon(1e-12));
   }
   SECTION("skewed routing is slower than balanced routing") {
-    auto scenario = small_scenario(16, 128);
+    auto scenario = base_scenario();
     scenario["workload"]["routing"] = "balanced";
     const Ran balanced(scenario);
     CHECK(balanced.step_s() < base.step_s());
