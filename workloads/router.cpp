@@ -32,6 +32,15 @@ void check_router(const RouterSpec& router, const std::string& where) {
   }
 }
 
+// Insertion sort: stable, and short lists are nearly all there are.
+void ExpertSelector::sort_best_first(std::span<Candidate> list) {
+  for (std::size_t i = 1; i < list.size(); ++i) {
+    for (std::size_t j = i; j > 0 && list[j].score > list[j - 1].score; --j) {
+      std::swap(list[j], list[j - 1]);
+    }
+  }
+}
+
 ExpertSelector::ExpertSelector(const RouterSpec& router) : router_(router) {
   check_router(router, "router");
   group_size_ = static_cast<std::size_t>(router.experts / router.groups);
@@ -70,8 +79,7 @@ void ExpertSelector::keep_best_groups(std::span<const float> scores) {
     const float sum = group_size_ > 1 ? first + second : first;
     groups_.push_back({sum, static_cast<std::uint16_t>(g)});
   }
-  std::ranges::stable_sort(
-      groups_, [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
+  sort_best_first(groups_);
   groups_.resize(static_cast<std::size_t>(router_.top_groups));
   // Offered in the order of their ids, so that ties go to the lower id.
   std::ranges::sort(groups_, {}, &Candidate::id);
@@ -90,12 +98,7 @@ void ExpertSelector::select(std::span<const float> scores, std::span<std::uint16
       offer(scores, g * group_size_, (g + 1) * group_size_);
       all.insert(all.end(), best_.begin(), best_.begin() + static_cast<std::ptrdiff_t>(capacity_));
     }
-    // Insertion sort: stable, and short lists are nearly all there are.
-    for (std::size_t i = 1; i < all.size(); ++i) {
-      for (std::size_t j = i; j > 0 && all[j].score > all[j - 1].score; --j) {
-        std::swap(all[j], all[j - 1]);
-      }
-    }
+    sort_best_first(all);
     best_ = all;
   } else if (router_.top_groups < router_.groups) {
     keep_best_groups(scores);

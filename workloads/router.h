@@ -23,13 +23,14 @@ class ExpertSelector {
   void select(std::span<const float> scores, std::span<std::uint16_t> ids);
 
  private:
-  void offer(std::span<const float> scores, std::size_t first, std::size_t last);
-  void keep_best_groups(std::span<const float> scores);
-
   struct Candidate {
     float score;
     std::uint16_t id;
   };
+
+  void offer(std::span<const float> scores, std::size_t first, std::size_t last);
+  void keep_best_groups(std::span<const float> scores);
+  static void sort_best_first(std::span<Candidate> list);
 
   RouterSpec router_;
   std::size_t group_size_;
