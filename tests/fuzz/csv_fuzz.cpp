@@ -1,0 +1,15 @@
+// A measured table: read or refused, nothing else.
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "calibrate/csv.h"
+#include "sim/core/error.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  try {
+    moesim::CsvTable::parse(std::string(reinterpret_cast<const char*>(data), size), "fuzz.csv");
+  } catch (const moesim::ConfigError&) {
+  }
+  return 0;
+}
