@@ -45,9 +45,10 @@ std::string breakdown_text(const Json& report) {
   std::ranges::stable_sort(rows, std::greater<>{}, &std::pair<double, std::string>::first);
   Table table({"critical path", "time", "share", ""});
   for (const auto& [seconds, name] : rows) {
-    constexpr double width = 30;
-    table.row({name, human_seconds(seconds), percent(seconds / step),
-               std::string(static_cast<std::size_t>(width * seconds / step), '#')});
+    constexpr std::size_t width = 30;
+    std::string bar(static_cast<std::size_t>(static_cast<double>(width) * seconds / step), '#');
+    bar.resize(width, ' ');
+    table.row({name, human_seconds(seconds), percent(seconds / step), std::move(bar)});
   }
   return table.text();
 }

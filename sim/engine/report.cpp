@@ -1,5 +1,6 @@
 // The report document: keys and units of the contract.
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "sim/engine/metrics.h"
@@ -205,8 +206,10 @@ Json make_report(const Simulation& simulation, const std::vector<double>& steps,
   Json communication = comm_provenance_rows(simulation, last.lowered);
   std::vector<std::string> warnings;
   if (!memory.fits()) {
-    warnings.push_back("does not fit: " + std::to_string(memory.shortfall().si() / 1e9) +
-                       " GB short on the fullest device; times are what they would be");
+    constexpr double megabyte = 1e6;
+    warnings.push_back("does not fit: " +
+                       std::to_string(std::llround(memory.shortfall().si() / megabyte)) +
+                       " MB short on the fullest device; times are what they would be");
   }
   warn_about(kernels, warnings);
   warn_about(communication, warnings);
