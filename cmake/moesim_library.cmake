@@ -6,6 +6,10 @@ target_compile_options(
   INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow
             # The same bits in every build type and on every machine: no fused multiply-add.
             -ffp-contract=off)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  # libstdc++ 12 uses its own deprecated get_temporary_buffer inside std::stable_sort.
+  target_compile_options(moesim_options INTERFACE -Wno-deprecated-declarations)
+endif()
 if(MOESIM_WERROR)
   target_compile_options(moesim_options INTERFACE -Werror)
 endif()

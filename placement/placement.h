@@ -13,7 +13,7 @@ namespace moesim {
 struct ExpertPlacement {
   int experts = 0;
   int devices = 0;
-  std::vector<int> first_slot;                  // devices + 1 entries
+  std::vector<int> first_slot;                         // devices + 1 entries
   std::vector<std::vector<std::int32_t>> slot_expert;  // [layer][slot] -> expert, or -1: empty
 
   [[nodiscard]] int slots() const { return first_slot.empty() ? 0 : first_slot.back(); }

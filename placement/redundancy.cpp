@@ -30,7 +30,7 @@ std::vector<int> replica_counts(const PlacementInput& input, std::span<const dou
 // One layer under construction.
 struct LayerState {
   std::vector<std::int32_t> slot;
-  std::vector<int> next_slot;         // per device: first free slot
+  std::vector<int> next_slot;  // per device: first free slot
   std::vector<double> device_load;
 
   [[nodiscard]] bool holds(int expert, int device, std::span<const int> first_slot) const {

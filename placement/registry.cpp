@@ -60,7 +60,8 @@ void check_placement(const ExpertPlacement& placement) {
            "a layer fills the placement's slots");
     std::vector<int> last_device(static_cast<std::size_t>(placement.experts), -1);
     for (int d = 0; d < placement.devices; ++d) {
-      const auto begin = static_cast<std::size_t>(placement.first_slot[static_cast<std::size_t>(d)]);
+      const auto begin =
+          static_cast<std::size_t>(placement.first_slot[static_cast<std::size_t>(d)]);
       const auto end =
           static_cast<std::size_t>(placement.first_slot[static_cast<std::size_t>(d) + 1]);
       for (std::size_t s = begin; s < end; ++s) {

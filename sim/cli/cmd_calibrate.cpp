@@ -53,7 +53,9 @@ void add_calibrate_command(CLI::App& app, Command& command) {
   fit_sub->add_option("dir", options->directory, "folder of measured CSV files")
       ->required()
       ->type_name("DIR");
-  fit_sub->add_option("--out", options->out, "folder for the profiles")->required()->type_name("DIR");
+  fit_sub->add_option("--out", options->out, "folder for the profiles")
+      ->required()
+      ->type_name("DIR");
   fit_sub->add_option("--date", options->date, "of the measurements, YYYY-MM or YYYY-MM-DD")
       ->required();
   options->common.add_catalog(*fit_sub);

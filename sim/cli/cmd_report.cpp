@@ -1,7 +1,7 @@
 // moesim report: pictures of results, drawn by the Python package in notebooks/.
+#include "sim/cli/command_line.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
-#include "sim/cli/command_line.h"
 
 #include <spawn.h>
 #include <sys/wait.h>

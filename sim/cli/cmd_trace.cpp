@@ -94,8 +94,8 @@ int info(const Options& options) {
   }
   Table table({"field", "value"});
   for (const auto& item : document.items()) {
-    table.row({item.key(), item.value().is_string() ? item.value().get<std::string>()
-                                                    : item.value().dump()});
+    table.row({item.key(),
+               item.value().is_string() ? item.value().get<std::string>() : item.value().dump()});
   }
   std::cout << table.text();
   return 0;

@@ -55,18 +55,17 @@ std::string breakdown_text(const Json& report) {
 
 std::string memory_text(const Json& memory) {
   Table table({"memory of the fullest device", "bytes"});
-  for (const auto& [key, name] : {std::pair{"weights_bytes", "weights"},
-                                  std::pair{"expert_weights_bytes", "  of them routed experts"},
-                                  std::pair{"kv_bytes", "KV cache"},
-                                  std::pair{"activation_bytes", "activations"},
-                                  std::pair{"buffers_bytes", "communication buffers"},
-                                  std::pair{"total_bytes", "total"},
-                                  std::pair{"usable_bytes", "usable"}}) {
+  for (const auto& [key, name] :
+       {std::pair{"weights_bytes", "weights"},
+        std::pair{"expert_weights_bytes", "  of them routed experts"},
+        std::pair{"kv_bytes", "KV cache"}, std::pair{"activation_bytes", "activations"},
+        std::pair{"buffers_bytes", "communication buffers"}, std::pair{"total_bytes", "total"},
+        std::pair{"usable_bytes", "usable"}}) {
     table.row({name, human_bytes(memory[key])});
   }
   const double shortfall = memory["shortfall_bytes"];
-  return table.text() + (shortfall > 0 ? "does NOT fit: " + human_bytes(shortfall) + " short\n"
-                                       : "fits\n");
+  return table.text() +
+         (shortfall > 0 ? "does NOT fit: " + human_bytes(shortfall) + " short\n" : "fits\n");
 }
 
 std::string provenance_text(const Json& provenance) {

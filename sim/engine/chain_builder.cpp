@@ -21,10 +21,10 @@ ChainBuilder::ChainBuilder(const Topology& topology, const KernelModel& kernels,
   step_.first_link = per_device * ranks;
   step_.link_bytes.assign(topology.links().size(), 0.0);
   for (int d = 0; d < ranks; ++d) {
-    step_.graph.resources.push_back({"device" + std::to_string(d) + "/compute",
-                                     ResourceKind::compute, 1.0});
-    step_.graph.resources.push_back({"device" + std::to_string(d) + "/memory",
-                                     ResourceKind::memory, 1.0});
+    step_.graph.resources.push_back(
+        {"device" + std::to_string(d) + "/compute", ResourceKind::compute, 1.0});
+    step_.graph.resources.push_back(
+        {"device" + std::to_string(d) + "/memory", ResourceKind::memory, 1.0});
   }
   for (const Link& link : topology.links()) {
     step_.graph.resources.push_back({link.name, ResourceKind::link, link.bandwidth.si()});
@@ -123,11 +123,13 @@ void ChainBuilder::flush(int layer) {
       }
     }
   }
-  const auto label =
-      static_cast<std::int32_t>(parts_.at(queued_.front()).front().kernel.category);
+  const auto label = static_cast<std::int32_t>(parts_.at(queued_.front()).front().kernel.category);
   for (int r = 0; r < ranks_; ++r) {
-    const Task task{.program = program, .resource_offset = per_device * r, .stream = r,
-                    .label = label, .layer = layer};
+    const Task task{.program = program,
+                    .resource_offset = per_device * r,
+                    .stream = r,
+                    .label = label,
+                    .layer = layer};
     const std::span<const TaskId> before(&last_[at(r)], last_[at(r)] < 0 ? 0 : 1);
     last_[at(r)] = step_.graph.add_task(task, before);
     step_.participants.push_back(1);
@@ -141,8 +143,11 @@ void ChainBuilder::chain(int rank, int layer, Category category, std::span<const
   for (const Op& op : ops) {
     add_kernel(estimate(op, category), 1);
   }
-  const Task task{.program = program, .resource_offset = per_device * rank, .stream = rank,
-                  .label = static_cast<std::int32_t>(category), .layer = layer};
+  const Task task{.program = program,
+                  .resource_offset = per_device * rank,
+                  .stream = rank,
+                  .label = static_cast<std::int32_t>(category),
+                  .layer = layer};
   const std::span<const TaskId> before(&last_[at(rank)], last_[at(rank)] < 0 ? 0 : 1);
   last_[at(rank)] = step_.graph.add_task(task, before);
   step_.participants.push_back(1);
@@ -176,8 +181,11 @@ void ChainBuilder::collective(std::span<const int> ranks, int layer, Category ca
   // Ranks that already waited for one collective together would name it several times.
   std::ranges::sort(before_);
   before_.erase(std::ranges::unique(before_).begin(), before_.end());
-  const Task task{.program = program, .resource_offset = 0, .stream = step_.devices + stream,
-                  .label = static_cast<std::int32_t>(category), .layer = layer};
+  const Task task{.program = program,
+                  .resource_offset = 0,
+                  .stream = step_.devices + stream,
+                  .label = static_cast<std::int32_t>(category),
+                  .layer = layer};
   const TaskId id = step_.graph.add_task(task, before_);
   step_.participants.push_back(static_cast<std::int32_t>(ranks.size()));
   for (const int rank : ranks) {

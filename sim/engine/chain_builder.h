@@ -68,7 +68,8 @@ class ChainBuilder {
   std::vector<int> queued_;
   std::map<std::vector<int>, ProgramId> programs_;
   std::vector<TaskId> last_;  // per rank; -1 at the start
-  std::map<std::string_view, std::int16_t> expert_family_;  // by label of the op: shapes vary, kernels do not
+  std::map<std::string_view, std::int16_t>
+      expert_family_;           // by label of the op: shapes vary, kernels do not
   std::vector<TaskId> before_;  // scratch
   std::vector<Need> needs_;     // scratch
 };

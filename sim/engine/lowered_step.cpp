@@ -9,9 +9,7 @@ constexpr std::array<std::string_view, k_categories> names{
 
 }  // namespace
 
-std::string_view name_of(Category category) {
-  return names.at(static_cast<std::size_t>(category));
-}
+std::string_view name_of(Category category) { return names.at(static_cast<std::size_t>(category)); }
 
 bool is_communication(Category category) {
   return category == Category::dispatch || category == Category::combine ||

@@ -48,9 +48,9 @@ struct FamilyUse {
 struct LayerLoad {
   int layer = 0;  // position in the model
   double max_over_mean = 1.0;
-  double pairs = 0.0;              // (token, expert) pairs computed, all ranks
-  double tokens_sent = 0.0;        // of these, by another rank than the token's
-  double tokens_sent_far = 0.0;    // of these, in another node
+  double pairs = 0.0;            // (token, expert) pairs computed, all ranks
+  double tokens_sent = 0.0;      // of these, by another rank than the token's
+  double tokens_sent_far = 0.0;  // of these, in another node
   std::int64_t busiest_rank = 0;
 };
 

@@ -91,8 +91,9 @@ class StepLowering {
     const Block& block = in_.model.blocks[at(b)];
     const int tp = in_.parallelism.attention_tp;
     chains_.step().layer_is_moe.push_back(block.moe() != nullptr ? 1 : 0);
-    chains_.queue({key_of(Part::attention, b), Category::attention},
-                  [&] { return attention_ops(in_.model, block, batches_, in_.policy.precision, tp); });
+    chains_.queue({key_of(Part::attention, b), Category::attention}, [&] {
+      return attention_ops(in_.model, block, batches_, in_.policy.precision, tp);
+    });
     if (tp > 1) {
       tensor_parallel(CollectiveOp::all_reduce, l);
     }
@@ -213,8 +214,8 @@ class StepLowering {
         load.busiest_rank = in_.groups.rank(g, unit, 0);
       }
     }
-    const double mean = static_cast<double>(total_) /
-                        (static_cast<double>(g + 1) * in_.groups.units);
+    const double mean =
+        static_cast<double>(total_) / (static_cast<double>(g + 1) * in_.groups.units);
     load.max_over_mean = mean > 0 ? static_cast<double>(heaviest_) / mean : 1.0;
     add_scopes(grid, load);
   }
@@ -300,15 +301,14 @@ std::vector<CommProvenance> comm_provenance(const LoweringInput& input) {
                         input.policy, input.groups, 0, input.placement.slots(), top_k);
     for (const Direction direction : {Direction::combine, Direction::dispatch}) {
       const FoundAllToAll& law = exchange.law(direction);
-      rows.push_back({"all_to_all/" + input.policy.all_to_all + "/" +
-                          std::string(name_of(direction)),
-                      law.profile, law.basis, law.fit});
+      rows.push_back(
+          {"all_to_all/" + input.policy.all_to_all + "/" + std::string(name_of(direction)),
+           law.profile, law.basis, law.fit});
     }
   }
   if (input.parallelism.attention_tp > 1) {
     for (const CollectiveOp op : {CollectiveOp::all_gather, CollectiveOp::all_reduce}) {
-      const FoundCollective law =
-          find_collective(input.comm_profiles, input.comm_target, op, "");
+      const FoundCollective law = find_collective(input.comm_profiles, input.comm_target, op, "");
       rows.push_back({"collective/" + std::string(name_of(op)), law.profile, law.basis, law.fit});
     }
   }

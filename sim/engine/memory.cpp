@@ -58,8 +58,9 @@ std::int64_t most_pairs(const StepTraffic& traffic, const ExpertPlacement& place
         double load = 0.0;
         for (int s = placement.first_slot[d]; s < placement.first_slot[d + 1]; ++s) {
           const std::int32_t e = placement.slot_expert[l][static_cast<std::size_t>(s)];
-          load += e < 0 ? 0.0
-                        : expert[static_cast<std::size_t>(e)] / replicas[static_cast<std::size_t>(e)];
+          load += e < 0
+                      ? 0.0
+                      : expert[static_cast<std::size_t>(e)] / replicas[static_cast<std::size_t>(e)];
         }
         most = std::max(most, static_cast<std::int64_t>(load));
       }
@@ -80,10 +81,11 @@ Bytes activations(const MoeModel& model, const Workload& workload, const Paralle
   for (const Block& block : model.blocks) {
     for (const FfnGroup& group : block.ffn) {
       if (group.kind == FfnKind::dense) {
-        widest = std::max(widest, 2.0 * static_cast<double>(group.inter) / parallelism.attention_tp);
+        widest =
+            std::max(widest, 2.0 * static_cast<double>(group.inter) / parallelism.attention_tp);
       } else {
-        expert = std::max(expert, 2.0 * static_cast<double>(group.expert().inter) /
-                                      parallelism.expert_tp);
+        expert = std::max(expert,
+                          2.0 * static_cast<double>(group.expert().inter) / parallelism.expert_tp);
       }
     }
   }
@@ -103,16 +105,18 @@ MemoryUse memory_use(const Cluster& cluster, const MoeModel& model, const Worklo
                      const ExpertGroups& groups, const ExpertPlacement& placement,
                      const StepTraffic& traffic) {
   const std::int64_t tp = parallelism.attention_tp;
-  const WeightBytes weights =
-      weight_bytes(model, policy.precision.weights,
-                   {.attention = tp, .dense = tp, .shared = tp, .expert = parallelism.expert_tp,
-                    .vocabulary = tp});
+  const WeightBytes weights = weight_bytes(model, policy.precision.weights,
+                                           {.attention = tp,
+                                            .dense = tp,
+                                            .shared = tp,
+                                            .expert = parallelism.expert_tp,
+                                            .vocabulary = tp});
   MemoryUse use;
   use.experts = expert_weights(weights, model, most_slots(placement));
   use.weights = weights_without_experts(weights, model) + use.experts;
-  const double cached = static_cast<double>(workload.decode_requests) *
-                            static_cast<double>(workload.context) +
-                        static_cast<double>(workload.prefill_tokens);
+  const double cached =
+      static_cast<double>(workload.decode_requests) * static_cast<double>(workload.context) +
+      static_cast<double>(workload.prefill_tokens);
   const auto sequences =
       static_cast<double>(workload.decode_requests) + static_cast<double>(workload.prompts());
   use.kv_cache = cached * kv_bytes_per_token(model, policy.precision.kv, tp) +

@@ -50,10 +50,9 @@ std::vector<LinkUse> link_use(const Topology& topology, const StepOutcome& step)
       use = uses.end() - 1;
     }
     const double bytes = step.lowered.link_bytes[l];
-    const double utilisation =
-        step.result.makespan_s > 0
-            ? bytes / (links[l].bandwidth.si() * step.result.makespan_s)
-            : 0.0;
+    const double utilisation = step.result.makespan_s > 0
+                                   ? bytes / (links[l].bandwidth.si() * step.result.makespan_s)
+                                   : 0.0;
     if (use->count == 0 || utilisation > use->max_utilisation) {
       use->max_utilisation = utilisation;
       use->busiest = links[l].name;
@@ -74,12 +73,12 @@ StepMetrics step_metrics(const Simulation& simulation, const std::vector<double>
   const LoweredStep& lowered = last.lowered;
   const Device& device = simulation.cluster().node.device;
   const double makespan = last.result.makespan_s;
-  metrics.step_s = std::accumulate(steps.begin(), steps.end(), 0.0) /
-                   static_cast<double>(steps.size());
+  metrics.step_s =
+      std::accumulate(steps.begin(), steps.end(), 0.0) / static_cast<double>(steps.size());
   if (makespan > 0) {
     const double device_s = lowered.devices * makespan;
-    metrics.mfu = lowered.flops / (device_s * reference_peak(
-                                                  device, simulation.scenario().policy.precision));
+    metrics.mfu =
+        lowered.flops / (device_s * reference_peak(device, simulation.scenario().policy.precision));
     metrics.mbu = lowered.memory_bytes / (device_s * device.memory.read.si());
     metrics.bubble_fraction = mean_device(lowered, last.result).waiting_s / makespan;
   }
@@ -90,8 +89,8 @@ StepMetrics step_metrics(const Simulation& simulation, const std::vector<double>
   double far = 0.0;
   double pairs = 0.0;
   for (const LayerLoad& layer : lowered.moe_layers) {
-    metrics.max_over_mean += (layer.max_over_mean - 1.0) /
-                             static_cast<double>(lowered.moe_layers.size());
+    metrics.max_over_mean +=
+        (layer.max_over_mean - 1.0) / static_cast<double>(lowered.moe_layers.size());
     far += layer.tokens_sent_far;
     pairs += layer.pairs;
   }

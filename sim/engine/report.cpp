@@ -118,15 +118,12 @@ Json links(const Topology& topology, const StepOutcome& step) {
 }
 
 Json memory_json(const MemoryUse& memory) {
-  return {{"weights_bytes", memory.weights.si()},
-          {"expert_weights_bytes", memory.experts.si()},
-          {"kv_bytes", memory.kv_cache.si()},
-          {"activation_bytes", memory.activations.si()},
-          {"buffers_bytes", memory.buffers.si()},
-          {"total_bytes", memory.total().si()},
-          {"usable_bytes", memory.usable.si()},
-          {"capacity_bytes", memory.capacity.si()},
-          {"shortfall_bytes", memory.shortfall().si()}};
+  return {
+      {"weights_bytes", memory.weights.si()},      {"expert_weights_bytes", memory.experts.si()},
+      {"kv_bytes", memory.kv_cache.si()},          {"activation_bytes", memory.activations.si()},
+      {"buffers_bytes", memory.buffers.si()},      {"total_bytes", memory.total().si()},
+      {"usable_bytes", memory.usable.si()},        {"capacity_bytes", memory.capacity.si()},
+      {"shortfall_bytes", memory.shortfall().si()}};
 }
 
 Json with_use(Json row, const LoweredStep& lowered, const std::string& family) {
@@ -149,8 +146,11 @@ Json kernel_provenance(const Simulation& simulation, const LoweredStep& lowered)
   Json rows = Json::array();
   for (const KernelProvenance& p : simulation.kernels().provenance()) {
     if (is_used(lowered, p.family)) {
-      Json row{{"family", p.family},   {"profile", p.profile}, {"basis", name_of(p.basis)},
-               {"source", p.source},   {"date", p.date}};
+      Json row{{"family", p.family},
+               {"profile", p.profile},
+               {"basis", name_of(p.basis)},
+               {"source", p.source},
+               {"date", p.date}};
       if (p.basis != Basis::uncalibrated) {
         row["median_error"] = p.median_error;
         row["p90_error"] = p.p90_error;
@@ -207,9 +207,9 @@ Json make_report(const Simulation& simulation, const std::vector<double>& steps,
   std::vector<std::string> warnings;
   if (!memory.fits()) {
     constexpr double megabyte = 1e6;
-    warnings.push_back("does not fit: " +
-                       std::to_string(std::llround(memory.shortfall().si() / megabyte)) +
-                       " MB short on the fullest device; times are what they would be");
+    warnings.push_back(
+        "does not fit: " + std::to_string(std::llround(memory.shortfall().si() / megabyte)) +
+        " MB short on the fullest device; times are what they would be");
   }
   warn_about(kernels, warnings);
   warn_about(communication, warnings);
@@ -233,14 +233,14 @@ Json make_report(const Simulation& simulation, const std::vector<double>& steps,
 }
 
 Json host_report(const HostTimes& host, double wall_s) {
-  return {{"wall_s", wall_s},
-          {"load_s", host.load_s},
-          {"routing_s", host.routing_s},
-          {"engine_s", host.engine_s},
-          {"tasks", host.tasks},
-          {"events", host.events},
-          {"events_per_s",
-           host.engine_s > 0 ? static_cast<double>(host.events) / host.engine_s : 0.0}};
+  return {
+      {"wall_s", wall_s},
+      {"load_s", host.load_s},
+      {"routing_s", host.routing_s},
+      {"engine_s", host.engine_s},
+      {"tasks", host.tasks},
+      {"events", host.events},
+      {"events_per_s", host.engine_s > 0 ? static_cast<double>(host.events) / host.engine_s : 0.0}};
 }
 
 }  // namespace moesim

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::array<std::string_view, 3> step_kinds{"decode", "prefill", "mixed"};
 constexpr std::array<std::string_view, 4> frameworks{"trtllm", "sglang", "vllm", "spec_sheet"};
-constexpr std::int64_t most_tokens = 1 << 24;   // per rank and step
+constexpr std::int64_t most_tokens = 1 << 24;  // per rank and step
 constexpr std::int64_t longest_context = 1 << 24;
 constexpr int most_ranks = 1 << 14;
 
@@ -78,15 +78,15 @@ Parallelism parse_parallelism(ConfigObject object) {
   const auto attention_ranks = std::int64_t{p.attention_tp} * p.attention_dp;
   const auto expert_ranks = std::int64_t{p.expert_tp} * p.expert_ep * p.expert_dp;
   if (attention_ranks != expert_ranks) {
-    object.fail("experts", "etp * ep * edp = " + std::to_string(expert_ranks) +
-                               " ranks, but attention's tp * dp = " +
-                               std::to_string(attention_ranks) + "; both maps cover the same ranks");
+    object.fail("experts",
+                "etp * ep * edp = " + std::to_string(expert_ranks) +
+                    " ranks, but attention's tp * dp = " + std::to_string(attention_ranks) +
+                    "; both maps cover the same ranks");
   }
   if (p.attention_tp % p.expert_tp != 0) {
     throw ConfigError(object.where("experts") + "/etp",
-                      "does not divide attention's tp (" +
-                                   std::to_string(p.attention_tp) +
-                                   "); an expert is sliced over ranks that share their tokens");
+                      "does not divide attention's tp (" + std::to_string(p.attention_tp) +
+                          "); an expert is sliced over ranks that share their tokens");
   }
   return p;
 }

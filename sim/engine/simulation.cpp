@@ -73,8 +73,10 @@ void Simulation::check_ranks() const {
                           " devices; tensor parallelism stays in a node");
   }
   check_tensor_parallel(model_,
-                        {.attention = p.attention_tp, .dense = p.attention_tp,
-                         .shared = p.attention_tp, .expert = p.expert_tp,
+                        {.attention = p.attention_tp,
+                         .dense = p.attention_tp,
+                         .shared = p.attention_tp,
+                         .expert = p.expert_tp,
                          .vocabulary = p.attention_tp},
                         where + "/parallelism");
   for (const Block& block : model_.blocks) {
@@ -84,8 +86,8 @@ void Simulation::check_ranks() const {
                                               "be simulated");
     }
   }
-  const int slots = static_cast<int>(routing_shape_.ffn_experts) +
-                    scenario_.placement.redundant_experts;
+  const int slots =
+      static_cast<int>(routing_shape_.ffn_experts) + scenario_.placement.redundant_experts;
   if (routing_shape_.top_k == 0 && (p.expert_ep > 1 || scenario_.placement.redundant_experts > 0)) {
     throw ConfigError(where + "/parallelism/experts",
                       "\"" + model_.name + "\" has no routed experts; use ep 1 and no redundancy");
@@ -106,8 +108,7 @@ void Simulation::prepare_experts(const CatalogFolders& folders) {
                          .devices = groups_.units,
                          .redundant = scenario_.placement.redundant_experts,
                          .expected_load = {}};
-  const std::int64_t most_redundant =
-      std::int64_t{problem.experts} * (problem.devices - 1);
+  const std::int64_t most_redundant = std::int64_t{problem.experts} * (problem.devices - 1);
   if (problem.redundant > most_redundant) {
     throw ConfigError(scenario_.where + "/placement/redundant_experts",
                       std::to_string(problem.redundant) + " replicas, but at most " +
@@ -119,11 +120,10 @@ void Simulation::prepare_experts(const CatalogFolders& folders) {
         expected_loads(*routing_, scenario_.workload, problem.experts, scenario_.seed, threads_);
   }
   placement_ = find_policy(scenario_.placement.policy).place(problem);
-  const AllToAllLowering exchange =
-      make_all_to_all(*topology_, comm_profiles_,
-                      {cluster_.node.device.name, cluster_.node.device.architecture}, model_,
-                      scenario_.policy, groups_, 0, placement_.slots(),
-                      static_cast<int>(routing_shape_.top_k));
+  const AllToAllLowering exchange = make_all_to_all(
+      *topology_, comm_profiles_, {cluster_.node.device.name, cluster_.node.device.architecture},
+      model_, scenario_.policy, groups_, 0, placement_.slots(),
+      static_cast<int>(routing_shape_.top_k));
   node_of_unit_ = exchange.node_of_rank();
   needs_distinct_ = exchange.algorithm().needs_distinct;
 }
@@ -155,9 +155,9 @@ StepOutcome Simulation::run_step(int index, const Backend& backend, bool record_
   auto start = std::chrono::steady_clock::now();
   if (routing_) {
     const std::uint64_t seed = mix64(scenario_.seed + static_cast<std::uint64_t>(index));
-    traffic_ = count_step(*routing_, workload, scenario_.parallelism, groups_, placement_,
-                          node_of_unit_, static_cast<int>(routing_shape_.ffn_experts),
-                          needs_distinct_, seed, threads_);
+    traffic_ =
+        count_step(*routing_, workload, scenario_.parallelism, groups_, placement_, node_of_unit_,
+                   static_cast<int>(routing_shape_.ffn_experts), needs_distinct_, seed, threads_);
   }
   host_.routing_s += seconds_since(start);
   start = std::chrono::steady_clock::now();
@@ -180,9 +180,9 @@ std::vector<CommProvenance> Simulation::communication() const {
 }
 
 std::vector<std::string> Simulation::routing_notes() const {
-  return routing_ ? routing_warnings(*routing_, scenario_.workload,
-                                     scenario_.parallelism.attention_dp)
-                  : std::vector<std::string>{};
+  return routing_
+             ? routing_warnings(*routing_, scenario_.workload, scenario_.parallelism.attention_dp)
+             : std::vector<std::string>{};
 }
 
 }  // namespace moesim

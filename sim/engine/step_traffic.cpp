@@ -74,11 +74,10 @@ void count_part(const RoutedTokens& part, int layer, const ExpertGroups& groups,
                 int ffn_experts, const ReplicaChoice* replicas, LayerCounts& total) {
   const std::int64_t per_unit = part.tokens() / (std::int64_t{groups.groups} * groups.units);
   const TokenLayout layout = even_layout(groups.units, per_unit);
-  const auto width = static_cast<std::size_t>(per_unit * groups.units) *
-                     static_cast<std::size_t>(part.top_k);
-  const LayerPicks picks{
-      part.layer(layer).subspan(static_cast<std::size_t>(group) * width, width), part.top_k,
-      ffn_experts};
+  const auto width =
+      static_cast<std::size_t>(per_unit * groups.units) * static_cast<std::size_t>(part.top_k);
+  const LayerPicks picks{part.layer(layer).subspan(static_cast<std::size_t>(group) * width, width),
+                         part.top_k, ffn_experts};
   LayerCounts counts;
   count_experts(picks, layout, counts.experts);
   const std::int32_t weight = whole_weight(part);
@@ -107,8 +106,8 @@ ExpertGroups expert_groups(const Parallelism& parallelism, const Workload& workl
   groups.units = parallelism.expert_ep;
   groups.lanes = parallelism.expert_tp;
   const int sharing = parallelism.attention_tp / parallelism.expert_tp;
-  for (const auto tokens : {workload.decode_requests, workload.prefill_tokens,
-                            workload.routing_sample}) {
+  for (const auto tokens :
+       {workload.decode_requests, workload.prefill_tokens, workload.routing_sample}) {
     if (tokens % sharing != 0) {
       throw ConfigError(where, std::to_string(tokens) + " tokens per rank do not divide over the " +
                                    std::to_string(sharing) +
@@ -128,8 +127,7 @@ StepTraffic count_step(const RoutingSource& source, const Workload& workload,
   StepTraffic traffic;
   traffic.layout = even_layout(groups.units, groups.tokens_per_unit);
   const auto layers = placement.slot_expert.size();
-  traffic.layers.assign(layers,
-                        std::vector<LayerCounts>(static_cast<std::size_t>(groups.groups)));
+  traffic.layers.assign(layers, std::vector<LayerCounts>(static_cast<std::size_t>(groups.groups)));
   parallel_for(layers, threads, [&](std::size_t l) {
     const int layer = static_cast<int>(l);
     std::optional<ReplicaChoice> replicas;
@@ -172,12 +170,12 @@ std::vector<std::vector<double>> expected_loads(const RoutingSource& source,
     statistics.decode_requests = enough;
   } else {
     ranks = 16;
-    statistics.routing_sample =
-        std::min(enough / ranks, workload.routing_sample > 0 ? workload.routing_sample
-                                                             : workload.tokens());
+    statistics.routing_sample = std::min(
+        enough / ranks, workload.routing_sample > 0 ? workload.routing_sample : workload.tokens());
   }
   std::vector<std::vector<double>> loads;
-  for (const RoutedTokens& part : draw(source, statistics, ranks, mix64(seed ^ 0x5eedULL), threads)) {
+  for (const RoutedTokens& part :
+       draw(source, statistics, ranks, mix64(seed ^ 0x5eedULL), threads)) {
     loads.resize(static_cast<std::size_t>(part.layers),
                  std::vector<double>(static_cast<std::size_t>(ffn_experts), 0.0));
     for (std::size_t l = 0; l < loads.size(); ++l) {

@@ -35,7 +35,7 @@ struct LayerCounts {
 };
 
 struct StepTraffic {
-  TokenLayout layout;  // of one group, all tokens
+  TokenLayout layout;                            // of one group, all tokens
   std::vector<std::vector<LayerCounts>> layers;  // [routing layer][group]
 };
 

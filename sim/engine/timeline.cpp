@@ -24,10 +24,11 @@ class EventList {
   void span(const Kernel& kernel, int layer, int pid, int tid, double start_s, double end_s) {
     begin();
     json_ += R"({"ph":"X","name":)" + json_text(kernel.label) + R"(,"cat":)" +
-             json_text(name_of(kernel.category)) + R"(,"pid":)" + std::to_string(pid) + R"(,"tid":)" +
-             std::to_string(tid) + R"(,"ts":)" + format_number(start_s * microseconds) +
-             R"(,"dur":)" + format_number((end_s - start_s) * microseconds) +
-             R"(,"args":{"layer":)" + std::to_string(layer) + "}}";
+             json_text(name_of(kernel.category)) + R"(,"pid":)" + std::to_string(pid) +
+             R"(,"tid":)" + std::to_string(tid) + R"(,"ts":)" +
+             format_number(start_s * microseconds) + R"(,"dur":)" +
+             format_number((end_s - start_s) * microseconds) + R"(,"args":{"layer":)" +
+             std::to_string(layer) + "}}";
   }
 
   std::string finish() {
@@ -51,8 +52,7 @@ std::string timeline_json(const LoweredStep& step, const RunResult& result, int 
   for (int node = 0; node < nodes; ++node) {
     events.name("process_name", node, 0, "node " + std::to_string(node));
     for (int d = 0; d < devices_per_node; ++d) {
-      events.name("thread_name", node, d,
-                  "device " + std::to_string(node * devices_per_node + d));
+      events.name("thread_name", node, d, "device " + std::to_string(node * devices_per_node + d));
     }
   }
   const int network = nodes;

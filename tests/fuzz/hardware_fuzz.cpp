@@ -30,8 +30,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       return 0;  // a text would name a file
     }
     nlohmann::json effective;
-    const moesim::Cluster cluster =
-        moesim::load_cluster(document, "fuzz.json#", {}, &effective);
+    const moesim::Cluster cluster = moesim::load_cluster(document, "fuzz.json#", {}, &effective);
     nlohmann::json again;
     const moesim::Cluster same = moesim::load_cluster(effective, "effective.json#", {}, &again);
     require(effective == again && same.devices() == cluster.devices(),

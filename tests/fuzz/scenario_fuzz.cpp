@@ -11,9 +11,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const moesim::Scenario scenario = moesim::parse_scenario(
         moesim::parse_json(moesim::fuzz::as_text(data, size), "fuzz.json"), "fuzz.json");
     const moesim::Parallelism& p = scenario.parallelism;
-    moesim::fuzz::require(p.attention_tp * p.attention_dp ==
-                              p.expert_tp * p.expert_ep * p.expert_dp,
-                          "both rank maps cover the same ranks");
+    moesim::fuzz::require(
+        p.attention_tp * p.attention_dp == p.expert_tp * p.expert_ep * p.expert_dp,
+        "both rank maps cover the same ranks");
     const moesim::Scenario again = moesim::parse_scenario(scenario.effective, "effective.json");
     moesim::fuzz::require(again.effective == scenario.effective,
                           "the effective document is the same scenario");

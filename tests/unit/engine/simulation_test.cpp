@@ -127,7 +127,8 @@ TEST_CASE("one rank holds all experts and exchanges nothing", "[engine][unit]") 
   CHECK(seconds_of(run, Category::dispatch) == 0);
   CHECK(seconds_of(run, Category::combine) == 0);
   CHECK(seconds_of(run, Category::experts) > 0);
-  CHECK(run.step.lowered.graph.tasks().size() == 1 + 26 * 2 + 1);  // dense layer, 26 x (up to the router, experts), head
+  CHECK(run.step.lowered.graph.tasks().size() ==
+        1 + 26 * 2 + 1);  // dense layer, 26 x (up to the router, experts), head
 }
 
 TEST_CASE("tensor parallelism reduces after attention and after each FFN", "[engine][unit]") {
@@ -156,9 +157,9 @@ TEST_CASE("a dense model runs without experts", "[engine][unit]") {
 
 TEST_CASE("a mixed step routes its prefill and its decode tokens", "[engine][unit]") {
   auto scenario = small_scenario();
-  scenario["workload"] = {{"kind", "mixed"},         {"requests_per_rank", 16}, {"context", 512},
-                          {"tokens_per_rank", 64}, {"prompt_tokens", 32},
-                          {"routing", "power_law:0.6"}};
+  scenario["workload"] = {{"kind", "mixed"},     {"requests_per_rank", 16},
+                          {"context", 512},      {"tokens_per_rank", 64},
+                          {"prompt_tokens", 32}, {"routing", "power_law:0.6"}};
   CHECK(total_pairs(Ran(scenario).step.lowered) == 26.0 * 8 * (16 + 64) * 6);
 }
 
@@ -173,8 +174,7 @@ TEST_CASE("several steps differ in routing and grow the context", "[engine][unit
   CHECK(simulation.run_step(0, *backend, false).result.makespan_s == first);
 }
 
-TEST_CASE("replicas are chosen from another batch than the one that is judged",
-          "[engine][unit]") {
+TEST_CASE("replicas are chosen from another batch than the one that is judged", "[engine][unit]") {
   auto scenario = small_scenario();
   scenario["placement"] = {{"redundant_experts", 8}};
   Simulation simulation = simulation_of(scenario);

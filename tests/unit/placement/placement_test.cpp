@@ -88,8 +88,8 @@ TEST_CASE("redundant slots go to the experts with the most load per replica",
 }
 
 TEST_CASE("DeepSeek's production shape fills two slots on each of 144 devices", "[placement]") {
-  PlacementInput input{.layers = 1, .experts = 256, .devices = 144, .redundant = 32,
-                       .expected_load = {}};
+  PlacementInput input{
+      .layers = 1, .experts = 256, .devices = 144, .redundant = 32, .expected_load = {}};
   input.redundant = 32;
   for (const auto& entry : placement_policies()) {
     const auto placement = entry.place(input);
@@ -99,16 +99,16 @@ TEST_CASE("DeepSeek's production shape fills two slots on each of 144 devices", 
 }
 
 TEST_CASE("contiguous keeps neighbours together, round robin parts them", "[placement][unit]") {
-  const PlacementInput input{.layers = 1, .experts = 8, .devices = 4, .redundant = 0,
-                             .expected_load = {}};
+  const PlacementInput input{
+      .layers = 1, .experts = 8, .devices = 4, .redundant = 0, .expected_load = {}};
   using Slots = std::vector<std::int32_t>;
   CHECK(placement_policies()[0].place(input).slot_expert[0] == Slots{0, 1, 2, 3, 4, 5, 6, 7});
   CHECK(placement_policies()[1].place(input).slot_expert[0] == Slots{0, 4, 1, 5, 2, 6, 3, 7});
 }
 
 TEST_CASE("a broken placement is refused", "[placement][unit]") {
-  ExpertPlacement placement{.experts = 2, .devices = 2, .first_slot = {0, 1, 2},
-                            .slot_expert = {{0, 1}}};
+  ExpertPlacement placement{
+      .experts = 2, .devices = 2, .first_slot = {0, 1, 2}, .slot_expert = {{0, 1}}};
   CHECK_NOTHROW(check_placement(placement));
   placement.slot_expert = {{0, 0}};  // expert 1 has no home
   CHECK_THROWS_AS(check_placement(placement), InvariantError);
