@@ -1,115 +1,13 @@
-// Event-driven fair-bottleneck engine; BACKENDS.md explains the algorithm.
+// Tasks: when they start and end, and what they do while they are alone.
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <utility>
 
 #include "sim/core/error.h"
-#include "sim/engine/backend.h"
-#include "sim/engine/fast_backend_agenda.h"
-#include "sim/engine/fast_backend_sharing.h"
+#include "sim/engine/fast_backend_run.h"
 
 namespace moesim {
-namespace {
-
-constexpr std::size_t at(std::int32_t index) { return static_cast<std::size_t>(index); }
-
-enum class Mode : std::uint8_t {
-  alone,    // nobody else touches its resources: the one event is the task's end
-  latency,  // the event is the end of the current segment's latency
-  serving,  // the event is the end of the current segment at the current pace
-};
-
-// A task between start and end.
-struct Running {
-  TaskId task = 0;
-  Mode mode = Mode::alone;
-  std::uint32_t segment = 0;  // within the program; alone: the one that begins at since_s
-  std::uint32_t visit = 0;
-  double since_s = 0.0;  // serving: when `left` was true
-  double left = 0.0;     // serving: fraction of the segment
-  double pace = 0.0;     // serving: segments per second, 0 until shared out
-};
-
-// How many running tasks have the resource in their program. The owner is the last to arrive.
-struct Tenancy {
-  double rate = 1.0;
-  std::int32_t count = 0;
-  std::int32_t owner_slot = 0;
-  TaskId owner_task = 0;
-};
-
-// Live segments on the resource, and its place in the component that is being gathered.
-struct Queue {
-  std::vector<std::int32_t> slots;
-  std::uint32_t visit = 0;
-  std::uint32_t local = 0;
-};
-
-class FastRun {
- public:
-  FastRun(const TaskGraph& graph, bool record_segments);
-  RunResult run();
-
- private:
-  void index_successors();
-  void index_segment_ends();
-
-  void start_ready();
-  void start(TaskId id);
-  bool occupy(std::int32_t slot);  // true if nobody else is there
-  [[nodiscard]] bool is_alone(const Running& running) const;
-  void finish(std::int32_t slot);
-
-  void run_alone(std::int32_t slot);
-  void leave_alone(std::int32_t slot);
-  void record_ends_alone(const Running& running);
-  void handle(std::int32_t slot);
-  void begin_segment(std::int32_t slot);
-  void begin_service(std::int32_t slot, double left, double pace);
-  void end_service(std::int32_t slot);
-
-  void share_out();
-  void gather(std::int32_t resource);
-  void visit_queue(std::int32_t resource);
-  void share_component();
-  void set_pace(std::int32_t slot, double pace);
-
-  [[nodiscard]] const Task& task_of(const Running& running) const {
-    return tasks_[at(running.task)];
-  }
-  [[nodiscard]] std::span<const Segment> segments_of(const Running& running) const {
-    return graph_.segments(task_of(running).program);
-  }
-  [[nodiscard]] double service_alone_s(const Segment& segment, std::int32_t offset) const;
-  void record_end(const Running& running, std::uint32_t segment, double end_s) {
-    if (!first_end_.empty()) {
-      result_.segment_ends_s[first_end_[at(running.task)] + segment] = end_s;
-    }
-  }
-
-  const TaskGraph& graph_;
-  std::span<const Task> tasks_;
-  RunResult result_;
-  double now_ = 0.0;
-
-  std::vector<std::uint32_t> waiting_for_;  // predecessors that have not ended, by task
-  std::vector<std::uint32_t> first_successor_;
-  std::vector<TaskId> successors_;
-  std::vector<std::size_t> first_end_;  // into segment_ends_s by task; empty if not recorded
-  std::vector<TaskId> ready_;
-
-  std::vector<Running> running_;  // by slot
-  std::vector<std::int32_t> free_slots_;
-  std::vector<Tenancy> tenancies_;  // by resource
-  std::vector<Queue> queues_;       // by resource
-  detail::Agenda agenda_;
-
-  std::vector<std::int32_t> changed_;  // resources whose live segments changed since share_out()
-  std::vector<std::int32_t> component_;
-  std::uint32_t component_resources_ = 0;
-  std::uint32_t visit_ = 0;
-  detail::FairBottleneck sharing_;
-};
+namespace detail {
 
 FastRun::FastRun(const TaskGraph& graph, bool record_segments)
     : graph_(graph), tasks_(graph.tasks()), queues_(graph.resources.size()) {
@@ -370,113 +268,14 @@ void FastRun::begin_segment(std::int32_t slot) {
   finish(slot);
 }
 
-void FastRun::begin_service(std::int32_t slot, double left, double pace) {
-  Running& running = running_[at(slot)];
-  running.mode = Mode::serving;
-  running.since_s = now_;
-  running.left = left;
-  running.pace = pace;
-  const std::int32_t offset = task_of(running).resource_offset;
-  for (const Need& need : graph_.needs(segments_of(running)[running.segment])) {
-    queues_[at(need.resource + offset)].slots.push_back(slot);
-    changed_.push_back(need.resource + offset);
-  }
-}
+}  // namespace detail
 
-void FastRun::end_service(std::int32_t slot) {
-  const Running& running = running_[at(slot)];
-  const std::int32_t offset = task_of(running).resource_offset;
-  for (const Need& need : graph_.needs(segments_of(running)[running.segment])) {
-    auto& slots = queues_[at(need.resource + offset)].slots;
-    *std::ranges::find(slots, slot) = slots.back();
-    slots.pop_back();
-    changed_.push_back(need.resource + offset);
-  }
-}
-
-// Shares the resources again wherever the set of live segments has changed.
-void FastRun::share_out() {
-  if (changed_.empty()) {
-    return;
-  }
-  ++visit_;
-  for (const std::int32_t resource : changed_) {
-    const Queue& queue = queues_[at(resource)];
-    if (queue.visit != visit_ && !queue.slots.empty()) {
-      gather(resource);
-      share_component();
-    }
-  }
-  changed_.clear();
-}
-
-// All live segments that are connected to the resource through shared resources.
-void FastRun::gather(std::int32_t resource) {
-  component_.clear();
-  component_resources_ = 0;
-  visit_queue(resource);
-  for (std::size_t i = 0; i < component_.size(); ++i) {
-    const Running& running = running_[at(component_[i])];
-    const std::int32_t offset = task_of(running).resource_offset;
-    for (const Need& need : graph_.needs(segments_of(running)[running.segment])) {
-      visit_queue(need.resource + offset);
-    }
-  }
-}
-
-void FastRun::visit_queue(std::int32_t resource) {
-  Queue& queue = queues_[at(resource)];
-  if (queue.visit == visit_) {
-    return;
-  }
-  queue.visit = visit_;
-  queue.local = component_resources_++;
-  for (const std::int32_t slot : queue.slots) {
-    if (running_[at(slot)].visit != visit_) {
-      running_[at(slot)].visit = visit_;
-      component_.push_back(slot);
-    }
-  }
-}
-
-void FastRun::share_component() {
-  if (component_.size() == 1) {
-    const Running& running = running_[at(component_.front())];
-    const Segment& segment = segments_of(running)[running.segment];
-    set_pace(component_.front(), 1.0 / service_alone_s(segment, task_of(running).resource_offset));
-    return;
-  }
-  sharing_.clear(component_resources_);
-  for (const std::int32_t slot : component_) {
-    const Running& running = running_[at(slot)];
-    const std::int32_t offset = task_of(running).resource_offset;
-    sharing_.begin_segment();
-    for (const Need& need : graph_.needs(segments_of(running)[running.segment])) {
-      const std::size_t resource = at(need.resource + offset);
-      sharing_.add_use(queues_[resource].local, need.amount / tenancies_[resource].rate);
-    }
-  }
-  const auto paces = sharing_.solve();
-  for (std::size_t i = 0; i < component_.size(); ++i) {
-    set_pace(component_[i], paces[i]);
-  }
-}
-
-void FastRun::set_pace(std::int32_t slot, double pace) {
-  Running& running = running_[at(slot)];
-  if (pace == running.pace) {
-    return;
-  }
-  running.left = std::max(0.0, running.left - running.pace * (now_ - running.since_s));
-  running.since_s = now_;
-  running.pace = pace;
-  agenda_.set({now_ + running.left / pace, running.task, slot});
-}
+namespace {
 
 class FastBackend final : public Backend {
  public:
   [[nodiscard]] RunResult run(const TaskGraph& graph, bool record_segments) const override {
-    return FastRun(graph, record_segments).run();
+    return detail::FastRun(graph, record_segments).run();
   }
 };
 
