@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <fstream>
 #include <limits>
 
 #include "sim/core/config.h"
@@ -161,6 +162,16 @@ std::int64_t CsvTable::count(std::size_t row, std::size_t column, std::int64_t m
 void CsvTable::fail(std::size_t row, std::size_t column, std::string_view what) const {
   throw ConfigError(place(path_, line_.at(row), header_.at(column)),
                     quoted(text(row, column)) + " " + std::string(what));
+}
+
+std::int64_t count_csv_rows(const std::string& path) {
+  std::ifstream in(path);
+  std::int64_t rows = -1;  // the header
+  for (std::string line; std::getline(in, line);) {
+    const bool comment = rows < 0 && !line.empty() && line[0] == '#';
+    rows += line.empty() || line == "\r" || comment ? 0 : 1;
+  }
+  return std::max<std::int64_t>(rows, 0);
 }
 
 }  // namespace moesim

@@ -50,4 +50,8 @@ class CsvTable {
   std::vector<std::uint32_t> line_;  // of each row, from 1
 };
 
+// Data rows of a file that nothing else is wanted of: lines that are neither empty, nor comments
+// before the header, nor the header. 0 for a file that cannot be read.
+std::int64_t count_csv_rows(const std::string& path);
+
 }  // namespace moesim

@@ -303,16 +303,6 @@ void Reader::quantise(bool two_passes) {
   }
 }
 
-std::int64_t count_data_rows(const std::string& path) {
-  std::ifstream in(path);
-  std::int64_t rows = -1;  // the header
-  for (std::string line; std::getline(in, line);) {
-    const bool comment = rows < 0 && !line.empty() && line[0] == '#';
-    rows += line.empty() || line == "\r" || comment ? 0 : 1;
-  }
-  return std::max<std::int64_t>(rows, 0);
-}
-
 }  // namespace
 
 std::vector<MeasuredFile> measured_files(const std::string& dir) {
@@ -370,12 +360,12 @@ KernelRows read_kernel_rows(const MeasuredFile& file, const DeviceLookup& device
   out.file = file;
   const auto operation = std::ranges::find(operations, file.operation, &Operation::name);
   if (operation == operations.end() || file.framework.empty()) {
-    out.skipped["not a kernel file: " + file.operation] = count_data_rows(file.path);
+    out.skipped["not a kernel file: " + file.operation] = count_csv_rows(file.path);
     return out;
   }
   const auto device = devices(file.system);
   if (!device) {
-    out.skipped["no spec sheet of the system: " + file.system] = count_data_rows(file.path);
+    out.skipped["no spec sheet of the system: " + file.system] = count_csv_rows(file.path);
     return out;
   }
   const CsvTable table = CsvTable::read(file.path);
