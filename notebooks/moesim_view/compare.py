@@ -24,7 +24,7 @@ def because(fast, slow):
     category = max(saved, key=saved.get, default=None)
     most = f"{duration(saved[category])} less in {category}" if category and saved[category] > 0 \
         else "a little everywhere"
-    loads = f"{load[fast]:.2f} instead of {load[slow]:.2f} times the mean load"
+    loads = f"{load[fast]:.3f} instead of {load[slow]:.3f} times the mean load"
     if load[fast] < load[slow]:
         return f"because its busiest rank carries {loads}, which shows most as {most}"
     return f"though its busiest rank carries {loads}; it gains most by {most}"

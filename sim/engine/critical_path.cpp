@@ -71,7 +71,7 @@ MeanDevice mean_device(const LoweredStep& step, const RunResult& result) {
     std::array<double, k_categories> seconds{};
     add_task(step, result, static_cast<TaskId>(id), seconds);
     // A collective occupies all its participants; a chain one device.
-    const double participants = static_cast<double>(step.participants[id]);
+    const auto participants = static_cast<double>(step.participants[id]);
     for (std::size_t c = 0; c < k_categories; ++c) {
       mean.busy_s[c] += seconds[c] * participants / step.devices;
       accounted += seconds[c] * participants / step.devices;

@@ -138,13 +138,13 @@ class View(unittest.TestCase):
         self.assertEqual(
             compare.sentence(slow, fast),
             "Round_robin placement is 5.9 % faster than contiguous (42.4 ms against 44.9 ms a step), "
-            "because its busiest rank carries 1.30 instead of 1.50 times the mean load, which shows "
+            "because its busiest rank carries 1.300 instead of 1.500 times the mean load, which shows "
             "most as 2.5 ms less in experts.")
 
     def test_the_sentence_does_not_claim_a_wrong_cause(self):
         first, second = report(), report(0, 0.2)
         first["metrics"]["imbalance_ratio"] = 0.6  # faster, though less balanced
-        self.assertIn("though its busiest rank carries 1.60 instead of 1.50 times the mean load; it "
+        self.assertIn("though its busiest rank carries 1.600 instead of 1.500 times the mean load; it "
                       "gains most by 2.5 ms less in experts.",
                       compare.sentence(*self.load(first, second)))
 
