@@ -1,6 +1,8 @@
 #include "sim/engine/memory.h"
 
 #include <algorithm>
+#include <numeric>
+#include <span>
 
 #include "models/moe_model_size.h"
 #include "sim/engine/all_to_all.h"
@@ -37,36 +39,39 @@ int most_slots(const ExpertPlacement& placement) {
   return most;
 }
 
-// Most (token, expert) pairs that a unit computes in any layer, by home counts: replicas only
-// lower it.
+// Pairs of each expert of a layer, per replica.
+std::vector<double> pairs_per_replica(const ExpertCounts& counts,
+                                      const std::vector<std::int32_t>& slot_expert, int experts) {
+  std::vector<double> pairs(static_cast<std::size_t>(experts), 0.0);
+  const auto ranks = static_cast<std::size_t>(counts.ranks);
+  for (std::size_t e = 0; e < pairs.size(); ++e) {
+    for (std::size_t s = 0; s < ranks; ++s) {
+      pairs[e] += counts.count[e * ranks + s];
+    }
+    pairs[e] /= static_cast<double>(std::ranges::count(slot_expert, static_cast<std::int32_t>(e)));
+  }
+  return pairs;
+}
+
+// Most (token, expert) pairs that a unit computes in any layer, replicas sharing evenly.
 std::int64_t most_pairs(const StepTraffic& traffic, const ExpertPlacement& placement) {
-  std::int64_t most = 0;
+  double most = 0.0;
   for (std::size_t l = 0; l < traffic.layers.size(); ++l) {
+    const std::vector<std::int32_t>& slots = placement.slot_expert[l];
     for (const LayerCounts& counts : traffic.layers[l]) {
-      const auto ranks = static_cast<std::size_t>(counts.experts.ranks);
-      std::vector<double> expert(static_cast<std::size_t>(placement.experts), 0.0);
-      std::vector<int> replicas(expert.size(), 0);
-      for (std::size_t e = 0; e < expert.size(); ++e) {
-        for (std::size_t s = 0; s < ranks; ++s) {
-          expert[e] += counts.experts.count[e * ranks + s];
-        }
-      }
-      for (const std::int32_t e : placement.slot_expert[l]) {
-        replicas[static_cast<std::size_t>(std::max(e, 0))] += e >= 0 ? 1 : 0;
-      }
+      const auto pairs = pairs_per_replica(counts.experts, slots, placement.experts);
       for (std::size_t d = 0; d + 1 < placement.first_slot.size(); ++d) {
-        double load = 0.0;
-        for (int s = placement.first_slot[d]; s < placement.first_slot[d + 1]; ++s) {
-          const std::int32_t e = placement.slot_expert[l][static_cast<std::size_t>(s)];
-          load += e < 0
-                      ? 0.0
-                      : expert[static_cast<std::size_t>(e)] / replicas[static_cast<std::size_t>(e)];
-        }
-        most = std::max(most, static_cast<std::int64_t>(load));
+        const auto held = std::span(slots).subspan(
+            static_cast<std::size_t>(placement.first_slot[d]),
+            static_cast<std::size_t>(placement.first_slot[d + 1] - placement.first_slot[d]));
+        most = std::max(
+            most, std::accumulate(held.begin(), held.end(), 0.0, [&](double sum, std::int32_t e) {
+              return e < 0 ? sum : sum + pairs[static_cast<std::size_t>(e)];
+            }));
       }
     }
   }
-  return most;
+  return static_cast<std::int64_t>(most);
 }
 
 // Residual stream and its normed copy for every token, gate and up activations of the widest FFN,
