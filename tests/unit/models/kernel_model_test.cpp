@@ -71,6 +71,8 @@ TEST_CASE("the nearest profile answers and says how near it is", "[models][unit]
   square.architecture = "polygon";
   DevicePeaks faster = round;
   faster.memory = Bandwidth(2e12);
+  DevicePeaks stronger = round;
+  stronger.peak[DType::bf16] = FlopRate(1.1e15);
 
   check(round, "trtllm", gemm_bf16, 1.1, Basis::calibrated);
   check(round, "sglang", gemm_bf16, 1.1, Basis::calibrated);  // other framework, same device
@@ -80,6 +82,7 @@ TEST_CASE("the nearest profile answers and says how near it is", "[models][unit]
   check(square, "vllm", gemm_bf16, 2, Basis::uncalibrated);
   check(round, "spec_sheet", gemm_bf16, 2, Basis::uncalibrated);
   check(faster, "trtllm", gemm_bf16, 1.1, Basis::transferred);  // a what-if was not measured
+  check(stronger, "trtllm", gemm_bf16, 1.1, Basis::transferred);
   // Weight-only products were measured on the oval; a format that nobody measured is a relative.
   check(round, "trtllm", {KernelKind::gemm, DType::bf16, DType::int4}, 1.4, Basis::transferred);
   check(round, "trtllm", {KernelKind::gemm, DType::bf16, DType::fp8}, 1.1, Basis::transferred);
