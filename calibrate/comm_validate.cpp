@@ -33,7 +33,9 @@ FoundCollective collective_for(const std::vector<CommProfile>& profiles, const C
 
 double predicted(const CommRow& row, const std::vector<CommProfile>& profiles,
                  const CommProfile& system) {
-  const CommTarget target{system.device, system.architecture};
+  const CommTarget target{.device = system.device,
+                          .architecture = system.architecture,
+                          .device_link = system.device_link};
   if (row.is_collective) {
     return predicted_seconds(collective_for(profiles, target, row.collective).law, row.collective,
                              system);

@@ -360,7 +360,9 @@ KernelRows read_kernel_rows(const MeasuredFile& file, const DeviceLookup& device
   out.file = file;
   const auto operation = std::ranges::find(operations, file.operation, &Operation::name);
   if (operation == operations.end() || file.framework.empty()) {
-    out.skipped["not a kernel file: " + file.operation] = count_csv_rows(file.path);
+    const bool kernel = file.operation.starts_with("mla_") || file.operation.starts_with("wideep");
+    out.skipped[(kernel ? "no model of this kernel: " : "not a kernel file: ") + file.operation] =
+        count_csv_rows(file.path);
     return out;
   }
   const auto device = devices(file.system);

@@ -25,6 +25,15 @@ int distance(const CommProfile& profile, const CommTarget& target) {
   return profile.architecture == target.architecture ? 1 : 2;
 }
 
+// How many times the device link is faster or slower.
+double link_ratio(const CommProfile& profile, const CommTarget& target) {
+  if (target.device_link.si() == 0.0 || profile.device_link.si() == 0.0) {
+    return 1.0;
+  }
+  const double ratio = profile.device_link / target.device_link;
+  return std::max(ratio, 1.0 / ratio);
+}
+
 // "rank_dedup.NVLinkOneSided" is a variant of "rank_dedup".
 bool is_variant(const std::string& name, std::string_view algorithm) {
   return name.starts_with(algorithm) &&
@@ -35,6 +44,7 @@ struct Match {
   const CommProfile* profile = nullptr;
   std::size_t family = 0;
   int distance = 3;
+  double ratio = 0.0;
 };
 
 template <class Families, class Wanted>
@@ -45,8 +55,12 @@ Match nearest(std::span<const CommProfile> profiles, const CommTarget& target, F
     const auto& list = profile.*families;
     const auto found = std::ranges::find_if(list, wanted);
     const int far = distance(profile, target);
-    if (found != list.end() && far < best.distance) {
-      best = {&profile, static_cast<std::size_t>(found - list.begin()), far};
+    if (found == list.end() || (far == 2 && target.same_architecture_only)) {
+      continue;
+    }
+    const double ratio = link_ratio(profile, target);
+    if (far < best.distance || (far == best.distance && ratio < best.ratio)) {
+      best = {&profile, static_cast<std::size_t>(found - list.begin()), far, ratio};
     }
   }
   return best;

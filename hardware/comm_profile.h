@@ -126,6 +126,8 @@ std::string_view name_of(CommBasis basis);
 struct CommTarget {
   std::string device;
   std::string architecture;
+  Bandwidth device_link{};  // breaks ties between equally near profiles; 0: first name wins
+  bool same_architecture_only = false;  // NPUs: another vendor's library says nothing
 };
 
 // Search order: this device, then the same architecture, then any device, then the fallback;

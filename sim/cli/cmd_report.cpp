@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <system_error>
 
 extern char** environ;
@@ -50,7 +51,10 @@ int run_program(std::vector<std::string> words, const std::string& python_path) 
 
 int report(const Options& options) {
   for (const std::string& result : options.results) {
-    read_json_file(result);  // a clear message before Python's
+    const nlohmann::json document = read_json_file(result);
+    if (!document.is_object() || document.value("schema", "") != "moesim.report/1") {
+      throw ConfigError(result, "is no report; make one with: moesim simulate SCENARIO --json");
+    }
   }
   std::vector<std::string> words{"/usr/bin/python3", "-m", "moesim_view"};
   words.insert(words.end(), options.results.begin(), options.results.end());

@@ -1,6 +1,7 @@
 // moesim simulate: one or several steps of a scenario.
 #include <chrono>
 #include <iostream>
+#include <limits>
 #include <numeric>
 
 #include "sim/cli/command_line.h"
@@ -21,7 +22,7 @@ struct Options {
   std::vector<std::string> overrides;
   std::string backend = "fast";
   std::string timeline;
-  std::optional<std::uint64_t> seed;
+  std::optional<std::int64_t> seed;
   bool crosscheck = false;
 };
 
@@ -59,6 +60,7 @@ void crosscheck(const Options& options, const StepOutcome& step, nlohmann::json&
 
 int simulate(const Options& options) {
   const auto start = std::chrono::steady_clock::now();
+  require_folder_of(options.timeline, "--timeline");
   Simulation simulation(load_scenario(options), catalog_folders(options.common.catalog),
                         options.common.threads);
   const std::unique_ptr<Backend> backend = make_backend(options.backend);
@@ -107,7 +109,7 @@ void add_simulate_command(CLI::App& app, Command& command) {
   sub->add_option("--timeline", options->timeline, "write a Chrome/Perfetto trace")
       ->type_name("FILE");
   sub->add_option("--seed", options->seed, "override the scenario's seed")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()));
   options->common.add_json(*sub);
   options->common.add_catalog(*sub);
   options->common.add_threads(*sub);

@@ -23,6 +23,7 @@ struct Options {
 };
 
 int import(const Options& options) {
+  require_folder_of(options.out, "--out");
   ProgressBar progress("importing");
   import_trace(options.family, options.path, options.out,
                [&](double share) { progress.show(share); });
@@ -30,6 +31,7 @@ int import(const Options& options) {
 }
 
 int generate(const Options& options) {
+  require_folder_of(options.out, "--out");
   ProgressBar progress("generating");
   generate_trace(options.profile, catalog_folders(options.common.catalog).routing_profiles,
                  options.tokens, options.seed, options.common.threads, options.out,

@@ -6,6 +6,7 @@
 #include "calibrate/validate_kernels.h"
 #include "sim/cli/command_line.h"
 #include "sim/cli/device_catalog.h"
+#include "sim/core/error.h"
 
 namespace moesim {
 namespace {
@@ -33,6 +34,11 @@ Json collectives(const Options& options) {
   const CatalogFolders folders = catalog_folders(options.common.catalog);
   const CommValidation result =
       validate_collectives(options.directory, load_comm_profiles(folders.comm_profiles));
+  if (result.rows_read == 0) {
+    throw ConfigError(options.directory,
+                      "holds no table of measured collectives; give a folder of "
+                      "CSV files named nccl-*, deepep_*, ...");
+  }
   Json document{{"groups", Json::array()}, {"skipped", Json::array()}};
   for (const CommGroup& group : result.groups) {
     document["groups"].push_back({{"name", group.name},

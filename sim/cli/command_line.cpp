@@ -82,6 +82,13 @@ CatalogFolders catalog_folders(const std::vector<std::string>& extra) {
   return folders;
 }
 
+void require_folder_of(const std::string& path, const std::string& option) {
+  const fs::path folder = fs::path(path).parent_path();
+  if (!folder.empty() && !fs::is_directory(folder)) {
+    throw ConfigError(option + " " + path, "the folder " + folder.string() + " does not exist");
+  }
+}
+
 Table::Table(std::vector<std::string> header) { rows_.push_back(std::move(header)); }
 
 void Table::row(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }

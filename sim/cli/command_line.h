@@ -32,6 +32,10 @@ std::string data_root();
 // The shipped catalogs, then those of --catalog.
 CatalogFolders catalog_folders(const std::vector<std::string>& extra);
 
+// Throws ConfigError unless the folder of a file that is to be written exists (or the path is
+// empty): before hours of work, not after.
+void require_folder_of(const std::string& path, const std::string& option);
+
 // Column-aligned text for people.
 class Table {
  public:

@@ -1,6 +1,7 @@
 // No all-to-all at all: every rank gathers every token, computes its own experts, and a
 // reduce-scatter sums the results. Independent of routing. Each rank receives the tokens of all
-// others, here directly from their owner, which loads device links like a ring does.
+// others directly from their owner: on device links as much as a ring would load, between nodes one
+// copy per receiving rank over the owner's NIC, which a ring over nodes would save.
 #include "sim/engine/all_to_all.h"
 #include "sim/engine/all_to_all_copies.h"
 

@@ -173,7 +173,8 @@ void AllToAllLowering::fill(Direction direction, const LayerDemand& demand,
   cost.loads.clear();
   for (std::size_t l = 0; l < link_bytes.size(); ++l) {
     if (link_bytes[l] > 0.0) {
-      cost.loads.push_back({static_cast<std::int32_t>(l), link_bytes[l]});
+      cost.loads.push_back(
+          {static_cast<std::int32_t>(l), link_bytes[l], link_copies[l] * copy.si()});
     }
   }
   std::int64_t most_tokens = 0;
@@ -241,7 +242,7 @@ CollectiveCost lower_collective(const Topology& topology, const FoundCollective&
   Seconds moving(0.0);
   for (std::size_t l = 0; l < amounts.size(); ++l) {
     if (amounts[l] > 0.0) {
-      cost.loads.push_back({static_cast<std::int32_t>(l), amounts[l] * share});
+      cost.loads.push_back({static_cast<std::int32_t>(l), amounts[l] * share, amounts[l]});
       moving = std::max(moving, Bytes(amounts[l] * share) / topology.links()[l].bandwidth);
     }
   }

@@ -15,6 +15,7 @@ namespace moesim {
 struct LinkLoad {
   std::int32_t link = 0;  // position in Topology::links()
   double bytes = 0.0;     // > 0
+  double payload = 0.0;   // what really crosses the link
 };
 
 struct CollectiveCost {

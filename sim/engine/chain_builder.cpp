@@ -20,6 +20,7 @@ ChainBuilder::ChainBuilder(const Topology& topology, const KernelModel& kernels,
   step_.links = static_cast<int>(topology.links().size());
   step_.first_link = per_device * ranks;
   step_.link_bytes.assign(topology.links().size(), 0.0);
+  step_.link_busy_bytes.assign(topology.links().size(), 0.0);
   for (int d = 0; d < ranks; ++d) {
     step_.graph.resources.push_back(
         {"device" + std::to_string(d) + "/compute", ResourceKind::compute, 1.0});
@@ -162,7 +163,8 @@ void ChainBuilder::collective(std::span<const int> ranks, int layer, Category ca
   for (const LinkLoad& load : cost.loads) {
     const std::int32_t resource = step_.first_link + load.link;
     needs_.push_back({resource, load.bytes});
-    step_.link_bytes[at(load.link)] += load.bytes;
+    step_.link_bytes[at(load.link)] += load.payload;
+    step_.link_busy_bytes[at(load.link)] += load.bytes;
     slowest = std::max(slowest, load.bytes / step_.graph.resources[at(resource)].rate);
   }
   const double alone = cost.latency.si() + slowest;

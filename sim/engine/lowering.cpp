@@ -73,13 +73,20 @@ class StepLowering {
     const Precision& precision = in_.policy.precision;
     chains_.queue({key_of(Part::embedding), Category::embedding},
                   [&] { return embedding_ops(in_.model, tokens_, precision); });
+    if (in_.parallelism.attention_tp > 1) {  // each rank looks up its part of the vocabulary
+      tensor_parallel(CollectiveOp::all_reduce, 0, hidden_rows());
+    }
     for (std::size_t l = 0; l < in_.model.layers.size(); ++l) {
       layer(static_cast<int>(l));
     }
     chains_.queue({key_of(Part::head), Category::head}, [&] {
       return head_ops(in_.model, logit_rows_of(batches_), precision, in_.parallelism.attention_tp);
     });
-    chains_.flush(static_cast<int>(in_.model.layers.size()) - 1);
+    const int last_layer = static_cast<int>(in_.model.layers.size()) - 1;
+    chains_.flush(last_layer);
+    if (in_.parallelism.attention_tp > 1) {
+      tensor_parallel(CollectiveOp::all_gather, last_layer, logits());
+    }
     return std::move(chains_.step());
   }
 
@@ -95,7 +102,7 @@ class StepLowering {
       return attention_ops(in_.model, block, batches_, in_.policy.precision, tp);
     });
     if (tp > 1) {
-      tensor_parallel(CollectiveOp::all_reduce, l);
+      tensor_parallel(CollectiveOp::all_reduce, l, hidden_rows());
     }
     for (std::size_t i = 0; i < block.ffn.size(); ++i) {
       const FfnGroup& group = block.ffn[i];
@@ -116,7 +123,7 @@ class StepLowering {
       return dense_ffn_ops(in_.model, group, tokens_, in_.policy.precision, tp);
     });
     if (tp > 1) {
-      tensor_parallel(CollectiveOp::all_reduce, l);
+      tensor_parallel(CollectiveOp::all_reduce, l, hidden_rows());
     }
   }
 
@@ -135,8 +142,10 @@ class StepLowering {
     chains_.flush(l);
     routed_experts(group, l);
     if (tp > 1) {
-      tensor_parallel(in_.groups.lanes > 1 ? CollectiveOp::all_reduce : CollectiveOp::all_gather,
-                      l);
+      // Slices of the batch come together; partial sums (of sliced experts) are added up.
+      const bool partial_sums = in_.groups.lanes > 1 || !group.shared.empty();
+      tensor_parallel(partial_sums ? CollectiveOp::all_reduce : CollectiveOp::all_gather, l,
+                      hidden_rows());
     }
     chains_.queue({key_of(Part::latent_out, b, entry), Category::shared_expert},
                   [&] { return latent_out_ops(model, group, tokens_, precision); });
@@ -183,7 +192,8 @@ class StepLowering {
         in_.placement.first_slot[at(unit) + 1] - in_.placement.first_slot[at(unit)];
     result.etp = in_.groups.lanes;
     result.load = traffic_.load[at(unit)];
-    result.entering_tokens = in_.groups.units == 1 ? tokens_ : received_rows(unit, counts);
+    result.entering_tokens =
+        in_.groups.units == 1 ? in_.groups.tokens_per_unit : received_rows(unit, counts);
     return result;
   }
 
@@ -241,11 +251,22 @@ class StepLowering {
     return ranks;
   }
 
-  void tensor_parallel(CollectiveOp op, int l) {
+  // Of the rows that are sampled, over the whole vocabulary.
+  [[nodiscard]] Bytes logits() const {
+    return Bytes(static_cast<double>(logit_rows_of(batches_)) *
+                 static_cast<double>(in_.model.vocabulary) *
+                 stored_bits(in_.policy.precision.activation) / 8);
+  }
+
+  // The batch's hidden states.
+  [[nodiscard]] Bytes hidden_rows() const {
+    return Bytes(static_cast<double>(tokens_) * static_cast<double>(in_.model.hidden) *
+                 stored_bits(in_.policy.precision.activation) / 8);
+  }
+
+  void tensor_parallel(CollectiveOp op, int l, Bytes bytes) {
     chains_.flush(l);
     const FoundCollective law = find_collective(in_.comm_profiles, in_.comm_target, op, "");
-    const Bytes bytes(static_cast<double>(tokens_) * static_cast<double>(in_.model.hidden) *
-                      stored_bits(in_.policy.precision.activation) / 8);
     const std::int16_t family = chains_.family("collective/" + std::string(name_of(op)));
     int stream = 2 * in_.groups.groups;
     for (const auto& ranks : tensor_groups_) {
@@ -270,13 +291,22 @@ class StepLowering {
 
 }  // namespace
 
+std::int64_t dispatch_width(const MoeModel& model) {
+  for (const Block& block : model.blocks) {
+    if (const FfnGroup* group = block.moe(); group != nullptr && group->latent_dim > 0) {
+      return group->latent_dim;
+    }
+  }
+  return model.hidden;
+}
+
 AllToAllLowering make_all_to_all(const Topology& topology, std::span<const CommProfile> profiles,
                                  const CommTarget& target, const MoeModel& model,
                                  const Policy& policy, const ExpertGroups& groups, int group,
                                  int slots, int top_k) {
   AllToAllSpec spec;
   spec.algorithm = policy.all_to_all;
-  spec.payload = {.hidden = model.hidden,
+  spec.payload = {.hidden = dispatch_width(model),
                   .top_k = top_k,
                   .dispatch = policy.dispatch,
                   .combine = policy.combine};

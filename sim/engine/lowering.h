@@ -42,6 +42,9 @@ struct CommProvenance {
 };
 std::vector<CommProvenance> comm_provenance(const LoweringInput& input);
 
+// Values of a token that travel to its experts: the latent's, if experts work on one.
+std::int64_t dispatch_width(const MoeModel& model);
+
 // The all-to-all of one expert group; used by lowering and, for its grid, by the routing stage.
 AllToAllLowering make_all_to_all(const Topology& topology, std::span<const CommProfile> profiles,
                                  const CommTarget& target, const MoeModel& model,

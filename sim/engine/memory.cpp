@@ -1,11 +1,11 @@
 #include "sim/engine/memory.h"
 
 #include <algorithm>
-#include <numeric>
 #include <span>
 
 #include "models/moe_model_size.h"
 #include "sim/engine/all_to_all.h"
+#include "sim/engine/lowering.h"
 
 namespace moesim {
 namespace {
@@ -39,39 +39,21 @@ int most_slots(const ExpertPlacement& placement) {
   return most;
 }
 
-// Pairs of each expert of a layer, per replica.
-std::vector<double> pairs_per_replica(const ExpertCounts& counts,
-                                      const std::vector<std::int32_t>& slot_expert, int experts) {
-  std::vector<double> pairs(static_cast<std::size_t>(experts), 0.0);
-  const auto ranks = static_cast<std::size_t>(counts.ranks);
-  for (std::size_t e = 0; e < pairs.size(); ++e) {
-    for (std::size_t s = 0; s < ranks; ++s) {
-      pairs[e] += counts.count[e * ranks + s];
-    }
-    pairs[e] /= static_cast<double>(std::ranges::count(slot_expert, static_cast<std::int32_t>(e)));
-  }
-  return pairs;
-}
-
-// Most (token, expert) pairs that a unit computes in any layer, replicas sharing evenly.
-std::int64_t most_pairs(const StepTraffic& traffic, const ExpertPlacement& placement) {
-  double most = 0.0;
+// Most (token, expert) pairs that a unit computes in any layer.
+std::int64_t most_pairs(const StepTraffic& traffic, const ExpertPlacement& placement,
+                        std::span<const int> node_of_unit) {
+  std::int64_t most = 0;
+  LayerTraffic lowered;
   for (std::size_t l = 0; l < traffic.layers.size(); ++l) {
-    const std::vector<std::int32_t>& slots = placement.slot_expert[l];
+    const ReplicaChoice replicas(placement, static_cast<int>(l), node_of_unit);
     for (const LayerCounts& counts : traffic.layers[l]) {
-      const auto pairs = pairs_per_replica(counts.experts, slots, placement.experts);
-      for (std::size_t d = 0; d + 1 < placement.first_slot.size(); ++d) {
-        const auto held = std::span(slots).subspan(
-            static_cast<std::size_t>(placement.first_slot[d]),
-            static_cast<std::size_t>(placement.first_slot[d + 1] - placement.first_slot[d]));
-        most = std::max(
-            most, std::accumulate(held.begin(), held.end(), 0.0, [&](double sum, std::int32_t e) {
-              return e < 0 ? sum : sum + pairs[static_cast<std::size_t>(e)];
-            }));
+      lower_counts(counts.experts, replicas, lowered);
+      for (const ExpertLoad& load : lowered.load) {
+        most = std::max(most, load.pairs);
       }
     }
   }
-  return static_cast<std::int64_t>(most);
+  return most;
 }
 
 // Residual stream and its normed copy for every token, gate and up activations of the widest FFN,
@@ -108,7 +90,7 @@ Bytes activations(const MoeModel& model, const Workload& workload, const Paralle
 MemoryUse memory_use(const Cluster& cluster, const MoeModel& model, const Workload& workload,
                      const Parallelism& parallelism, const Policy& policy,
                      const ExpertGroups& groups, const ExpertPlacement& placement,
-                     const StepTraffic& traffic) {
+                     const StepTraffic& traffic, std::span<const int> node_of_unit) {
   const std::int64_t tp = parallelism.attention_tp;
   const WeightBytes weights = weight_bytes(model, policy.precision.weights,
                                            {.attention = tp,
@@ -126,11 +108,11 @@ MemoryUse memory_use(const Cluster& cluster, const MoeModel& model, const Worklo
       static_cast<double>(workload.decode_requests) + static_cast<double>(workload.prompts());
   use.kv_cache = cached * kv_bytes_per_token(model, policy.precision.kv, tp) +
                  sequences * state_bytes_per_sequence(model, tp);
-  const std::int64_t pairs = most_pairs(traffic, placement);
+  const std::int64_t pairs = most_pairs(traffic, placement, node_of_unit);
   use.activations = activations(model, workload, parallelism, policy, pairs);
   const RoutingShape routing = routing_shape(model);
   if (groups.units > 1 && routing.top_k > 0) {
-    const TokenPayload payload{.hidden = model.hidden,
+    const TokenPayload payload{.hidden = dispatch_width(model),
                                .top_k = static_cast<int>(routing.top_k),
                                .dispatch = policy.dispatch,
                                .combine = policy.combine};

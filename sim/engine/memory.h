@@ -1,6 +1,8 @@
 // What a step keeps in device memory, on the fullest device, against what the device has.
 #pragma once
 
+#include <span>
+
 #include "hardware/cluster.h"
 #include "models/moe_model.h"
 #include "placement/placement.h"
@@ -27,6 +29,6 @@ struct MemoryUse {
 MemoryUse memory_use(const Cluster& cluster, const MoeModel& model, const Workload& workload,
                      const Parallelism& parallelism, const Policy& policy,
                      const ExpertGroups& groups, const ExpertPlacement& placement,
-                     const StepTraffic& traffic);
+                     const StepTraffic& traffic, std::span<const int> node_of_unit);
 
 }  // namespace moesim

@@ -49,15 +49,15 @@ std::vector<LinkUse> link_use(const Topology& topology, const StepOutcome& step)
       uses.push_back(fresh);
       use = uses.end() - 1;
     }
-    const double bytes = step.lowered.link_bytes[l];
-    const double utilisation = step.result.makespan_s > 0
-                                   ? bytes / (links[l].bandwidth.si() * step.result.makespan_s)
-                                   : 0.0;
+    const double utilisation =
+        step.result.makespan_s > 0
+            ? step.lowered.link_busy_bytes[l] / (links[l].bandwidth.si() * step.result.makespan_s)
+            : 0.0;
     if (use->count == 0 || utilisation > use->max_utilisation) {
       use->max_utilisation = utilisation;
       use->busiest = links[l].name;
     }
-    use->bytes += bytes;
+    use->bytes += step.lowered.link_bytes[l];
     use->mean_utilisation += utilisation;
     ++use->count;
   }

@@ -12,8 +12,8 @@ namespace moesim {
 struct LinkUse {
   LinkKind kind = LinkKind::device_up;
   int count = 0;
-  double bytes = 0.0;  // effective: payload divided by the library's efficiency
-  double mean_utilisation = 0.0;
+  double bytes = 0.0;             // payload
+  double mean_utilisation = 0.0;  // share of the step that the link is occupied
   double max_utilisation = 0.0;
   std::string busiest;
 };

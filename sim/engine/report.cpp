@@ -194,6 +194,14 @@ void warn_about(const Json& rows, std::vector<std::string>& warnings) {
   }
 }
 
+std::int64_t empty_slots(const ExpertPlacement& placement) {
+  std::int64_t empty = 0;
+  for (const auto& slots : placement.slot_expert) {
+    empty += std::ranges::count(slots, -1);
+  }
+  return empty;
+}
+
 }  // namespace
 
 Json make_report(const Simulation& simulation, const std::vector<double>& steps,
@@ -211,6 +219,16 @@ Json make_report(const Simulation& simulation, const std::vector<double>& steps,
         "does not fit: " + std::to_string(std::llround(memory.shortfall().si() / megabyte)) +
         " MB short on the fullest device; times are what they would be");
   }
+  if (steps.size() > 1) {
+    warnings.push_back("step_s, rates and costs are means of " + std::to_string(steps.size()) +
+                       " steps; all else describes the last one");
+  }
+  const auto empty = empty_slots(simulation.placement());
+  if (empty > 0) {
+    warnings.push_back("placement: " + std::to_string(empty) +
+                       " of all layers' slots stay empty: every device with room already holds "
+                       "the expert that a replica is for");
+  }
   warn_about(kernels, warnings);
   warn_about(communication, warnings);
   Json provenance{{"kernels", std::move(kernels)}, {"communication", std::move(communication)}};
@@ -222,6 +240,7 @@ Json make_report(const Simulation& simulation, const std::vector<double>& steps,
   }
   return {{"schema", "moesim.report/1"},
           {"scenario", simulation.scenario().effective},
+          {"details_of_step", steps.size() - 1},
           {"metrics", scalars(simulation, steps, last, memory)},
           {"breakdown", by_category(breakdown(last.lowered, last.result))},
           {"mean_device", std::move(mean_json)},

@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "sim/core/error.h"
+#include "sim/core/quantity_text.h"
 #include "sim/core/rng.h"
 #include "sim/engine/device_peaks.h"
 
@@ -47,6 +48,7 @@ Simulation::Simulation(Scenario scenario, const CatalogFolders& folders, int thr
   model_ = load_model(scenario_.model, where + "/model", folders.models, &effective["model"]);
   routing_shape_ = routing_shape(model_);
   check_ranks();
+  check_formats();
   kernels_ = make_kernel_model(peaks_of(cluster_.node.device), scenario_.policy.kernels,
                                folders.kernel_profiles);
   comm_profiles_ = load_comm_profiles(folders.comm_profiles);
@@ -100,7 +102,63 @@ void Simulation::check_ranks() const {
   }
 }
 
+// All-to-all kernels see nodes that hold equally many ranks of a group.
+void Simulation::check_expert_groups() const {
+  const Parallelism& p = scenario_.parallelism;
+  const int group = p.expert_ep * p.expert_tp;
+  const int node = cluster_.node.devices;
+  if (group % node != 0 && node % group != 0) {
+    throw ConfigError(scenario_.where + "/parallelism/experts/ep",
+                      "expert groups of ep * etp = " + std::to_string(group) +
+                          " ranks do not sit evenly on nodes of " + std::to_string(node) +
+                          " devices; use a multiple or a divisor of that");
+  }
+}
+
+void Simulation::check_formats() const {
+  const OpPrecision& precision = scenario_.policy.precision;
+  const Device& device = cluster_.node.device;
+  for (const DType dtype : {precision.attention_gemm, precision.ffn_gemm, precision.expert_gemm,
+                            precision.attention, precision.router, precision.head}) {
+    if (!device.peak.contains(peak_class(dtype))) {
+      std::vector<std::string_view> known;
+      for (const auto& [format, rate] : device.peak) {
+        known.push_back(name_of(format));
+      }
+      throw ConfigError(scenario_.where + "/policy/precision",
+                        device.name + " does not compute in " + std::string(name_of(dtype)) +
+                            "; it has: " + joined(known));
+    }
+  }
+}
+
+// Counts of a layer are 32-bit, and every routed token is held in memory for all layers.
+void Simulation::check_routing_size() const {
+  const Workload& workload = scenario_.workload;
+  const double ranks = scenario_.parallelism.attention_dp;
+  const auto top_k = static_cast<double>(routing_shape_.top_k);
+  const double pairs = ranks * static_cast<double>(workload.tokens()) * top_k;
+  if (pairs >= 0x1p31) {
+    throw ConfigError(scenario_.where + "/workload",
+                      format_number(pairs) +
+                          " (token, expert) pairs per layer are more than 2^31; "
+                          "use fewer tokens per rank or fewer ranks");
+  }
+  const auto routed = static_cast<double>(workload.routing_sample > 0 ? workload.routing_sample
+                                                                      : workload.tokens());
+  const double bytes =
+      ranks * routed * top_k * static_cast<double>(routing_shape_.layers) * sizeof(std::uint16_t);
+  constexpr double most = 8e9;
+  if (bytes > most) {
+    throw ConfigError(scenario_.where + "/workload",
+                      "routing every token takes " + format_number(bytes / 1e9) +
+                          " GB; use fewer tokens per rank, or routing_sample for prefill");
+  }
+}
+
 void Simulation::prepare_experts(const CatalogFolders& folders) {
+  check_expert_groups();
+  check_routing_size();
   routing_ = make_routing_source(scenario_.workload.routing, router_of(routing_shape_),
                                  folders.routing_profiles, scenario_.where + "/workload/routing");
   PlacementInput problem{.layers = static_cast<int>(routing_shape_.layers),
@@ -120,12 +178,19 @@ void Simulation::prepare_experts(const CatalogFolders& folders) {
         expected_loads(*routing_, scenario_.workload, problem.experts, scenario_.seed, threads_);
   }
   placement_ = find_policy(scenario_.placement.policy).place(problem);
-  const AllToAllLowering exchange = make_all_to_all(
-      *topology_, comm_profiles_, {cluster_.node.device.name, cluster_.node.device.architecture},
-      model_, scenario_.policy, groups_, 0, placement_.slots(),
-      static_cast<int>(routing_shape_.top_k));
+  const AllToAllLowering exchange =
+      make_all_to_all(*topology_, comm_profiles_, comm_target(), model_, scenario_.policy, groups_,
+                      0, placement_.slots(), static_cast<int>(routing_shape_.top_k));
   node_of_unit_ = exchange.node_of_rank();
   needs_distinct_ = exchange.algorithm().needs_distinct;
+}
+
+CommTarget Simulation::comm_target() const {
+  const Device& device = cluster_.node.device;
+  return {.device = device.name,
+          .architecture = device.architecture,
+          .device_link = cluster_.node.device_link.bandwidth,
+          .same_architecture_only = device.kind != DeviceKind::gpu};
 }
 
 Workload Simulation::workload_of_step(int index) const {
@@ -141,7 +206,7 @@ LoweringInput Simulation::lowering_input(const Workload& workload) const {
           .model = model_,
           .kernels = *kernels_,
           .comm_profiles = comm_profiles_,
-          .comm_target = {cluster_.node.device.name, cluster_.node.device.architecture},
+          .comm_target = comm_target(),
           .workload = workload,
           .parallelism = scenario_.parallelism,
           .policy = scenario_.policy,
@@ -172,7 +237,8 @@ StepOutcome Simulation::run_step(int index, const Backend& backend, bool record_
 
 MemoryUse Simulation::memory() const {
   return memory_use(cluster_, model_, workload_of_step(scenario_.run.steps - 1),
-                    scenario_.parallelism, scenario_.policy, groups_, placement_, traffic_);
+                    scenario_.parallelism, scenario_.policy, groups_, placement_, traffic_,
+                    node_of_unit_);
 }
 
 std::vector<CommProvenance> Simulation::communication() const {

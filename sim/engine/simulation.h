@@ -57,8 +57,12 @@ class Simulation {
 
  private:
   void check_ranks() const;
+  void check_expert_groups() const;
+  void check_formats() const;
+  void check_routing_size() const;
   void prepare_experts(const CatalogFolders& folders);
   [[nodiscard]] LoweringInput lowering_input(const Workload& workload) const;
+  [[nodiscard]] CommTarget comm_target() const;
   [[nodiscard]] Workload workload_of_step(int index) const;
 
   Scenario scenario_;

@@ -141,7 +141,41 @@ TEST_CASE("tensor parallelism reduces after attention and after each FFN", "[eng
   const auto reductions = std::ranges::count_if(tasks, [](const Task& task) {
     return static_cast<Category>(task.label) == Category::tensor_parallel;
   });
-  CHECK(reductions == 27 * 2 * 4);  // layers x (attention, FFN) x groups
+  // Layers x (attention, FFN), embedding and logits, in each of four groups.
+  CHECK(reductions == (27 * 2 + 2) * 4);
+}
+
+TEST_CASE("sliced shared experts are summed although routed experts are whole", "[engine][unit]") {
+  auto scenario = small_scenario();
+  scenario["parallelism"] = {{"attention", {{"tp", 2}, {"dp", 4}}}, {"experts", {{"ep", 8}}}};
+  const Ran run(scenario);
+  const auto& graph = run.step.lowered.graph;
+  const auto kernels_named = [&](std::string_view label) {
+    return std::ranges::count_if(graph.tasks(), [&](const Task& task) {
+      const auto first = run.step.lowered.first_kernel[static_cast<std::size_t>(task.program)];
+      return run.step.lowered.kernels[first].label == label;
+    });
+  };
+  CHECK(kernels_named("all_reduce") == (1 + 27 * 2) * 4);  // embedding, attention, FFN or MoE
+  CHECK(kernels_named("all_gather") == 4);                 // logits
+}
+
+TEST_CASE("links carry the payload that the copies add up to", "[engine][property]") {
+  auto scenario = small_scenario();
+  scenario["policy"]["all_to_all"] = "expert_copies";
+  const Ran run(scenario);
+  double copies = 0.0;
+  for (const LayerLoad& layer : run.step.lowered.moe_layers) {
+    copies += layer.tokens_sent;
+  }
+  double up = 0.0;
+  for (int d = 0; d < 8; ++d) {
+    const int link = run.simulation.topology().device_up(d);
+    up += run.step.lowered.link_bytes[static_cast<std::size_t>(link)];
+  }
+  // BF16 there and back: 2 x 2048 x 2 bytes a copy, and no more than 5 % for headers.
+  CHECK(up >= copies * 2 * 2048 * 2);
+  CHECK(up <= copies * 2 * 2048 * 2 * 1.05);
 }
 
 TEST_CASE("a dense model runs without experts", "[engine][unit]") {
