@@ -165,8 +165,10 @@ void apply_override(Json& document, std::string_view assignment) {
     if (at->is_array()) {
       const auto index = index_of(token);
       if (!index || *index >= at->size()) {
-        throw ConfigError(where, "the array " + walked + " has no element " + token +
-                                     "; its length is " + std::to_string(at->size()));
+        std::string what = "the array ";
+        what.append(walked).append(" has no element ").append(token);
+        what.append("; its length is ").append(std::to_string(at->size()));
+        throw ConfigError(where, what);
       }
       at = &(*at)[*index];
     } else if (at->is_object() || at->is_null()) {
