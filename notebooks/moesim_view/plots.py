@@ -93,9 +93,10 @@ def draw_breakdown(reports):
 
 
 def draw_links(reports):
-    """Utilisation and traffic per kind of link; None if the reports have no links."""
+    """Utilisation and traffic per kind of link that carries any; None if none does."""
     tables = [{row["kind"]: row for row in report.links()} for report in reports]
-    kinds = list(dict.fromkeys(kind for table in tables for kind in table))
+    kinds = list(dict.fromkeys(kind for table in tables for kind, row in table.items()
+                               if row["bytes"] > 0))
     if not kinds:
         return None
     figure, (left, right) = plt.subplots(1, 2, sharey=True,

@@ -43,7 +43,9 @@ def report(seed=0, slower=0.0):
         {"kind": "nic_up", "count": 32, "mean_utilisation": 0.37, "max_utilisation": 0.43,
          "bytes": 2.6e10, "busiest": "node1/gpu0/nic_up"},
         {"kind": "nic_down", "count": 32, "mean_utilisation": 0.37, "max_utilisation": 0.52,
-         "bytes": 2.6e10, "busiest": "node3/gpu7/nic_down"}]
+         "bytes": 2.6e10, "busiest": "node3/gpu7/nic_down"},
+        {"kind": "host_up", "count": 32, "mean_utilisation": 0.0, "max_utilisation": 0.0, "bytes": 0,
+         "busiest": "node0/gpu0/host_up"}]  # without traffic: not drawn
     return {"schema": "moesim.report/1", "scenario": {}, "warnings": [],
             "metrics": {"step_s": sum(breakdown.values()), "fits": True,
                         "imbalance_ratio": 0.3 + slower},
