@@ -6,6 +6,7 @@ import sys
 from moesim_view import reports
 
 SAME = 0.0005  # relative differences below this are called none
+TELLING = 0.01  # below this, one step's routing may decide as well as the placement
 
 
 def duration(seconds):
@@ -15,7 +16,7 @@ def duration(seconds):
     return f"{seconds * 1e9:.4g} ns"
 
 
-def because(fast, slow):
+def because(fast, slow, gain):
     """What differs: the load of the busiest rank, and the category that saves most."""
     load = {report: 1 + report.at("/metrics/imbalance_ratio", float) for report in (fast, slow)}
     slow_parts, fast_parts = dict(slow.breakdown()), dict(fast.breakdown())
@@ -24,6 +25,9 @@ def because(fast, slow):
     category = max(saved, key=saved.get, default=None)
     most = f"{duration(saved[category])} less in {category}" if category and saved[category] > 0 \
         else "a little everywhere"
+    if gain < TELLING:
+        return f"too little to name a cause: their busiest ranks carry {load[fast]:.3f} and " \
+               f"{load[slow]:.3f} times the mean load"
     loads = f"{load[fast]:.3f} instead of {load[slow]:.3f} times the mean load"
     if load[fast] < load[slow]:
         return f"because its busiest rank carries {loads}, which shows most as {most}"
@@ -40,7 +44,7 @@ def sentence(first, second):
     else:
         text = f"{fast.label} placement is {100 * gain:.1f} % faster than {slow.label} " \
                f"({duration(times[fast])} against {duration(times[slow])} a step), " \
-               f"{because(fast, slow)}"
+               f"{because(fast, slow, gain)}"
     short = [report.label for report in (first, second) if not report.at("/metrics/fits", bool)]
     if short:
         text += f"; {' and '.join(short)} would not fit into the devices' memory"
