@@ -56,6 +56,36 @@ TEST_CASE("a group of expert replicas computes the tokens of its own ranks", "[e
   }
 }
 
+// Groups only change who computes a token's pairs, not which experts it asked for.
+TEST_CASE("expert groups share out the tokens", "[engine][property]") {
+  const Simulation simulation = simulation_of(small_scenario());
+  const Workload& workload = simulation.scenario().workload;
+  const auto pairs_per_expert = [&](int ep, int edp) {
+    const Parallelism map{.attention_dp = 8, .expert_ep = ep, .expert_dp = edp};
+    const auto placement = placement_policies()[0].place(
+        {.layers = 26, .experts = 64, .devices = ep, .redundant = 0, .expected_load = {}});
+    const std::vector<int> one_node(static_cast<std::size_t>(ep), 0);
+    const StepTraffic traffic =
+        count_step(*simulation.routing(), workload, map, expert_groups(map, workload, "test"),
+                   placement, one_node, 64, false, 7, 1);
+    std::vector<std::int64_t> pairs;
+    for (const auto& groups : traffic.layers) {
+      for (std::size_t e = 0; e < 64; ++e) {
+        pairs.push_back(0);
+        for (const LayerCounts& group : groups) {
+          const auto ranks = static_cast<std::size_t>(group.experts.ranks);
+          for (std::size_t source = 0; source < ranks; ++source) {
+            pairs.back() += group.experts.count[e * ranks + source];
+          }
+        }
+      }
+    }
+    return pairs;
+  };
+  CHECK(pairs_per_expert(8, 1) == pairs_per_expert(4, 2));
+  CHECK(pairs_per_expert(8, 1) == pairs_per_expert(1, 8));
+}
+
 TEST_CASE("breakdown and mean device account for the whole step", "[engine][property]") {
   const int ranks = GENERATE(2, 8, 16);
   const Ran run(small_scenario(ranks));
