@@ -65,10 +65,10 @@ class KernelModel {
   [[nodiscard]] virtual std::vector<KernelProvenance> provenance() const = 0;
 };
 
-// The catalogued profile of this device and framework; else that of the same architecture or the
-// nearest fitted device (basis transferred); else, per family, the spec sheet. `profile_dirs` are
-// searched in order for *.json. framework: "trtllm", "sglang", "vllm", or "spec_sheet" to force the
-// fallback. Throws ConfigError for a damaged profile or unknown framework.
+// The catalogued profile of this device and framework; else this device under another framework,
+// else the same architecture (basis transferred); else, per family, the spec sheet. `profile_dirs`
+// are searched in order for *.json. framework: "trtllm", "sglang", "vllm", or "spec_sheet" to force
+// the fallback. Throws ConfigError for a damaged profile or unknown framework.
 std::unique_ptr<KernelModel> make_kernel_model(const DevicePeaks& device,
                                                const std::string& framework,
                                                const std::vector<std::string>& profile_dirs);
