@@ -36,6 +36,7 @@ struct KernelEstimate {
   Seconds compute;
   Seconds memory;
   bool extrapolated = false;  // shape outside the range that the family was fitted on
+  double sigma = 0.0;         // relative standard error of alone(): of its logarithm
 
   [[nodiscard]] Seconds alone() const { return fixed + (compute > memory ? compute : memory); }
 };
