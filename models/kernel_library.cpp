@@ -26,6 +26,19 @@ bool same_device(const DevicePeaks& device, const DevicePeaks& fitted) {
   });
 }
 
+// What a normal law with these quantiles of its absolute value would have; the wider of the two,
+// since errors have heavy tails. Twice that where no left-out shape speaks for the kernel.
+double standard_error(const ErrorSummary& left_out, Basis basis, bool extrapolated) {
+  constexpr double spec_sheet = 0.5;
+  constexpr double median_of_normal = 0.6745;  // of |x|, standard normal
+  constexpr double p90_of_normal = 1.645;
+  if (basis == Basis::uncalibrated) {
+    return spec_sheet;
+  }
+  const double sigma = std::max(left_out.median / median_of_normal, left_out.p90 / p90_of_normal);
+  return extrapolated || basis == Basis::transferred ? 2 * sigma : sigma;
+}
+
 // Kernels of the two 16-bit formats differ in nothing that takes time.
 KernelKey with_bf16(const KernelKey& key) {
   const auto to_bf16 = [](DType dtype) { return dtype == DType::fp16 ? DType::bf16 : dtype; };
@@ -72,19 +85,6 @@ int tier(const KernelProfile& profile, const DevicePeaks& device, std::string_vi
     return -1;
   }
   return (own ? 0 : 2) + (profile.framework == framework ? 0 : 1);
-}
-
-// What a normal law with these quantiles of its absolute value would have; the wider of the two,
-// since errors have heavy tails. Twice that where no left-out shape speaks for the kernel.
-double standard_error(const ErrorSummary& left_out, Basis basis, bool extrapolated) {
-  constexpr double spec_sheet = 0.5;
-  constexpr double median_of_normal = 0.6745;  // of |x|, standard normal
-  constexpr double p90_of_normal = 1.645;
-  if (basis == Basis::uncalibrated) {
-    return spec_sheet;
-  }
-  const double sigma = std::max(left_out.median / median_of_normal, left_out.p90 / p90_of_normal);
-  return extrapolated || basis == Basis::transferred ? 2 * sigma : sigma;
 }
 
 }  // namespace
