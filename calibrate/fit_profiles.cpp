@@ -1,141 +1,17 @@
 #include "calibrate/fit_profiles.h"
 
 #include <algorithm>
-#include <cmath>
+#include <mutex>
 #include <set>
 #include <tuple>
 
-#include "calibrate/least_squares.h"
 #include "sim/core/error.h"
+#include "sim/core/thread_pool.h"
 
 namespace moesim {
 namespace {
 
 using Rows = std::vector<const KernelRow*>;
-
-// Names of Triton kernels in SGLang and vLLM.
-bool is_triton(std::string_view kernel_source) {
-  return kernel_source.find("triton") != std::string_view::npos ||
-         kernel_source.find("fused_moe") != std::string_view::npos;
-}
-
-// Terms that a kernel does not have are fixed.
-std::vector<FitParameter> fit_parameters(const KernelForm& form, const KernelKey& key,
-                                         std::string_view kernel_source) {
-  std::vector<FitParameter> parameters;
-  const bool gemm = key.kind == KernelKind::gemm || key.kind == KernelKind::batched_gemm;
-  const bool sixteen_bits = stored_bits(key.dtype) == 16;
-  for (const Parameter& parameter : form.parameters) {
-    FitParameter fit{parameter.start, parameter.min, parameter.max};
-    if (gemm && parameter.name == "quantise" && sixteen_bits) {
-      fit = {0, 0, 0, true};
-    } else if (parameter.name == "split_max") {
-      // Block-scaled (DeepGEMM) and batched kernels do not split the inner dimension.
-      const bool whole = key.dtype == DType::fp8_block || key.kind == KernelKind::batched_gemm;
-      fit = {whole ? 1.0 : 8.0, 1, 8, true};
-    } else if ((parameter.name == "few_tokens" && !is_triton(kernel_source)) ||
-               (parameter.name == "e_comp" && key.kind == KernelKind::memory)) {
-      fit = {1, 1, 1, true};
-    }
-    parameters.push_back(fit);
-  }
-  return parameters;
-}
-
-// A fixed random sample, the same for the same rows.
-Rows sample(const Rows& rows, std::size_t count) {
-  std::vector<std::pair<std::uint64_t, std::size_t>> order;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    order.emplace_back(mix64(i), i);
-  }
-  std::ranges::sort(order);
-  Rows chosen;
-  for (std::size_t i = 0; i < std::min(count, order.size()); ++i) {
-    chosen.push_back(rows[order[i].second]);
-  }
-  return chosen;
-}
-
-std::vector<double> fit_rows(const Rows& rows, const KernelForm& form, const KernelContext& context,
-                             std::string_view kernel_source, const FitOptions& options) {
-  const Rows chosen = sample(rows, options.rows_per_family);
-  std::vector<double> measured;
-  for (const KernelRow* row : chosen) {
-    measured.push_back(row->seconds);
-  }
-  const auto parameters = fit_parameters(form, chosen.front()->shape.key, kernel_source);
-  const auto predict = [&](std::span<const double> c, std::span<double> out) {
-    for (std::size_t i = 0; i < chosen.size(); ++i) {
-      out[i] = form.evaluate(c, chosen[i]->shape, context).alone().si();
-    }
-  };
-  auto coefficients =
-      fit_coefficients(parameters, measured, predict, options.iterations).coefficients;
-  for (double& value : coefficients) {
-    value = rounded(value);
-  }
-  for (std::size_t i = 0; i < coefficients.size(); ++i) {
-    if (!parameters[i].fixed) {  // rounding must not leave the limits
-      coefficients[i] = std::clamp(coefficients[i], form.parameters[i].min, form.parameters[i].max);
-    }
-  }
-  return coefficients;
-}
-
-void collect_errors(const Rows& rows, const KernelForm& form, const KernelContext& context,
-                    std::span<const double> coefficients, std::vector<double>& errors) {
-  for (const KernelRow* row : rows) {
-    const double time = form.evaluate(coefficients, row->shape, context).alone().si();
-    errors.push_back(std::abs(time / row->seconds - 1));
-  }
-}
-
-// What is left out together: shapes, or, when there is one shape only, its sizes.
-std::uint64_t left_out_group(const KernelRow& row, bool one_shape) {
-  return one_shape ? static_cast<std::uint64_t>(row.shape.dims[0]) : row.shape_group;
-}
-
-ErrorSummary left_out_error(const Rows& rows, const KernelForm& form, const KernelContext& context,
-                            std::string_view kernel_source, const FitOptions& options) {
-  const bool one_shape = std::ranges::all_of(rows, [&rows](const KernelRow* row) {
-    return row->shape_group == rows.front()->shape_group;
-  });
-  std::set<std::uint64_t> groups;
-  for (const KernelRow* row : rows) {
-    groups.insert(left_out_group(*row, one_shape));
-  }
-  const std::vector<std::uint64_t> order(groups.begin(), groups.end());
-  std::vector<double> errors;
-  const auto folds = static_cast<std::size_t>(options.folds);
-  for (std::size_t fold = 0; fold < folds; ++fold) {
-    Rows kept;
-    Rows left_out;
-    for (const KernelRow* row : rows) {
-      const auto place = std::ranges::lower_bound(order, left_out_group(*row, one_shape));
-      const bool out = static_cast<std::size_t>(place - order.begin()) % folds == fold;
-      (out ? left_out : kept).push_back(row);
-    }
-    if (!kept.empty() && !left_out.empty()) {
-      collect_errors(left_out, form, context, fit_rows(kept, form, context, kernel_source, options),
-                     errors);
-    }
-  }
-  return summarise(std::move(errors));
-}
-
-std::vector<FitRange> ranges_of(const Rows& rows) {
-  const DimNames dims = dim_names(rows.front()->shape.key.kind);
-  std::vector<FitRange> ranges;
-  for (std::size_t i = 0; i < dims.ranged; ++i) {
-    FitRange range{rows.front()->shape.dims[i], rows.front()->shape.dims[i]};
-    for (const KernelRow* row : rows) {
-      range.min = std::min(range.min, row->shape.dims[i]);
-      range.max = std::max(range.max, row->shape.dims[i]);
-    }
-    ranges.push_back({rounded(range.min), rounded(range.max)});
-  }
-  return ranges;
-}
 
 // Rows that may be fitted. A case in which some row beats the bound measured something else in the
 // others too, so that all its rows go.
@@ -176,31 +52,51 @@ std::string citation(const std::string& comment) {
   return text.starts_with(prefix) ? text.substr(prefix.size()) : text;
 }
 
-// Roofline coefficients of all families, to take medians of.
-struct SpecSheetEvidence {
-  std::vector<FittedFamily> families;
+// One family of one table, to be fitted.
+struct Job {
+  const KernelRows* table = nullptr;
+  FamilyId id;
+  Rows rows;
+  std::int64_t all = 0;  // usable or not
 };
 
-void fit_file(const KernelRows& table, const DevicePeaks& device, const FitOptions& options,
-              std::vector<FittedFamily>& out, SpecSheetEvidence& evidence) {
-  std::map<FamilyId, Rows> families;
-  for (const KernelRow* row : usable_rows(table, device)) {
-    families[{family_name(row->shape.key), table.sources[row->source]}].push_back(row);
+std::vector<Job> jobs_of(const std::vector<KernelRows>& tables) {
+  std::vector<Job> jobs;
+  for (const KernelRows& table : tables) {
+    std::map<FamilyId, Job> families;
+    for (const KernelRow& row : table.rows) {
+      ++families[{family_name(row.shape.key), table.sources[row.source]}].all;
+    }
+    for (const KernelRow* row : usable_rows(table, table.device)) {
+      families[{family_name(row->shape.key), table.sources[row->source]}].rows.push_back(row);
+    }
+    for (auto& [id, job] : families) {
+      if (!job.rows.empty()) {
+        job.table = &table;
+        job.id = id;
+        jobs.push_back(std::move(job));
+      }
+    }
   }
-  std::map<FamilyId, std::int64_t> all;
-  for (const KernelRow& row : table.rows) {
-    ++all[{family_name(row.shape.key), table.sources[row.source]}];
-  }
-  for (const auto& [id, rows] : families) {
-    const KernelKey key = rows.front()->shape.key;
-    const KernelContext context = kernel_context(device, key);
-    FittedFamily family = fit_family(rows, form_of(key.kind), context, id.source, options);
-    family.rows_skipped = all[id] - family.rows_used;
-    family.source = citation(table.citation);
-    out.push_back(family);
-    evidence.families.push_back(
-        fit_family(rows, *find_form("roofline"), context, id.source, options));
-  }
+  return jobs;
+}
+
+struct FittedJob {
+  FittedFamily family;
+  FittedFamily roofline;
+};
+
+FittedJob fit_job(const Job& job, const FitOptions& options) {
+  const KernelKey key = job.rows.front()->shape.key;
+  const KernelContext context = kernel_context(job.table->device, key);
+  FittedJob result;
+  result.family = fit_family(job.rows, form_of(key.kind), context, job.id.source, options);
+  result.family.rows_skipped = job.all - result.family.rows_used;
+  result.family.source = citation(job.table->citation);
+  FitOptions form_only = options;
+  form_only.correct = false;
+  result.roofline = fit_family(job.rows, *find_form("roofline"), context, job.id.source, form_only);
+  return result;
 }
 
 double median(std::vector<double> values) {
@@ -218,7 +114,8 @@ double median_of(const std::vector<const FittedFamily*>& families, Value value) 
   return rounded(median(std::move(values)));
 }
 
-KernelProfile spec_sheet(const SpecSheetEvidence& evidence, const FitOptions& options) {
+// `evidence`: the roofline's coefficients of every measured family.
+KernelProfile spec_sheet(const std::vector<FittedFamily>& evidence, const FitOptions& options) {
   KernelProfile profile;
   profile.device.device = "any";
   profile.framework = k_spec_sheet;
@@ -226,7 +123,7 @@ KernelProfile spec_sheet(const SpecSheetEvidence& evidence, const FitOptions& op
   profile.date = options.date;
   for (std::size_t kind = 0; kind < k_kernel_kinds; ++kind) {
     std::vector<const FittedFamily*> families;
-    for (const FittedFamily& family : evidence.families) {
+    for (const FittedFamily& family : evidence) {
       if (family.kind == static_cast<KernelKind>(kind)) {
         families.push_back(&family);
       }
@@ -247,6 +144,7 @@ KernelProfile spec_sheet(const SpecSheetEvidence& evidence, const FitOptions& op
         median_of(families, [](const FittedFamily& f) { return f.in_sample.p90; })};
     family.left_out = {median_of(families, [](const FittedFamily& f) { return f.left_out.median; }),
                        median_of(families, [](const FittedFamily& f) { return f.left_out.p90; })};
+    family.left_out_form = family.left_out;
     family.naive = {median_of(families, [](const FittedFamily& f) { return f.naive.median; }),
                     median_of(families, [](const FittedFamily& f) { return f.naive.p90; })};
     for (const FittedFamily* f : families) {
@@ -273,19 +171,6 @@ void choose_preferred(std::vector<FittedFamily>& families) {
 
 }  // namespace
 
-const KernelForm& form_of(KernelKind kind) {
-  constexpr std::array<std::string_view, k_kernel_kinds> names{"gemm_tiles",
-                                                               "gemm_tiles",
-                                                               "moe_grouped",
-                                                               "moe_grouped",
-                                                               "attention_causal_tiles",
-                                                               "attention_split_kv",
-                                                               "mla_causal_tiles",
-                                                               "mla_split_kv",
-                                                               "stream"};
-  return *find_form(names.at(static_cast<std::size_t>(kind)));
-}
-
 std::string profile_file_name(const KernelProfile& profile) {
   if (profile.framework == k_spec_sheet) {
     return "spec_sheet.json";
@@ -293,65 +178,40 @@ std::string profile_file_name(const KernelProfile& profile) {
   return profile.device.device + "." + profile.framework + "-" + profile.version + ".json";
 }
 
-ErrorSummary summarise(std::vector<double> errors) {
-  if (errors.empty()) {
-    return {};
-  }
-  std::ranges::sort(errors);
-  const double p90 = errors[std::min(errors.size() - 1, errors.size() * 9 / 10)];
-  return {rounded(median(std::move(errors))), rounded(p90)};
-}
-
-FittedFamily fit_family(const Rows& rows, const KernelForm& form, const KernelContext& context,
-                        const std::string& kernel_source, const FitOptions& options) {
-  ensure(!rows.empty(), "a family has rows");
-  FittedFamily family;
-  const KernelKey key = rows.front()->shape.key;
-  family.kind = key.kind;
-  family.dtype = key.dtype;
-  family.storage = key.storage;
-  family.kernel_source = kernel_source;
-  family.form = &form;
-  family.coefficients = fit_rows(rows, form, context, kernel_source, options);
-  family.range = ranges_of(rows);
-  family.rows_used = static_cast<std::int64_t>(rows.size());
-  std::vector<double> errors;
-  collect_errors(rows, form, context, family.coefficients, errors);
-  family.in_sample = summarise(std::move(errors));
-  family.left_out = left_out_error(rows, form, context, kernel_source, options);
-  std::vector<double> naive;
-  for (const KernelRow* row : rows) {
-    naive.push_back(std::abs(row->naive_seconds / row->seconds - 1));
-  }
-  family.naive = summarise(std::move(naive));
-  return family;
-}
-
 std::vector<KernelProfile> fit_profiles(const std::string& dir, const DeviceLookup& devices,
                                         const FitOptions& options, const Progress& progress) {
+  LoadGenerator loads(options.seed);
+  std::vector<KernelRows> tables;
+  for (const MeasuredFile& file : measured_files(dir)) {
+    tables.push_back(read_kernel_rows(file, devices, loads));
+  }
+  const std::vector<Job> jobs = jobs_of(tables);
+  if (jobs.empty()) {
+    throw ConfigError(dir, "holds no kernel measurements of a known system");
+  }
+  std::vector<FittedJob> fitted(jobs.size());
+  std::mutex mutex;
+  std::size_t done = 0;
+  parallel_for(jobs.size(), options.threads, [&](std::size_t i) {
+    fitted[i] = fit_job(jobs[i], options);
+    const std::scoped_lock lock(mutex);
+    ++done;
+    if (progress) {
+      progress(done, jobs.size(), jobs[i].id.name);
+    }
+  });
   using Id = std::tuple<std::string, std::string, std::string>;
   std::map<Id, KernelProfile> profiles;
-  SpecSheetEvidence evidence;
-  LoadGenerator loads(options.seed);
-  const auto files = measured_files(dir);
-  for (std::size_t i = 0; i < files.size(); ++i) {
-    if (progress) {
-      progress(i, files.size(), files[i].path);
-    }
-    const KernelRows table = read_kernel_rows(files[i], devices, loads);
-    if (table.rows.empty()) {
-      continue;
-    }
-    const MeasuredFile& file = files[i];
+  std::vector<FittedFamily> evidence;
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    const MeasuredFile& file = jobs[i].table->file;
     KernelProfile& profile = profiles[{file.system, file.framework, file.version}];
-    profile.device = table.device;
+    profile.device = jobs[i].table->device;
     profile.framework = file.framework;
     profile.version = file.version;
     profile.date = options.date;
-    fit_file(table, profile.device, options, profile.families, evidence);
-  }
-  if (profiles.empty()) {
-    throw ConfigError(dir, "holds no kernel measurements of a known system");
+    profile.families.push_back(std::move(fitted[i].family));
+    evidence.push_back(std::move(fitted[i].roofline));
   }
   std::vector<KernelProfile> result;
   for (auto& [id, profile] : profiles) {

@@ -120,9 +120,10 @@ void Reader::gemm() {
     KernelShape shape;
     shape.key = {KernelKind::gemm, format_of->dtype, format_of->storage};
     const std::int64_t columns = table_.count(row, n, 1);
-    shape.dims = {number(table_.count(row, m, 1)), number(columns), number(table_.count(row, k, 1)),
-                  1};
+    const std::int64_t depth = table_.count(row, k, 1);
+    shape.dims = {number(table_.count(row, m, 1)), number(columns), number(depth), 1};
     add(row, shape, group("gemm", std::string(format_of->our_name)), hash_of({columns}), true);
+    out_.rows.back().other_group = hash_of({depth, 1});
   }
 }
 

@@ -35,6 +35,7 @@ struct KernelRow {
   std::uint16_t source = 0;       // index into KernelRows::sources
   std::uint16_t group = 0;        // index into KernelRows::groups
   std::uint64_t shape_group = 0;  // rows that are left out together
+  std::uint64_t other_group = 0;  // a second way to leave rows out (widths of k); 0: none
   bool checkable = false;         // the naive bound is exact: nothing real can beat it
 };
 

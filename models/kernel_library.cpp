@@ -26,17 +26,22 @@ bool same_device(const DevicePeaks& device, const DevicePeaks& fitted) {
   });
 }
 
-// What a normal law with these quantiles of its absolute value would have; the wider of the two,
-// since errors have heavy tails. Twice that where no left-out shape speaks for the kernel.
-double standard_error(const ErrorSummary& left_out, Basis basis, bool extrapolated) {
-  constexpr double spec_sheet = 0.5;
-  constexpr double median_of_normal = 0.6745;  // of |x|, standard normal
-  constexpr double p90_of_normal = 1.645;
-  if (basis == Basis::uncalibrated) {
-    return spec_sheet;
+// Beyond the fitted range every octave costs as much trust again, and a little more.
+constexpr double k_sigma_per_octave = 0.05;
+// Where no measurement of the device speaks.
+constexpr double k_sigma_transferred = 0.15;
+constexpr double k_sigma_spec_sheet = 0.5;
+
+double sigma_of(const BoundFamily& bound, const KernelShape& shape, bool outside, double seconds) {
+  if (bound.basis == Basis::uncalibrated) {
+    return k_sigma_spec_sheet;
   }
-  const double sigma = std::max(left_out.median / median_of_normal, left_out.p90 / p90_of_normal);
-  return extrapolated || basis == Basis::transferred ? 2 * sigma : sigma;
+  double own = standard_error(*bound.family, seconds);
+  if (outside) {
+    const double octaves = octaves_outside(*bound.family, shape.dims);
+    own = own * (1 + octaves) + k_sigma_per_octave * octaves;
+  }
+  return bound.basis == Basis::transferred ? std::hypot(own, k_sigma_transferred) : own;
 }
 
 // Kernels of the two 16-bit formats differ in nothing that takes time.
@@ -91,8 +96,15 @@ int tier(const KernelProfile& profile, const DevicePeaks& device, std::string_vi
 
 KernelEstimate BoundFamily::estimate(const KernelShape& shape) const {
   KernelEstimate result = family->form->evaluate(family->coefficients, shape, context);
+  if (corrected) {
+    const double factor =
+        std::exp(family->correction->log_factor(features_of(shape, result, context)));
+    result.fixed = result.fixed * factor;
+    result.compute = result.compute * factor;
+    result.memory = result.memory * factor;
+  }
   result.extrapolated = !inside_range(*family, shape.dims);
-  result.sigma = standard_error(family->left_out, basis, result.extrapolated);
+  result.sigma = sigma_of(*this, shape, result.extrapolated, result.alone().si());
   return result;
 }
 
@@ -174,6 +186,7 @@ BoundFamily KernelLibrary::bind(const DevicePeaks& device, std::string_view fram
       const bool exact = with_bf16(relative) == with_bf16(key);
       bound.basis = exact && same_device(device, bound.profile->device) ? Basis::calibrated
                                                                         : Basis::transferred;
+      bound.corrected = exact && bound.family->correction != nullptr;
       return bound;
     }
   }

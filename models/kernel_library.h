@@ -15,6 +15,7 @@ struct BoundFamily {
   const KernelProfile* profile = nullptr;
   const FittedFamily* family = nullptr;
   Basis basis = Basis::uncalibrated;
+  bool corrected = false;  // the family's correction holds for this key
   KernelContext context;
 
   [[nodiscard]] KernelEstimate estimate(const KernelShape& shape) const;

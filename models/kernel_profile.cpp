@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "sim/core/config.h"
@@ -11,7 +12,6 @@
 namespace moesim {
 namespace {
 
-constexpr std::string_view k_schema = "moesim/kernel_profile/1";
 constexpr double k_huge = 1e30;
 
 KernelKind parse_kind(ConfigObject& object) {
@@ -52,6 +52,54 @@ std::vector<FitRange> parse_ranges(ConfigObject object, KernelKind kind) {
   return ranges;
 }
 
+// As many thresholds per feature as the trees may ask for; absent features are not asked.
+std::shared_ptr<const CorrectionForest> parse_correction(ConfigObject object, KernelKind kind) {
+  ForestDefinition forest;
+  ConfigObject thresholds = object.object("thresholds");
+  for (const std::string_view name : feature_names(kind)) {
+    auto& list = forest.thresholds.emplace_back();
+    if (!thresholds.has(name)) {
+      continue;
+    }
+    for (const double value : thresholds.numbers(name, -k_huge, k_huge)) {
+      const auto next = static_cast<float>(value);
+      if (!list.empty() && next <= list.back()) {
+        thresholds.fail(name, "has thresholds that do not rise");
+      }
+      list.push_back(next);
+    }
+    if (list.size() > k_max_thresholds) {
+      thresholds.fail(name, "has more than " + std::to_string(k_max_thresholds) + " thresholds");
+    }
+  }
+  thresholds.reject_unknown_keys();
+  const std::vector<std::string> trees = object.texts("trees");
+  if (trees.empty() || trees.size() > k_max_trees) {
+    object.fail("trees", "has " + std::to_string(trees.size()) + " entries; expected 1 to " +
+                             std::to_string(k_max_trees));
+  }
+  for (std::size_t i = 0; i < trees.size(); ++i) {
+    forest.trees.push_back(
+        parse_tree(trees[i], forest.thresholds, object.where("trees") + "/" + std::to_string(i)));
+  }
+  object.reject_unknown_keys();
+  return std::make_shared<const CorrectionForest>(std::move(forest));
+}
+
+std::vector<ErrorBand> parse_bands(ConfigObject object) {
+  const auto limits = object.numbers("up_to_s", 0.0, k_huge);
+  const auto sigmas = object.numbers("sigma", 0.0, k_huge);
+  if (limits.size() != sigmas.size() || limits.empty() || !std::ranges::is_sorted(limits)) {
+    object.fail("up_to_s", "needs one rising limit per entry of sigma");
+  }
+  object.reject_unknown_keys();
+  std::vector<ErrorBand> bands;
+  for (std::size_t i = 0; i < limits.size(); ++i) {
+    bands.push_back({limits[i], sigmas[i]});
+  }
+  return bands;
+}
+
 ErrorSummary parse_error(ConfigObject object) {
   const ErrorSummary error{object.number("median", 0.0, k_huge), object.number("p90", 0.0, k_huge)};
   object.reject_unknown_keys();
@@ -77,47 +125,26 @@ FittedFamily parse_family(ConfigObject object) {
     family.coefficients.push_back(value);
   }
   coefficients.reject_unknown_keys();
+  if (auto correction = object.object_if("correction")) {
+    family.correction = parse_correction(*correction, family.kind);
+  }
   if (auto ranges = object.object_if("fit_range")) {
     family.range = parse_ranges(*ranges, family.kind);
   }
   family.rows_used = object.integer("rows_used", 0);
   family.rows_skipped = object.integer("rows_skipped", 0);
+  family.rows_erratic = object.integer("rows_erratic", 0);
   family.in_sample = parse_error(object.object("error_in_sample"));
   family.left_out = parse_error(object.object("error_left_out"));
+  family.left_out_form = parse_error(object.object("error_left_out_form"));
   family.naive = parse_error(object.object("error_naive_roofline"));
+  if (auto bands = object.object_if("error_bands")) {
+    family.error_bands = parse_bands(*bands);
+    family.inside_p10_p90 = object.number("inside_p10_p90", 0.0, 1.0);
+  }
   family.source = object.text("source");
   object.reject_unknown_keys();
   return family;
-}
-
-nlohmann::ordered_json error_json(const ErrorSummary& error) {
-  return {{"median", rounded(error.median)}, {"p90", rounded(error.p90)}};
-}
-
-nlohmann::ordered_json family_json(const FittedFamily& family) {
-  nlohmann::ordered_json json;
-  json["operation"] = name_of(family.kind);
-  json["dtype"] = family.dtype ? name_of(*family.dtype) : "any";
-  json["storage"] = family.storage ? name_of(*family.storage) : "any";
-  json["kernel_source"] = family.kernel_source;
-  json["preferred"] = family.preferred;
-  json["form"] = family.form->name;
-  for (std::size_t i = 0; i < family.coefficients.size(); ++i) {
-    json["coefficients"][std::string(family.form->parameters[i].name)] =
-        rounded(family.coefficients[i]);
-  }
-  const DimNames dims = dim_names(family.kind);
-  for (std::size_t i = 0; i < family.range.size(); ++i) {
-    json["fit_range"][std::string(dims.names[i])] = {rounded(family.range[i].min),
-                                                     rounded(family.range[i].max)};
-  }
-  json["rows_used"] = family.rows_used;
-  json["rows_skipped"] = family.rows_skipped;
-  json["error_in_sample"] = error_json(family.in_sample);
-  json["error_left_out"] = error_json(family.left_out);
-  json["error_naive_roofline"] = error_json(family.naive);
-  json["source"] = family.source;
-  return json;
 }
 
 }  // namespace
@@ -138,7 +165,7 @@ std::string KernelProfile::name() const {
 
 KernelProfile parse_kernel_profile(const nlohmann::json& document, const std::string& where) {
   ConfigObject root(document, where);
-  constexpr std::array schemas{k_schema};
+  constexpr std::array schemas{k_profile_schema};
   root.choice("schema", schemas);
   KernelProfile profile;
   profile.device.device = root.text("device");
@@ -172,31 +199,6 @@ KernelProfile read_kernel_profile(const std::string& path) {
   return parse_kernel_profile(read_json_file(path), path + "#");
 }
 
-std::string kernel_profile_text(const KernelProfile& profile) {
-  nlohmann::ordered_json json;
-  json["schema"] = k_schema;
-  json["device"] = profile.device.device;
-  if (profile.framework != k_spec_sheet) {
-    json["architecture"] = profile.device.architecture;
-  }
-  json["framework"] = profile.framework;
-  json["version"] = profile.version;
-  json["date"] = profile.date;
-  if (profile.framework != k_spec_sheet) {
-    auto& peaks = json["fitted_with"];
-    peaks["memory_bandwidth"] = format_quantity(profile.device.memory);
-    peaks["multiprocessors"] = profile.device.multiprocessors;
-    peaks["l2"] = format_quantity(profile.device.l2);
-    for (const auto& [dtype, rate] : profile.device.peak) {
-      peaks["peak"][std::string(name_of(dtype))] = format_quantity(rate);
-    }
-  }
-  for (const FittedFamily& family : profile.families) {
-    json["families"].push_back(family_json(family));
-  }
-  return json.dump(1) + "\n";
-}
-
 double rounded(double value) {
   std::array<char, 32> text{};
   const auto written =
@@ -206,14 +208,38 @@ double rounded(double value) {
   return result;
 }
 
+double standard_error(const FittedFamily& family, double seconds) {
+  if (family.error_bands.empty()) {
+    return 0.0;
+  }
+  const auto band = std::ranges::find_if(
+      family.error_bands, [seconds](const ErrorBand& b) { return seconds <= b.up_to; });
+  return band == family.error_bands.end() ? family.error_bands.back().sigma : band->sigma;
+}
+
+double rounded_threshold(double value) { return std::round(value * 1e4) / 1e4; }
+
 bool inside_range(const FittedFamily& family, const KernelDims& dims) {
   for (std::size_t i = 0; i < family.range.size(); ++i) {
-    if (dims[i] < family.range[i].min / k_range_tolerance ||
+    if (dims[i] * k_range_tolerance < family.range[i].min ||
         dims[i] > family.range[i].max * k_range_tolerance) {
       return false;
     }
   }
   return true;
+}
+
+double octaves_outside(const FittedFamily& family, const KernelDims& dims) {
+  double sum = 0;
+  for (std::size_t i = 0; i < family.range.size(); ++i) {
+    const FitRange& range = family.range[i];
+    if (dims[i] > range.max * k_range_tolerance && range.max > 0) {
+      sum += std::log2(dims[i] / range.max);
+    } else if (dims[i] * k_range_tolerance < range.min && dims[i] > 0) {
+      sum += std::log2(range.min / dims[i]);
+    }
+  }
+  return sum;
 }
 
 }  // namespace moesim

@@ -1,12 +1,13 @@
 // A profile: the fitted kernel families of one device and framework, with the evidence for each.
 #pragma once
 
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "models/kernel_form.h"
+#include "models/kernel_correction.h"
 
 namespace moesim {
 
@@ -20,6 +21,12 @@ struct ErrorSummary {
   double p90 = 0;
 };
 
+// Spread of left-out measurements around predictions of similar length.
+struct ErrorBand {
+  double up_to = 0;  // longest prediction, s, that the band holds for
+  double sigma = 0;  // standard error of ln(measured/predicted)
+};
+
 struct FittedFamily {
   KernelKind kind = KernelKind::gemm;
   std::optional<DType> dtype;  // absent: any format (spec sheet)
@@ -27,13 +34,18 @@ struct FittedFamily {
   std::string kernel_source;  // the benchmark's name of the kernel; empty: any
   bool preferred = false;     // answers when no kernel is named
   const KernelForm* form = nullptr;
-  std::vector<double> coefficients;  // in the order of form->parameters
-  std::vector<FitRange> range;       // of the first dimensions of dim_names(kind)
+  std::vector<double> coefficients;                    // in the order of form->parameters
+  std::shared_ptr<const CorrectionForest> correction;  // null: the form alone
+  std::vector<FitRange> range;                         // of the first dimensions of dim_names(kind)
   std::int64_t rows_used = 0;
   std::int64_t rows_skipped = 0;
+  std::int64_t rows_erratic = 0;  // of rows_used: too slow for any shape to predict
   ErrorSummary in_sample;
-  ErrorSummary left_out;  // whole shape groups left out of the fit
-  ErrorSummary naive;     // spec-sheet roofline of ideal work
+  ErrorSummary left_out;               // whole shape groups left out of the fit
+  ErrorSummary left_out_form;          // same, of the form without its correction
+  ErrorSummary naive;                  // spec-sheet roofline of ideal work
+  std::vector<ErrorBand> error_bands;  // ascending; longer predictions use the last one
+  double inside_p10_p90 = 0;           // share of left-out rows within the bands of other folds
   std::string source;
 
   [[nodiscard]] bool answers(const KernelKey& key) const {
@@ -53,6 +65,7 @@ struct KernelProfile {
   [[nodiscard]] std::string name() const;  // "h100_sxm/trtllm-1.3.0rc20"
 };
 
+inline constexpr std::string_view k_profile_schema = "moesim/kernel_profile/2";
 inline constexpr std::string_view k_spec_sheet = "spec_sheet";
 
 // Strict. Throws ConfigError("file.json#/pointer", ...).
@@ -65,8 +78,17 @@ std::string kernel_profile_text(const KernelProfile& profile);
 // Six significant digits, so that a profile's text and its coefficients agree.
 double rounded(double value);
 
+// Four decimals: thresholds of a correction, in the file and when it is fitted.
+double rounded_threshold(double value);
+
+// Standard error of ln(time) for a prediction of `seconds`; 0 when the family has no bands.
+double standard_error(const FittedFamily& family, double seconds);
+
 // Shapes up to this factor beyond the fitted range of a dimension still count as inside.
 inline constexpr double k_range_tolerance = 1.25;
 bool inside_range(const FittedFamily& family, const KernelDims& dims);
+
+// How far outside: sum over dimensions of log2(how many times too large or small); 0 inside.
+double octaves_outside(const FittedFamily& family, const KernelDims& dims);
 
 }  // namespace moesim

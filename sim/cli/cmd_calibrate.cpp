@@ -26,6 +26,7 @@ int fit(const Options& options) {
     ProgressBar progress("fitting");
     FitOptions fit_options;
     fit_options.date = options.date;
+    fit_options.threads = options.common.threads;
     profiles = fit_profiles(
         options.directory,
         [&](const std::string& name) { return find_device_peaks(folders, name); }, fit_options,
@@ -59,6 +60,7 @@ void add_calibrate_command(CLI::App& app, Command& command) {
   fit_sub->add_option("--date", options->date, "of the measurements, YYYY-MM or YYYY-MM-DD")
       ->required();
   options->common.add_catalog(*fit_sub);
+  options->common.add_threads(*fit_sub);
   fit_sub->footer(
       "The folder has the layout SYSTEM/OPERATION__FRAMEWORK-VERSION.csv.\n"
       "Example:\n  moesim calibrate fit measured --out my_catalog/models/profiles --date 2026-11\n"

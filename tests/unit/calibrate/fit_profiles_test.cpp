@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstdio>
+#include <sstream>
 
 #include "kernel_data.h"
 #include "sim/core/error.h"
@@ -75,11 +76,41 @@ TEST_CASE("fitting synthetic measurements finds the planted kernel", "[calibrate
   CHECK(family.left_out.p90 < 0.07);
 }
 
+TEST_CASE("what the form cannot follow is corrected", "[calibrate][unit]") {
+  const test::TemporaryFolder folder("stepped");
+  std::string text = planted_gemm(truth, 0.0);
+  // A code path that takes half as long again for 64 to 512 rows is in no formula.
+  std::string stepped;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    double rows = 0;
+    const bool slow =
+        std::sscanf(line.c_str(), "planted,bfloat16,%lf", &rows) == 1 && rows >= 64 && rows <= 512;
+    const auto comma = line.rfind(',');
+    stepped +=
+        slow ? line.substr(0, comma + 1) + decimal(1.5 * std::stod(line.substr(comma + 1))) : line;
+    stepped += '\n';
+  }
+  folder.write("h100_sxm/gemm__trtllm-9.csv", stepped);
+  const auto corrected = fit_profiles(folder.path(), test::measured_device, options());
+  FitOptions plain = options();
+  plain.correct = false;
+  const auto form = fit_profiles(folder.path(), test::measured_device, plain);
+  REQUIRE(corrected[0].families[0].correction != nullptr);
+  CHECK(form[0].families[0].correction == nullptr);
+  CHECK(corrected[0].families[0].in_sample.p90 < 0.5 * form[0].families[0].in_sample.p90);
+  CHECK(corrected[0].families[0].left_out.median < 0.7 * form[0].families[0].left_out.median);
+  CHECK(corrected[0].families[0].left_out.p90 < form[0].families[0].left_out.p90);
+  CHECK(corrected[0].families[0].left_out_form.p90 == form[0].families[0].left_out.p90);
+}
+
 TEST_CASE("the same folder gives the same profile bytes", "[calibrate][unit]") {
   const test::TemporaryFolder folder("same");
   folder.write("h100_sxm/gemm__trtllm-9.csv", planted_gemm(truth, 0.05));
   const auto first = fit_profiles(folder.path(), test::measured_device, options());
-  const auto second = fit_profiles(folder.path(), test::measured_device, options());
+  FitOptions two_threads = options();
+  two_threads.threads = 2;
+  const auto second = fit_profiles(folder.path(), test::measured_device, two_threads);
   REQUIRE(first.size() == second.size());
   for (std::size_t i = 0; i < first.size(); ++i) {
     CHECK(kernel_profile_text(first[i]) == kernel_profile_text(second[i]));

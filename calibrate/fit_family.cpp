@@ -1,0 +1,385 @@
+#include "calibrate/fit_family.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <set>
+
+#include "calibrate/boosted_trees.h"
+#include "calibrate/erratic.h"
+#include "calibrate/least_squares.h"
+#include "sim/core/error.h"
+
+namespace moesim {
+namespace {
+
+using Rows = std::vector<const KernelRow*>;
+
+// Names of Triton kernels in SGLang and vLLM.
+bool is_triton(std::string_view kernel_source) {
+  return kernel_source.find("triton") != std::string_view::npos ||
+         kernel_source.find("fused_moe") != std::string_view::npos;
+}
+
+// Terms that a kernel does not have are fixed.
+std::vector<FitParameter> fit_parameters(const KernelForm& form, const KernelKey& key,
+                                         std::string_view kernel_source) {
+  std::vector<FitParameter> parameters;
+  const bool gemm = key.kind == KernelKind::gemm || key.kind == KernelKind::batched_gemm;
+  const bool sixteen_bits = stored_bits(key.dtype) == 16;
+  for (const Parameter& parameter : form.parameters) {
+    FitParameter fit{parameter.start, parameter.min, parameter.max};
+    if (gemm && parameter.name == "quantise" && sixteen_bits) {
+      fit = {0, 0, 0, true};
+    } else if (parameter.name == "split_max") {
+      // Block-scaled (DeepGEMM) and batched kernels do not split the inner dimension.
+      const bool whole = key.dtype == DType::fp8_block || key.kind == KernelKind::batched_gemm;
+      fit = {whole ? 1.0 : 8.0, 1, 8, true};
+    } else if ((parameter.name == "few_tokens" && !is_triton(kernel_source)) ||
+               (parameter.name == "e_comp" && key.kind == KernelKind::memory)) {
+      fit = {1, 1, 1, true};
+    }
+    parameters.push_back(fit);
+  }
+  return parameters;
+}
+
+// A fixed random sample, the same for the same rows.
+Rows sample(const Rows& rows, std::size_t count) {
+  std::vector<std::pair<std::uint64_t, std::size_t>> order;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    order.emplace_back(mix64(i), i);
+  }
+  std::ranges::sort(order);
+  Rows chosen;
+  for (std::size_t i = 0; i < std::min(count, order.size()); ++i) {
+    chosen.push_back(rows[order[i].second]);
+  }
+  return chosen;
+}
+
+std::vector<double> fit_rows(const Rows& rows, const KernelForm& form, const KernelContext& context,
+                             std::string_view kernel_source, const FitOptions& options,
+                             std::span<const double> initial = {}) {
+  const Rows chosen = sample(rows, options.rows_per_family);
+  std::vector<double> measured;
+  for (const KernelRow* row : chosen) {
+    measured.push_back(row->seconds);
+  }
+  const auto parameters = fit_parameters(form, chosen.front()->shape.key, kernel_source);
+  const auto predict = [&](std::span<const double> c, std::span<double> out) {
+    for (std::size_t i = 0; i < chosen.size(); ++i) {
+      out[i] = form.evaluate(c, chosen[i]->shape, context).alone().si();
+    }
+  };
+  auto coefficients =
+      fit_coefficients(parameters, measured, predict, options.iterations, initial).coefficients;
+  for (double& value : coefficients) {
+    value = rounded(value);
+  }
+  for (std::size_t i = 0; i < coefficients.size(); ++i) {
+    if (!parameters[i].fixed) {  // rounding must not leave the limits
+      coefficients[i] = std::clamp(coefficients[i], form.parameters[i].min, form.parameters[i].max);
+    }
+  }
+  return coefficients;
+}
+
+double time_of(const KernelForm& form, std::span<const double> coefficients, const KernelRow& row,
+               const KernelContext& context) {
+  return form.evaluate(coefficients, row.shape, context).alone().si();
+}
+
+// A form with its coefficients and, where it helps, the correction of what they leave.
+struct Fit {
+  std::vector<double> coefficients;
+  std::shared_ptr<const CorrectionForest> correction;
+};
+
+// Fewer rows tell trees nothing that the form does not know.
+constexpr std::size_t k_least_corrected_rows = 200;
+
+class FamilyFit {
+ public:
+  FamilyFit(const Rows& rows, const KernelForm& form, const KernelContext& context,
+            const std::string& kernel_source, const FitOptions& options)
+      : rows_(rows),
+        form_(form),
+        context_(context),
+        kernel_source_(kernel_source),
+        options_(options) {
+    whole_.coefficients = fit_rows(rows, form, context, kernel_source, options);
+    std::vector<double> predicted;
+    for (const KernelRow* row : rows) {
+      predicted.push_back(time_of(form, whole_.coefficients, *row, context));
+    }
+    erratic_ = erratic_rows(rows, predicted);
+    std::vector<std::size_t> all(rows.size());
+    std::iota(all.begin(), all.end(), std::size_t{0});
+    whole_.correction = correct(whole_.coefficients, all);
+    leave_out();
+    if (whole_.correction != nullptr && !correction_helps()) {
+      whole_.correction = nullptr;
+    }
+  }
+
+  [[nodiscard]] const Fit& whole() const { return whole_; }
+  [[nodiscard]] std::int64_t erratic() const { return std::ranges::count(erratic_, true); }
+  [[nodiscard]] ErrorSummary in_sample() const {
+    std::vector<double> errors;
+    for (const KernelRow* row : rows_) {
+      errors.push_back(std::abs(predict(whole_, *row) / row->seconds - 1));
+    }
+    return summarise(std::move(errors));
+  }
+  [[nodiscard]] ErrorSummary left_out(bool form_only) const {
+    std::vector<double> errors;
+    for (const LeftOut& row : left_out_) {
+      errors.push_back(std::abs(std::exp(-residual(row, form_only)) - 1));
+    }
+    return summarise(std::move(errors));
+  }
+  [[nodiscard]] std::vector<ErrorBand> bands() const {
+    return error_bands(spreads([](const LeftOut&) { return true; }));
+  }
+  // Every fold judged by the bands of the others.
+  [[nodiscard]] double inside_p10_p90() const {
+    FittedFamily judge;
+    double inside = 0;
+    for (int fold = 0; fold < options_.folds; ++fold) {
+      judge.error_bands =
+          error_bands(spreads([fold](const LeftOut& row) { return row.fold != fold; }));
+      for (const LeftOut& row : left_out_) {
+        const double r = residual(row, false);
+        if (row.fold == fold &&
+            std::abs(r) <= k_p90_of_normal * standard_error(judge, row.seconds / std::exp(r))) {
+          inside += 1;
+        }
+      }
+    }
+    return left_out_.empty() ? 0.0 : rounded(inside / static_cast<double>(left_out_.size()));
+  }
+
+ private:
+  struct LeftOut {
+    int fold = 0;
+    double seconds = 0;    // measured
+    double form = 0;       // ln(measured/predicted) of the form alone
+    double corrected = 0;  // and with its correction
+  };
+
+  [[nodiscard]] double residual(const LeftOut& row, bool form_only) const {
+    return form_only || whole_.correction == nullptr ? row.form : row.corrected;
+  }
+
+  template <class Chosen>
+  [[nodiscard]] std::vector<Spread> spreads(Chosen chosen) const {
+    std::vector<Spread> list;
+    for (const LeftOut& row : left_out_) {
+      if (chosen(row)) {
+        const double r = residual(row, false);
+        list.push_back({row.seconds / std::exp(r), std::abs(r)});
+      }
+    }
+    return list;
+  }
+
+  [[nodiscard]] double predict(const Fit& fit, const KernelRow& row) const {
+    const KernelEstimate estimate = form_.evaluate(fit.coefficients, row.shape, context_);
+    const double form = estimate.alone().si();
+    return fit.correction == nullptr ? form
+                                     : form * std::exp(fit.correction->log_factor(
+                                                  features_of(row.shape, estimate, context_)));
+  }
+
+  // Trees over the rows that are not erratic; null where there are too few.
+  [[nodiscard]] std::shared_ptr<const CorrectionForest> correct(
+      std::span<const double> coefficients, std::span<const std::size_t> chosen) const {
+    std::vector<FeatureVector> x;
+    std::vector<double> target;
+    for (const std::size_t i : chosen) {
+      if (erratic_[i]) {
+        continue;
+      }
+      const KernelEstimate estimate = form_.evaluate(coefficients, rows_[i]->shape, context_);
+      x.push_back(features_of(rows_[i]->shape, estimate, context_));
+      target.push_back(std::clamp(std::log(rows_[i]->seconds / estimate.alone().si()),
+                                  -k_largest_correction, k_largest_correction));
+    }
+    if (!options_.correct || x.size() < k_least_corrected_rows) {
+      return nullptr;
+    }
+    const std::size_t features = feature_names(rows_.front()->shape.key.kind).size();
+    return std::make_shared<const CorrectionForest>(boost_trees(x, target, features));
+  }
+
+  // Refits without every fold of shape groups in turn and predicts it.
+  void leave_out() {
+    const bool one_shape = std::ranges::all_of(rows_, [this](const KernelRow* row) {
+      return row->shape_group == rows_.front()->shape_group;
+    });
+    // With one shape only, its sizes are left out.
+    const auto group_of = [one_shape](const KernelRow& row) {
+      return one_shape ? static_cast<std::uint64_t>(row.shape.dims[0]) : row.shape_group;
+    };
+    const auto fold_of = [this](const std::set<std::uint64_t>& groups, std::uint64_t group) {
+      const auto place = std::distance(groups.begin(), groups.find(group));
+      return static_cast<int>(place % options_.folds);
+    };
+    std::set<std::uint64_t> groups;
+    std::set<std::uint64_t> others;
+    for (const KernelRow* row : rows_) {
+      groups.insert(group_of(*row));
+      others.insert(row->other_group);
+    }
+    const bool two_ways = others.size() > 1;
+    for (int fold = 0; fold < options_.folds; ++fold) {
+      Rows kept;
+      std::vector<std::size_t> kept_index;
+      Rows out;
+      for (std::size_t i = 0; i < rows_.size(); ++i) {
+        const KernelRow& row = *rows_[i];
+        if (fold_of(groups, group_of(row)) == fold ||
+            (two_ways && fold_of(others, row.other_group) == fold)) {
+          out.push_back(&row);
+        } else {
+          kept.push_back(&row);
+          kept_index.push_back(i);
+        }
+      }
+      if (kept.empty() || out.empty()) {
+        continue;
+      }
+      Fit fit;
+      fit.coefficients =
+          fit_rows(kept, form_, context_, kernel_source_, options_, whole_.coefficients);
+      const Fit form_only = fit;
+      fit.correction = correct(fit.coefficients, kept_index);
+      for (const KernelRow* row : out) {
+        left_out_.push_back({fold, row->seconds, std::log(row->seconds / predict(form_only, *row)),
+                             std::log(row->seconds / predict(fit, *row))});
+      }
+    }
+  }
+
+  // Erratic rows must not decide.
+  [[nodiscard]] bool correction_helps() const {
+    constexpr double most = 0.3;
+    double form = 0;
+    double corrected = 0;
+    for (const LeftOut& row : left_out_) {
+      form += std::min(std::abs(row.form), most);
+      corrected += std::min(std::abs(row.corrected), most);
+    }
+    return corrected < form;
+  }
+
+  const Rows& rows_;
+  const KernelForm& form_;
+  const KernelContext& context_;
+  const std::string& kernel_source_;
+  const FitOptions& options_;
+  std::vector<bool> erratic_;
+  Fit whole_;
+  std::vector<LeftOut> left_out_;
+};
+
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  const std::size_t n = values.size();
+  return n % 2 == 1 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
+}
+
+std::vector<FitRange> ranges_of(const Rows& rows) {
+  const DimNames dims = dim_names(rows.front()->shape.key.kind);
+  std::vector<FitRange> ranges;
+  for (std::size_t i = 0; i < dims.ranged; ++i) {
+    FitRange range{rows.front()->shape.dims[i], rows.front()->shape.dims[i]};
+    for (const KernelRow* row : rows) {
+      range.min = std::min(range.min, row->shape.dims[i]);
+      range.max = std::max(range.max, row->shape.dims[i]);
+    }
+    ranges.push_back({rounded(range.min), rounded(range.max)});
+  }
+  return ranges;
+}
+
+}  // namespace
+
+const KernelForm& form_of(KernelKind kind) {
+  constexpr std::array<std::string_view, k_kernel_kinds> names{"gemm_tiles",
+                                                               "gemm_tiles",
+                                                               "moe_grouped",
+                                                               "moe_grouped",
+                                                               "attention_causal_tiles",
+                                                               "attention_split_kv",
+                                                               "mla_causal_tiles",
+                                                               "mla_split_kv",
+                                                               "stream"};
+  return *find_form(names.at(static_cast<std::size_t>(kind)));
+}
+
+ErrorSummary summarise(std::vector<double> errors) {
+  if (errors.empty()) {
+    return {};
+  }
+  std::ranges::sort(errors);
+  const double p90 = errors[std::min(errors.size() - 1, errors.size() * 9 / 10)];
+  return {rounded(median(std::move(errors))), rounded(p90)};
+}
+
+std::vector<ErrorBand> error_bands(std::vector<Spread> rows) {
+  constexpr std::size_t least_rows = 60;
+  constexpr std::size_t most_bands = 8;
+  constexpr double least_sigma = 0.005;  // repeats of one measurement differ by as much
+  if (rows.empty()) {
+    return {};
+  }
+  std::ranges::sort(rows, {}, &Spread::seconds);
+  const std::size_t bands = std::clamp<std::size_t>(rows.size() / least_rows, 1, most_bands);
+  std::vector<ErrorBand> result;
+  for (std::size_t b = 0; b < bands; ++b) {
+    const std::size_t begin = rows.size() * b / bands;
+    const std::size_t end = rows.size() * (b + 1) / bands;
+    std::vector<double> absolute;
+    for (std::size_t i = begin; i < end; ++i) {
+      absolute.push_back(rows[i].absolute);
+    }
+    std::ranges::sort(absolute);
+    const double width = absolute[std::min(absolute.size() - 1, absolute.size() * 8 / 10)];
+    result.push_back(
+        {rounded(rows[end - 1].seconds), rounded(std::max(width / k_p90_of_normal, least_sigma))});
+  }
+  return result;
+}
+
+FittedFamily fit_family(const Rows& rows, const KernelForm& form, const KernelContext& context,
+                        const std::string& kernel_source, const FitOptions& options) {
+  ensure(!rows.empty(), "a family has rows");
+  FittedFamily family;
+  const KernelKey key = rows.front()->shape.key;
+  family.kind = key.kind;
+  family.dtype = key.dtype;
+  family.storage = key.storage;
+  family.kernel_source = kernel_source;
+  family.form = &form;
+  const FamilyFit fit(rows, form, context, kernel_source, options);
+  family.coefficients = fit.whole().coefficients;
+  family.correction = fit.whole().correction;
+  family.range = ranges_of(rows);
+  family.rows_used = static_cast<std::int64_t>(rows.size());
+  family.rows_erratic = fit.erratic();
+  family.in_sample = fit.in_sample();
+  family.left_out = fit.left_out(false);
+  family.left_out_form = fit.left_out(true);
+  family.error_bands = fit.bands();
+  family.inside_p10_p90 = fit.inside_p10_p90();
+  std::vector<double> naive;
+  for (const KernelRow* row : rows) {
+    naive.push_back(std::abs(row->naive_seconds / row->seconds - 1));
+  }
+  family.naive = summarise(std::move(naive));
+  return family;
+}
+
+}  // namespace moesim

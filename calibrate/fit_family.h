@@ -1,0 +1,44 @@
+// Fits one kernel family: the form's coefficients, the correction of what they leave, and the
+// errors of both on shapes that were left out.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "calibrate/kernel_rows.h"
+#include "models/kernel_profile.h"
+
+namespace moesim {
+
+struct FitOptions {
+  std::string date;                    // of the measurements, goes into the profiles
+  std::size_t rows_per_family = 2500;  // drawn for the coefficients; more changes little
+  int iterations = 100;
+  int folds = 4;           // of shape groups, for the left-out error
+  bool correct = true;     // fit corrections
+  std::uint64_t seed = 1;  // of the simulated expert loads
+  int threads = 1;
+};
+
+// `rows` must not be empty.
+FittedFamily fit_family(const std::vector<const KernelRow*>& rows, const KernelForm& form,
+                        const KernelContext& context, const std::string& kernel_source,
+                        const FitOptions& options);
+
+// The form that models a kind of kernel.
+const KernelForm& form_of(KernelKind kind);
+
+ErrorSummary summarise(std::vector<double> errors);
+
+// 90 % of a standard normal variable lie below.
+inline constexpr double k_p90_of_normal = 1.2816;
+
+struct Spread {
+  double seconds = 0;   // predicted
+  double absolute = 0;  // |ln(measured/predicted)|
+};
+// Up to 8 bands of equally many rows by predicted time. sigma is such that 80 % of a band's rows
+// lie within +-k_p90_of_normal sigma, whatever their law.
+std::vector<ErrorBand> error_bands(std::vector<Spread> rows);
+
+}  // namespace moesim
