@@ -81,13 +81,23 @@ def draw_breakdown(reports):
                 axes.text(lefts[row] + width / 2, row, f"{width:.3g}", ha="center", va="center",
                           fontsize=9, color="black" if light else "white")
         lefts = [left + width for left, width in zip(lefts, widths)]
-    for row, total in enumerate(lefts):
-        axes.text(total, row, f"  {total:.4g} {unit}", va="center", fontweight="bold")
+    right_end = longest * factor
+    for row, (report, total) in enumerate(zip(reports, lefts)):
+        bar = report.step_interval()
+        end = total
+        if bar:
+            low, high = (seconds * factor for seconds in bar)
+            axes.errorbar(total, row, xerr=[[max(total - low, 0)], [max(high - total, 0)]],
+                          color="black", linewidth=1.2, capsize=4, zorder=3)
+            end = max(total, high)
+        right_end = max(right_end, end)
+        axes.text(end, row, f"  {total:.4g} {unit}", va="center", fontweight="bold")
     axes.set_yticks(range(len(reports)), [report.label for report in reports])
     axes.invert_yaxis()
-    axes.set_xlim(0, longest * factor * 1.14)
+    axes.set_xlim(0, right_end * 1.14)
     axes.set_title("Where the step's time goes (critical path)")
-    axes.set_xlabel(f"time ({unit})")
+    axes.set_xlabel(f"time ({unit}; whiskers: p10-p90 of the step)" if any(
+        report.step_interval() for report in reports) else f"time ({unit})")
     legend_below(figure, axes, axes, columns=4)
     return figure
 
