@@ -36,6 +36,7 @@ struct KernelRow {
   std::uint16_t group = 0;        // index into KernelRows::groups
   std::uint64_t shape_group = 0;  // rows that are left out together
   bool checkable = false;         // the naive bound is exact: nothing real can beat it
+  std::uint32_t line = 0;         // of the file
 };
 
 struct KernelRows {

@@ -83,15 +83,13 @@ def draw_breakdown(reports):
         lefts = [left + width for left, width in zip(lefts, widths)]
     right_end = longest * factor
     for row, (report, total) in enumerate(zip(reports, lefts)):
-        bar = report.step_interval()
-        end = total
-        if bar:
-            low, high = (seconds * factor for seconds in bar)
-            axes.errorbar(total, row, xerr=[[max(total - low, 0)], [max(high - total, 0)]],
-                          color="black", linewidth=1.2, capsize=4, zorder=3)
-            end = max(total, high)
-        right_end = max(right_end, end)
-        axes.text(end, row, f"  {total:.4g} {unit}", va="center", fontweight="bold")
+        interval = report.step_interval()
+        if interval:  # under the bar, whose numbers it would cover
+            low, high = (seconds * factor for seconds in interval)
+            axes.errorbar(total, row + 0.38, xerr=[[max(total - low, 0)], [max(high - total, 0)]],
+                          color="black", linewidth=1.2, capsize=3, zorder=3)
+            right_end = max(right_end, high)
+        axes.text(total, row, f"  {total:.4g} {unit}", va="center", fontweight="bold")
     axes.set_yticks(range(len(reports)), [report.label for report in reports])
     axes.invert_yaxis()
     axes.set_xlim(0, right_end * 1.14)
