@@ -160,8 +160,8 @@ TEST_CASE("standard errors come from held-out errors, else widened in-sample one
   fit.held_out_median_error = std::expm1(0.06745);
   fit.held_out_p90_error = std::expm1(0.3 * 1.645);  // a heavier tail decides
   CHECK(standard_error(fit, CommBasis::calibrated, false) == Approx(0.3));
-  CHECK(standard_error(fit, CommBasis::calibrated, true) == Approx(0.3));
-  CHECK(standard_error(fit, CommBasis::transferred, false) == Approx(0.6));
+  CHECK(standard_error(fit, CommBasis::calibrated, true) == Approx(0.6));
+  CHECK(standard_error(fit, CommBasis::transferred, true) == Approx(0.6));
 }
 
 }  // namespace moesim
