@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "calibrate/comm_rows.h"
+#include "calibrate/judged_point.h"
 
 namespace moesim {
 
@@ -27,6 +28,7 @@ struct CommGroup {
   double p90_ape = 0.0;
   double mean_signed_error = 0.0;  // mean of predicted/measured - 1
   double naive_median_ape = 0.0;   // bytes / nominal rate of the busiest link, no latency
+  double inside_p10_p90 = 0.0;     // share of rows inside the predicted range; 0.8 is right
 };
 
 struct CommValidation {
@@ -35,9 +37,10 @@ struct CommValidation {
   std::vector<std::pair<std::string, std::int64_t>> skipped;
 };
 
-// Predicts every row of the directory's tables with the profiles as they are.
+// Predicts every row of the directory's tables with the profiles as they are; `visit` sees each.
 CommValidation validate_collectives(const std::string& directory,
-                                    const std::vector<CommProfile>& profiles);
+                                    const std::vector<CommProfile>& profiles,
+                                    const PointVisitor& visit = {});
 
 // Value below which the share q of the values lies; linear between order statistics.
 double quantile(std::vector<double> values, double q);

@@ -43,7 +43,14 @@ class MeasuredTable {
   [[nodiscard]] double number(std::size_t row, std::string_view column) const {
     return csv_.number(row, csv_.column(column));
   }
-  // The text of the comment line "# source: ...".
+  // Where a row stands, and the text of the comment line "# source: ...".
+  void cite(std::size_t row, CommRow& out) const {
+    out.file = csv_.path();
+    out.line = csv_.line(row);
+    out.source = source();
+  }
+
+ private:
   [[nodiscard]] std::string source() const {
     constexpr std::string_view prefix = "source: ";
     const std::string& comment = csv_.comment();
@@ -52,7 +59,6 @@ class MeasuredTable {
     return comment.substr(begin, comment.find('\n', begin) - begin);
   }
 
- private:
   CsvTable csv_;
 };
 
@@ -124,7 +130,7 @@ void Reader::nccl(const MeasuredTable& table, const std::string& stem, const std
     CommRow row;
     row.group = joined_by_slash({"nccl_" + name, stem, device, dtype});
     row.system = device;
-    row.source = table.source();
+    table.cite(i, row);
     row.is_collective = true;
     row.collective = {op->second, stem, static_cast<int>(table.number(i, "num_gpus")),
                       table.number(i, "message_elements") * (dtype == "half" ? 2.0 : 1.0)};
@@ -139,7 +145,7 @@ void Reader::custom_allreduce(const MeasuredTable& table, const std::string& ste
     CommRow row;
     row.group = joined_by_slash({"custom_allreduce", framework_of(stem), device, kernel});
     row.system = device;
-    row.source = table.source();
+    table.cite(i, row);
     row.is_collective = true;
     row.collective = {CollectiveOp::all_reduce, "custom_allreduce/" + kernel,
                       static_cast<int>(table.number(i, "num_gpus")),
@@ -166,7 +172,7 @@ CommRow deepep_row(const MeasuredTable& table, std::size_t i, const std::string&
                    Direction direction, int devices_per_node) {
   CommRow row;
   row.system = device;
-  row.source = table.source();
+  table.cite(i, row);
   AllToAllRow& a = row.all_to_all;
   a.direction = direction;
   a.dtype = "fp8";
@@ -220,7 +226,7 @@ void Reader::alltoall(const MeasuredTable& table, const std::string& stem,
     const std::string kernel = table.text(i, "kernel_source");
     CommRow row;
     row.system = device;
-    row.source = table.source();
+    table.cite(i, row);
     AllToAllRow& a = row.all_to_all;
     a.algorithm = "rank_dedup." + kernel + op->second.second;
     a.direction = op->second.first;
@@ -268,7 +274,7 @@ void Reader::published_low_latency(const MeasuredTable& table, const std::string
       const std::string side(name_of(direction));
       CommRow row;
       row.system = device;
-      row.source = table.source();
+      table.cite(i, row);
       row.all_to_all = published_row("deepep_low_latency", direction,
                                      static_cast<int>(table.number(i, "ep_ranks")),
                                      profile == nullptr ? 1 : profile->devices_per_node);
@@ -287,7 +293,7 @@ void Reader::published_normal(const MeasuredTable& table, const std::string& dev
       const std::string side(name_of(direction));
       CommRow row;
       row.system = device;
-      row.source = table.source();
+      table.cite(i, row);
       const int node = profile == nullptr ? 1 : profile->devices_per_node;
       row.all_to_all = published_row("deepep_normal", direction,
                                      static_cast<int>(table.number(i, "ep_ranks")), node);

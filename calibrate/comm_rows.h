@@ -43,6 +43,8 @@ struct CommRow {
   std::string group;   // validation group, "deepep_ll_dispatch/sglang-0.5.12/h100_sxm/fp8"
   std::string system;  // "h100_sxm"
   std::string source;
+  std::string file;
+  std::int64_t line = 0;
   bool is_collective = false;
   AllToAllRow all_to_all;
   CollectiveRow collective;

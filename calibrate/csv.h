@@ -18,6 +18,7 @@ class CsvTable {
 
   [[nodiscard]] std::size_t rows() const { return line_.size(); }
   [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] std::uint32_t line(std::size_t row) const { return line_[row]; }  // from 1
   // All comment lines, "#" removed.
   [[nodiscard]] const std::string& comment() const { return comment_; }
   [[nodiscard]] bool has(std::string_view column) const;

@@ -86,6 +86,7 @@ class Reader {
     out.group = index_of(out_.groups, group_name);
     out.shape_group = shape_group;
     out.checkable = checkable;
+    out.line = table_.line(row);
     out_.rows.push_back(out);
   }
 

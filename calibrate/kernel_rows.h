@@ -37,6 +37,7 @@ struct KernelRow {
   std::uint64_t shape_group = 0;  // rows that are left out together
   std::uint64_t other_group = 0;  // a second way to leave rows out (widths of k); 0: none
   bool checkable = false;         // the naive bound is exact: nothing real can beat it
+  std::uint32_t line = 0;         // of the file
 };
 
 struct KernelRows {

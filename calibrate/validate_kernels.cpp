@@ -13,6 +13,7 @@ namespace {
 struct GroupErrors {
   std::vector<double> signed_errors;
   std::vector<double> naive;
+  std::int64_t inside = 0;
   std::int64_t extrapolated = 0;
   std::set<std::string> profiles;
 };
@@ -22,7 +23,8 @@ constexpr std::string_view k_unphysical =
 
 class Validation {
  public:
-  explicit Validation(const KernelLibrary& library) : library_(library) {}
+  Validation(const KernelLibrary& library, const PointVisitor& visit)
+      : library_(library), visit_(visit) {}
 
   void add(const KernelRows& table) {
     for (const auto& [reason, rows] : table.skipped) {
@@ -43,7 +45,7 @@ class Validation {
         entry->second =
             library_.bind(device, table.file.framework, row.shape.key, table.sources[row.source]);
       }
-      add_row(row, table.groups[row.group], entry->second);
+      add_row(row, table, entry->second);
     }
   }
 
@@ -61,9 +63,26 @@ class Validation {
   }
 
  private:
-  void add_row(const KernelRow& row, const std::string& group, const BoundFamily& family) {
+  void add_row(const KernelRow& row, const KernelRows& table, const BoundFamily& family) {
     const KernelEstimate estimate = family.estimate(row.shape);
+    const std::string& group = table.groups[row.group];
+    const auto names = dim_names(row.shape.key.kind).names;
+    const JudgedPoint point{.group = group,
+                            .kernel_source = table.sources[row.source],
+                            .dim_names = names,
+                            .dims = std::span(row.shape.dims).first(names.size()),
+                            .measured_s = row.seconds,
+                            .predicted_s = estimate.alone().si(),
+                            .naive_s = row.naive_seconds,
+                            .sigma = estimate.sigma,
+                            .extrapolated = estimate.extrapolated,
+                            .file = table.file.path,
+                            .line = row.line};
+    if (visit_) {
+      visit_(point);
+    }
     GroupErrors& errors = groups_[group];
+    errors.inside += inside_p10_p90(point) ? 1 : 0;
     errors.signed_errors.push_back(estimate.alone().si() / row.seconds - 1);
     errors.naive.push_back(std::abs(row.naive_seconds / row.seconds - 1));
     errors.extrapolated += estimate.extrapolated ? 1 : 0;
@@ -88,12 +107,15 @@ class Validation {
     group.mean_signed_error = rounded(sum / static_cast<double>(group.n));
     group.naive_median_ape = naive.median;
     group.naive_p90_ape = naive.p90;
+    group.inside_p10_p90 =
+        rounded(static_cast<double>(errors.inside) / static_cast<double>(group.n));
     group.extrapolated = errors.extrapolated;
     group.profiles.assign(errors.profiles.begin(), errors.profiles.end());
     return group;
   }
 
   const KernelLibrary& library_;
+  const PointVisitor& visit_;
   std::map<std::string, GroupErrors> groups_;
   std::map<std::string, std::int64_t> skipped_;
 };
@@ -102,9 +124,10 @@ class Validation {
 
 ValidationReport validate_kernels(const std::string& dir,
                                   const std::vector<std::string>& profile_dirs,
-                                  const DeviceLookup& devices, const Progress& progress) {
+                                  const DeviceLookup& devices, const Progress& progress,
+                                  const PointVisitor& visit) {
   const KernelLibrary library(profile_dirs);
-  Validation validation(library);
+  Validation validation(library, visit);
   LoadGenerator loads(FitOptions{}.seed);
   const auto files = measured_files(dir);
   for (std::size_t i = 0; i < files.size(); ++i) {
@@ -128,6 +151,7 @@ std::string validation_json(const ValidationReport& report) {
     entry["mean_signed_error"] = group.mean_signed_error;
     entry["baseline"] = {{"naive_median_ape", group.naive_median_ape},
                          {"naive_p90_ape", group.naive_p90_ape}};
+    entry["inside_p10_p90"] = group.inside_p10_p90;
     entry["extrapolated"] = group.extrapolated;
     entry["profiles"] = group.profiles;
     json["groups"].push_back(entry);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "calibrate/fit_profiles.h"
+#include "calibrate/judged_point.h"
 
 namespace moesim {
 
@@ -16,6 +17,7 @@ struct ValidationGroup {
   double mean_signed_error = 0;  // of predicted/measured - 1
   double naive_median_ape = 0;
   double naive_p90_ape = 0;
+  double inside_p10_p90 = 0;          // share of rows inside the predicted range; 0.8 is right
   std::int64_t extrapolated = 0;      // rows outside the range that the family was fitted on
   std::vector<std::string> profiles;  // that answered, with their basis
 };
@@ -26,10 +28,11 @@ struct ValidationReport {
   std::int64_t rows_read = 0;                                 // = sum of n + sum of skipped
 };
 
-// Throws ConfigError for damaged files or profiles.
+// `visit` sees every judged row, file by file. Throws ConfigError for damaged files or profiles.
 ValidationReport validate_kernels(const std::string& dir,
                                   const std::vector<std::string>& profile_dirs,
-                                  const DeviceLookup& devices, const Progress& progress = {});
+                                  const DeviceLookup& devices, const Progress& progress = {},
+                                  const PointVisitor& visit = {});
 
 // {"groups": [...], "skipped": [...]} as DESIGN.md fixes it.
 std::string validation_json(const ValidationReport& report);

@@ -87,6 +87,27 @@ std::string_view name_of(CommBasis basis) {
   return names[static_cast<std::size_t>(basis)];
 }
 
+double standard_error(const CommFit& fit, CommBasis basis, bool extrapolated) {
+  constexpr double nominal = 0.5;
+  constexpr double in_sample_factor = 2.0;
+  constexpr std::int64_t few_rows = 10;
+  constexpr double few_rows_factor = 2.0;
+  constexpr double median_of_normal = 0.6745;  // of |x|, standard normal
+  constexpr double p90_of_normal = 1.645;
+  if (basis == CommBasis::uncalibrated) {
+    return nominal;
+  }
+  const auto sigma = [](double median, double p90) {
+    return std::max(std::log1p(median) / median_of_normal, std::log1p(p90) / p90_of_normal);
+  };
+  const double stretch = extrapolated || basis == CommBasis::transferred ? 2.0 : 1.0;
+  if (!fit.held_out.empty()) {
+    return stretch * sigma(fit.held_out_median_error, fit.held_out_p90_error);
+  }
+  return stretch * sigma(fit.median_error, fit.p90_error) * in_sample_factor *
+         (fit.rows < few_rows ? few_rows_factor : 1.0);
+}
+
 Seconds AllToAllLaw::latency(int nodes, std::int64_t experts, std::int64_t tokens) const {
   return base + per_node_doubling * std::log2(static_cast<double>(nodes)) +
          per_expert * static_cast<double>(experts) + per_token * static_cast<double>(tokens);

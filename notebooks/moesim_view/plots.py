@@ -81,13 +81,21 @@ def draw_breakdown(reports):
                 axes.text(lefts[row] + width / 2, row, f"{width:.3g}", ha="center", va="center",
                           fontsize=9, color="black" if light else "white")
         lefts = [left + width for left, width in zip(lefts, widths)]
-    for row, total in enumerate(lefts):
+    right_end = longest * factor
+    for row, (report, total) in enumerate(zip(reports, lefts)):
+        interval = report.step_interval()
+        if interval:  # under the bar, whose numbers it would cover
+            low, high = (seconds * factor for seconds in interval)
+            axes.errorbar(total, row + 0.38, xerr=[[max(total - low, 0)], [max(high - total, 0)]],
+                          color="black", linewidth=1.2, capsize=3, zorder=3)
+            right_end = max(right_end, high)
         axes.text(total, row, f"  {total:.4g} {unit}", va="center", fontweight="bold")
     axes.set_yticks(range(len(reports)), [report.label for report in reports])
     axes.invert_yaxis()
-    axes.set_xlim(0, longest * factor * 1.14)
+    axes.set_xlim(0, right_end * 1.14)
     axes.set_title("Where the step's time goes (critical path)")
-    axes.set_xlabel(f"time ({unit})")
+    axes.set_xlabel(f"time ({unit}; whiskers: p10-p90 of the step)" if any(
+        report.step_interval() for report in reports) else f"time ({unit})")
     legend_below(figure, axes, axes, columns=4)
     return figure
 

@@ -53,6 +53,12 @@ class Report:
                 for key in self.at("/breakdown", dict)
                 if (seconds := self.at(f"/breakdown/{key}", float)) > 0]
 
+    def step_interval(self):
+        """(p10, p90) of the step in seconds; None for a report without error bars."""
+        if not self.has("/metrics/step_p10_s"):
+            return None
+        return self.at("/metrics/step_p10_s", float), self.at("/metrics/step_p90_s", float)
+
     def imbalance(self):
         """[(layer, load of the busiest rank over the mean)] of the layers with experts."""
         points = []

@@ -1,16 +1,10 @@
 // moesim report: pictures of results, drawn by the Python package in notebooks/.
+#include <nlohmann/json.hpp>
+
 #include "sim/cli/command_line.h"
+#include "sim/cli/notebook_module.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
-
-#include <spawn.h>
-#include <sys/wait.h>
-
-#include <filesystem>
-#include <nlohmann/json.hpp>
-#include <system_error>
-
-extern char** environ;
 
 namespace moesim {
 namespace {
@@ -20,35 +14,6 @@ struct Options {
   std::string png;
 };
 
-// Runs a program with its output on ours. Throws std::system_error when it cannot be started.
-int run_program(std::vector<std::string> words, const std::string& python_path) {
-  std::vector<char*> arguments;
-  for (std::string& word : words) {
-    arguments.push_back(word.data());
-  }
-  arguments.push_back(nullptr);
-  std::vector<std::string> variables{"PYTHONPATH=" + python_path};
-  for (char** variable = environ; *variable != nullptr; ++variable) {
-    if (!std::string_view(*variable).starts_with("PYTHONPATH=")) {
-      variables.emplace_back(*variable);
-    }
-  }
-  std::vector<char*> environment;
-  for (std::string& variable : variables) {
-    environment.push_back(variable.data());
-  }
-  environment.push_back(nullptr);
-  pid_t child = 0;
-  const int failed =
-      posix_spawn(&child, arguments[0], nullptr, nullptr, arguments.data(), environment.data());
-  if (failed != 0) {
-    throw std::system_error(failed, std::generic_category(), "cannot start " + words[0]);
-  }
-  int status = 0;
-  waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
-}
-
 int report(const Options& options) {
   for (const std::string& result : options.results) {
     const nlohmann::json document = read_json_file(result);
@@ -56,11 +21,9 @@ int report(const Options& options) {
       throw ConfigError(result, "is no report; make one with: moesim simulate SCENARIO --json");
     }
   }
-  std::vector<std::string> words{"/usr/bin/python3", "-m", "moesim_view"};
-  words.insert(words.end(), options.results.begin(), options.results.end());
-  words.insert(words.end(), {"--png", options.png});
-  const auto package = std::filesystem::path(data_root()) / "notebooks";
-  return run_program(std::move(words), package.string()) == 0 ? 0 : 1;
+  std::vector<std::string> arguments = options.results;
+  arguments.insert(arguments.end(), {"--png", options.png});
+  return run_notebook_module("moesim_view", arguments) == 0 ? 0 : 1;
 }
 
 }  // namespace

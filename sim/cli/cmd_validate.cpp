@@ -1,11 +1,18 @@
 // moesim validate: predictions of the shipped profiles against measurements.
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <system_error>
 
 #include "calibrate/comm_fit.h"
+#include "calibrate/regimes.h"
 #include "calibrate/validate_kernels.h"
 #include "sim/cli/command_line.h"
 #include "sim/cli/device_catalog.h"
+#include "sim/cli/notebook_module.h"
 #include "sim/core/error.h"
 
 namespace moesim {
@@ -16,24 +23,103 @@ using Json = nlohmann::json;
 struct Options {
   CommonOptions common;
   std::string directory;
+  std::string points;
+  std::string png;
+  bool regimes = false;
+
+  // Pictures are drawn from the table of points.
+  [[nodiscard]] std::string points_file() const {
+    return points.empty() && !png.empty() ? (std::filesystem::path(png) / "points.csv").string()
+                                          : points;
+  }
+};
+
+// What is done with every judged row: nothing, unless it was asked for.
+class PointOutput {
+ public:
+  PointOutput(const Options& options, std::vector<std::string_view> dims)
+      : path_(options.points_file()), wants_regimes_(options.regimes) {
+    require_folder_of(options.points, "--points");
+    if (!options.png.empty()) {
+      std::filesystem::create_directories(options.png);
+    }
+    if (!path_.empty()) {
+      file_.open(path_);
+      check();
+      table_.emplace(file_, std::move(dims));
+    }
+  }
+
+  [[nodiscard]] PointVisitor visitor() {
+    if (!table_ && !wants_regimes_) {
+      return {};
+    }
+    return [this](const JudgedPoint& point) {
+      if (table_) {
+        table_->add(point);
+      }
+      if (wants_regimes_) {
+        regimes_.add(point);
+      }
+    };
+  }
+
+  // Completes the table and adds the regimes to the groups.
+  void finish(Json& document) {
+    if (table_) {
+      file_.close();
+      check();
+    }
+    const auto worst = regimes_.worst();
+    for (Json& group : document["groups"]) {
+      const auto found = worst.find(group["name"].get<std::string>());
+      if (found != worst.end()) {
+        const Regime& regime = found->second;
+        group["worst_regime"] = {{"variable", regime.variable},
+                                 {"from", regime.from},
+                                 {"to", regime.to},
+                                 {"n", regime.n},
+                                 {"median_ape", regime.median_ape},
+                                 {"p90_ape", regime.p90_ape}};
+      }
+    }
+  }
+
+ private:
+  void check() const {
+    if (!file_) {
+      throw std::system_error(errno, std::generic_category(), path_ + " cannot be written");
+    }
+  }
+
+  std::string path_;
+  bool wants_regimes_;
+  std::ofstream file_;
+  std::optional<PointTable> table_;
+  Regimes regimes_;
 };
 
 Json kernels(const Options& options) {
   const CatalogFolders folders = catalog_folders(options.common.catalog);
+  PointOutput output(options, kernel_point_dims());
   ProgressBar progress("validating");
   const ValidationReport report = validate_kernels(
       options.directory, folders.kernel_profiles,
       [&](const std::string& name) { return find_device_peaks(folders, name); },
       [&](std::size_t done, std::size_t total, const std::string&) {
         progress.show(static_cast<double>(done) / static_cast<double>(total));
-      });
-  return Json::parse(validation_json(report));
+      },
+      output.visitor());
+  Json document = Json::parse(validation_json(report));
+  output.finish(document);
+  return document;
 }
 
 Json collectives(const Options& options) {
   const CatalogFolders folders = catalog_folders(options.common.catalog);
-  const CommValidation result =
-      validate_collectives(options.directory, load_comm_profiles(folders.comm_profiles));
+  PointOutput output(options, comm_point_dims());
+  const CommValidation result = validate_collectives(
+      options.directory, load_comm_profiles(folders.comm_profiles), output.visitor());
   if (result.rows_read == 0) {
     throw ConfigError(options.directory,
                       "holds no table of measured collectives; give a folder of "
@@ -46,29 +132,67 @@ Json collectives(const Options& options) {
                                   {"median_ape", group.median_ape},
                                   {"p90_ape", group.p90_ape},
                                   {"mean_signed_error", group.mean_signed_error},
+                                  {"inside_p10_p90", group.inside_p10_p90},
                                   {"baseline", {{"naive_median_ape", group.naive_median_ape}}}});
   }
   for (const auto& [reason, rows] : result.skipped) {
     document["skipped"].push_back({{"reason", reason}, {"n", rows}});
   }
+  output.finish(document);
   return document;
 }
 
-void print(const Json& document, bool json) {
-  if (json) {
+// "local_experts 4.00 - 16.0".
+std::string regime_text(const Json& regime) {
+  const bool time = regime["variable"] == "measured_s";
+  const auto edge = [&](const char* key) {
+    const double value = regime[key];
+    return time ? human_seconds(value) : human_count(value);
+  };
+  return (time ? "time" : regime["variable"].get<std::string>()) + " " + edge("from") + " - " +
+         edge("to");
+}
+
+void print(const Json& document, const Options& options) {
+  if (options.common.json) {
     std::cout << document.dump(1) << "\n";
     return;
   }
-  Table table({"group", "rows", "median", "p90", "mean signed", "naive median"});
+  std::vector<std::string> header{"group",       "rows",         "median",        "p90",
+                                  "mean signed", "naive median", "inside p10-p90"};
+  if (options.regimes) {
+    header.insert(header.end(), {"worst regime", "rows there", "median there"});
+  }
+  Table table(header);
   for (const Json& group : document["groups"]) {
-    table.row({group["name"], group["n"].dump(), percent(group["median_ape"]),
-               percent(group["p90_ape"]), percent(group["mean_signed_error"]),
-               percent(group["baseline"]["naive_median_ape"])});
+    std::vector<std::string> cells{group["name"],
+                                   group["n"].dump(),
+                                   percent(group["median_ape"]),
+                                   percent(group["p90_ape"]),
+                                   percent(group["mean_signed_error"]),
+                                   percent(group["baseline"]["naive_median_ape"]),
+                                   percent(group["inside_p10_p90"])};
+    if (options.regimes && group.contains("worst_regime")) {
+      const Json& regime = group["worst_regime"];
+      cells.insert(cells.end(),
+                   {regime_text(regime), regime["n"].dump(), percent(regime["median_ape"])});
+    }
+    table.row(std::move(cells));
   }
   std::cout << table.text();
   for (const Json& row : document["skipped"]) {
     std::cout << "skipped " << row["n"] << " rows: " << row["reason"].get<std::string>() << "\n";
   }
+}
+
+int draw(const Options& options) {
+  if (options.png.empty()) {
+    return 0;
+  }
+  return run_notebook_module("moesim_view.validation",
+                             {options.points_file(), "--png", options.png}) == 0
+             ? 0
+             : 1;
 }
 
 }  // namespace
@@ -82,12 +206,21 @@ void add_validate_command(CLI::App& app, Command& command) {
     kind->add_option("dir", options->directory, "folder of measured CSV files, searched downwards")
         ->required()
         ->type_name("DIR");
+    kind->add_option("--points", options->points, "write one CSV line per judged row")
+        ->type_name("FILE");
+    kind->add_option("--png", options->png,
+                     "folder for pictures (needs python3-matplotlib) and, without --points, for "
+                     "points.csv")
+        ->type_name("DIR2");
+    kind->add_flag("--regimes", options->regimes,
+                   "per group, the range of sizes, experts per rank, ranks or times with the "
+                   "largest median error");
     options->common.add_json(*kind);
     options->common.add_catalog(*kind);
     kind->callback([options, &command, run] {
       command.run = [options, run] {
-        print(run(*options), options->common.json);
-        return 0;
+        print(run(*options), *options);
+        return draw(*options);
       };
     });
   };
@@ -95,7 +228,11 @@ void add_validate_command(CLI::App& app, Command& command) {
   add("collectives", "collectives and all-to-all", collectives);
   sub->footer(
       "Errors are |predicted/measured - 1|; the naive baseline is the data sheet's roofline.\n"
-      "Example:\n  moesim validate kernels measured/h100_sxm");
+      "A fit that knows its errors has 80 % of the rows inside p10-p90.\n"
+      "Examples:\n"
+      "  moesim validate kernels measured/h100_sxm --regimes\n"
+      "  moesim validate kernels measured/h100_sxm --points points.csv --png plots/\n"
+      "  moesim validate collectives measured/h100_sxm --png plots/ --json > result.json");
 }
 
 }  // namespace moesim

@@ -121,6 +121,13 @@ std::string human_seconds(double seconds) {
   return seconds >= 1e-3 ? with_digits(seconds * 1e3, "ms") : with_digits(seconds * 1e6, "us");
 }
 
+std::string human_seconds_between(double seconds, double p10, double p90) {
+  const std::string text = human_seconds(seconds);
+  const double factor = text.ends_with(" ms") ? 1e3 : text.ends_with(" us") ? 1e6 : 1.0;
+  return text + " (p10-p90 " + with_digits(p10 * factor, "") + "-" + with_digits(p90 * factor, "") +
+         ")";
+}
+
 std::string human_bytes(double bytes) {
   constexpr std::array units{"B", "kB", "MB", "GB", "TB", "PB"};
   std::size_t unit = 0;

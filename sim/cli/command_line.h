@@ -49,6 +49,8 @@ class Table {
 
 // "12.3 ms", "4.56 GB", "14.8 k": three significant digits with a unit prefix.
 std::string human_seconds(double seconds);
+// "75.3 ms (p10-p90 68.1-83.2)".
+std::string human_seconds_between(double seconds, double p10, double p90);
 std::string human_bytes(double bytes);
 std::string human_count(double value);
 std::string percent(double share);

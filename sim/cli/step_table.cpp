@@ -13,7 +13,8 @@ using Json = nlohmann::json;
 std::string headline(const Json& report) {
   const Json& metrics = report["metrics"];
   Table table({"metric", "value"});
-  table.row({"step time", human_seconds(metrics["step_s"])});
+  table.row({"step time", human_seconds_between(metrics["step_s"], metrics["step_p10_s"],
+                                                metrics["step_p90_s"])});
   for (const auto& [key, name] :
        {std::pair{"output_tokens_per_s", "output tokens/s"},
         std::pair{"output_tokens_per_s_per_device", "output tokens/s per device"},
@@ -68,13 +69,20 @@ std::string memory_text(const Json& memory) {
          (shortfall > 0 ? "does NOT fit: " + human_bytes(shortfall) + " short\n" : "fits\n");
 }
 
-std::string provenance_text(const Json& provenance) {
-  Table table({"times from", "basis", "profile", "median error", "time per device"});
+std::string provenance_text(const Json& provenance, const Json& uncertainty) {
+  Table table({"times from", "basis", "profile", "median error", "time per device", "sigma",
+               "of variance"});
   for (const char* kind : {"kernels", "communication"}) {
     for (const Json& row : provenance[kind]) {
+      const auto& families = uncertainty["families"];
+      const auto bar = std::ranges::find_if(
+          families, [&row](const Json& f) { return f["family"] == row["family"]; });
+      const bool critical = bar != families.end();
       table.row({row["family"], row["basis"], row["profile"],
                  row.contains("median_error") ? percent(row["median_error"]) : "-",
-                 row.contains("mean_device_s") ? human_seconds(row["mean_device_s"]) : "-"});
+                 row.contains("mean_device_s") ? human_seconds(row["mean_device_s"]) : "-",
+                 critical ? percent((*bar)["sigma"]) : "-",
+                 critical ? percent((*bar)["variance_share"]) : "-"});
     }
   }
   std::string text = table.text();
@@ -88,7 +96,8 @@ std::string provenance_text(const Json& provenance) {
 
 std::string step_table(const Json& report) {
   std::string text = headline(report) + "\n" + breakdown_text(report) + "\n" +
-                     memory_text(report["memory"]) + "\n" + provenance_text(report["provenance"]);
+                     memory_text(report["memory"]) + "\n" +
+                     provenance_text(report["provenance"], report["uncertainty"]);
   for (const auto& warning : report["warnings"]) {
     text += "warning: " + warning.get<std::string>() + "\n";
   }

@@ -184,6 +184,7 @@ void AllToAllLowering::fill(Direction direction, const LayerDemand& demand,
   cost.payload_bytes = copies * copy.si() * static_cast<double>(spec_.lanes.size());
   cost.latency = found.law.latency(grid_.nodes(), spec_.slots, most_tokens);
   cost.extrapolated = found.extrapolates(most_tokens, spec_.payload.hidden, grid_.ranks);
+  cost.sigma = standard_error(found.fit, found.basis, cost.extrapolated);
 }
 
 void AllToAllLowering::lower(const LayerDemand& demand, CollectiveCost& dispatch,
@@ -251,6 +252,7 @@ CollectiveCost lower_collective(const Topology& topology, const FoundCollective&
   cost.latency = std::max(Seconds(0.0), total - moving);
   cost.payload_bytes = bytes.si() * link_volume(op, ranks) * ranks;
   cost.extrapolated = law.extrapolates(ranks, bytes) || !one_node;
+  cost.sigma = standard_error(law.fit, law.basis, cost.extrapolated);
   return cost;
 }
 

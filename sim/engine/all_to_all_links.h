@@ -23,6 +23,7 @@ struct CollectiveCost {
   std::vector<LinkLoad> loads;  // ascending link
   double payload_bytes = 0.0;   // sent by all ranks to other ranks, before division by efficiency
   bool extrapolated = false;    // outside the profile's fit range
+  double sigma = 0.0;           // relative standard error of the time alone
 };
 
 struct AllToAllSpec {

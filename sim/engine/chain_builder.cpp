@@ -60,8 +60,10 @@ ChainBuilder::Estimated ChainBuilder::estimate(const Op& op, Category category) 
   result.time = kernels_.estimate(op.shape);
   result.kernel = {.label = op.label,
                    .category = category,
+                   .extrapolated = result.time.extrapolated,
                    .family = family_of(op),
-                   .alone_s = result.time.alone().si()};
+                   .alone_s = result.time.alone().si(),
+                   .sigma = result.time.sigma};
   result.flops = flops_of(op.shape).si();
   result.bytes = bytes_of(op.shape).si();
   return result;
@@ -96,7 +98,7 @@ void ChainBuilder::count_use(const Estimated& kernel, std::int64_t times) {
   const auto count = static_cast<double>(times);
   FamilyUse& use = step_.families[static_cast<std::size_t>(kernel.kernel.family)];
   use.kernels += times;
-  use.extrapolated += kernel.time.extrapolated ? times : 0;
+  use.extrapolated += kernel.kernel.extrapolated ? times : 0;
   use.device_s += kernel.kernel.alone_s * count;
   step_.flops += kernel.flops * count;
   step_.memory_bytes += kernel.bytes * count;
@@ -169,7 +171,7 @@ void ChainBuilder::collective(std::span<const int> ranks, int layer, Category ca
   }
   const double alone = cost.latency.si() + slowest;
   step_.graph.add_segment(cost.latency.si(), needs_);
-  step_.kernels.push_back({label, category, family_index, alone});
+  step_.kernels.push_back({label, category, cost.extrapolated, family_index, alone, cost.sigma});
   FamilyUse& use = step_.families[static_cast<std::size_t>(family_index)];
   use.kernels += 1;
   use.extrapolated += cost.extrapolated ? 1 : 0;

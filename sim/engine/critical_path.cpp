@@ -11,19 +11,9 @@ std::size_t at(std::int32_t index) { return static_cast<std::size_t>(index); }
 
 void add_task(const LoweredStep& step, const RunResult& result, TaskId id,
               std::array<double, k_categories>& seconds) {
-  const Task& task = step.graph.tasks()[at(id)];
-  const std::size_t first = step.first_kernel[at(task.program)];
-  const std::size_t count = step.graph.segments(task.program).size();
-  double alone = 0.0;
-  for (std::size_t k = first; k < first + count; ++k) {
-    alone += step.kernels[k].alone_s;
-  }
-  const double took = result.tasks[at(id)].end_s - result.tasks[at(id)].start_s;
-  for (std::size_t k = first; k < first + count; ++k) {
-    const Kernel& kernel = step.kernels[k];
-    const double share = alone > 0 ? kernel.alone_s / alone : 1.0 / static_cast<double>(count);
-    seconds[static_cast<std::size_t>(kernel.category)] += took * share;
-  }
+  split_over_kernels(step, result, id, [&seconds](const Kernel& kernel, double took) {
+    seconds[static_cast<std::size_t>(kernel.category)] += took;
+  });
 }
 
 }  // namespace

@@ -32,8 +32,10 @@ bool is_communication(Category category);
 struct Kernel {
   std::string_view label;
   Category category = Category::attention;
-  std::int16_t family = -1;  // index into LoweredStep::families; -1 for communication
-  double alone_s = 0.0;      // its time without contention
+  bool extrapolated = false;  // outside the range that its family was fitted on
+  std::int16_t family = -1;   // index into LoweredStep::families
+  double alone_s = 0.0;       // its time without contention
+  double sigma = 0.0;         // relative standard error of alone_s
 };
 
 // A kernel or communication family's share of the step, over all devices.

@@ -5,6 +5,7 @@
 
 #include "sim/engine/metrics.h"
 #include "sim/engine/simulation.h"
+#include "sim/engine/uncertainty.h"
 
 namespace moesim {
 namespace {
@@ -12,13 +13,16 @@ namespace {
 using Json = nlohmann::json;
 
 Json scalars(const Simulation& simulation, const std::vector<double>& steps,
-             const StepOutcome& last, const MemoryUse& memory) {
+             const StepOutcome& last, const MemoryUse& memory, double sigma) {
   const StepMetrics m = step_metrics(simulation, steps, last);
   const Workload& workload = simulation.scenario().workload;
   const double dp = simulation.scenario().parallelism.attention_dp;
   const double devices = simulation.cluster().devices();
   const double per_second = m.step_s > 0 ? dp / m.step_s : 0.0;
+  const Interval step = p10_p90(m.step_s, sigma);
   Json metrics{{"step_s", m.step_s},
+               {"step_p10_s", step.p10},
+               {"step_p90_s", step.p90},
                {"fits", memory.fits()},
                {"memory_shortfall_bytes", memory.shortfall().si()},
                {"mfu", m.mfu},
@@ -36,6 +40,8 @@ Json scalars(const Simulation& simulation, const std::vector<double>& steps,
   const double output =
       static_cast<double>(workload.decode_requests + workload.prompts()) * per_second;
   metrics["output_tokens_per_s"] = output;
+  metrics["output_tokens_per_s_p10"] = p10_p90(output, sigma).p10;
+  metrics["output_tokens_per_s_p90"] = p10_p90(output, sigma).p90;
   metrics["output_tokens_per_s_per_device"] = output / devices;
   if (workload.decode_requests > 0) {
     metrics["tpot_s"] = m.step_s;
@@ -47,6 +53,8 @@ Json scalars(const Simulation& simulation, const std::vector<double>& steps,
     const double input = static_cast<double>(workload.prefill_tokens) * per_second;
     metrics["ttft_s"] = m.step_s;
     metrics["input_tokens_per_s"] = input;
+    metrics["input_tokens_per_s_p10"] = p10_p90(input, sigma).p10;
+    metrics["input_tokens_per_s_p90"] = p10_p90(input, sigma).p90;
     metrics["input_tokens_per_s_per_device"] = input / devices;
     metrics["input_tokens_per_s_per_node"] = input / simulation.cluster().nodes;
   }
@@ -178,6 +186,41 @@ Json comm_provenance_rows(const Simulation& simulation, const LoweredStep& lower
   return rows;
 }
 
+// `provenance`: rows that name every family and its basis.
+Json uncertainty_json(const Uncertainty& uncertainty, double makespan_s,
+                      std::initializer_list<const Json*> provenance) {
+  const auto share = [makespan_s](double seconds) {
+    return makespan_s > 0 ? seconds / makespan_s : 0.0;
+  };
+  Json families = Json::array();
+  for (const FamilyUncertainty& f : uncertainty.families) {
+    Json row{{"family", f.family},
+             {"critical_s", f.critical_s},
+             {"share", share(f.critical_s)},
+             {"sigma", f.sigma},
+             {"variance_share", f.variance_share}};
+    for (const Json* rows : provenance) {
+      const auto origin =
+          std::ranges::find_if(*rows, [&](const Json& r) { return r["family"] == f.family; });
+      if (origin != rows->end()) {
+        row["basis"] = (*origin)["basis"];
+      }
+    }
+    families.push_back(std::move(row));
+  }
+  Json extrapolated = Json::array();
+  for (const ExtrapolatedOp& op : uncertainty.extrapolated) {
+    extrapolated.push_back({{"label", op.label},
+                            {"family", op.family},
+                            {"layers", op.layers},
+                            {"critical_s", op.critical_s},
+                            {"share", share(op.critical_s)}});
+  }
+  return {{"sigma", uncertainty.sigma},
+          {"families", std::move(families)},
+          {"extrapolated", std::move(extrapolated)}};
+}
+
 void warn_about(const Json& rows, std::vector<std::string>& warnings) {
   for (const Json& row : rows) {
     const std::string family = row["family"];
@@ -212,6 +255,9 @@ Json make_report(const Simulation& simulation, const std::vector<double>& steps,
   mean_json["waiting_s"] = mean.waiting_s;
   Json kernels = kernel_provenance(simulation, last.lowered);
   Json communication = comm_provenance_rows(simulation, last.lowered);
+  const Uncertainty uncertainty = propagate_uncertainty(last.lowered, last.result);
+  Json error_bars =
+      uncertainty_json(uncertainty, last.result.makespan_s, {&kernels, &communication});
   std::vector<std::string> warnings;
   if (!memory.fits()) {
     constexpr double megabyte = 1e6;
@@ -241,9 +287,10 @@ Json make_report(const Simulation& simulation, const std::vector<double>& steps,
   return {{"schema", "moesim.report/1"},
           {"scenario", simulation.scenario().effective},
           {"details_of_step", steps.size() - 1},
-          {"metrics", scalars(simulation, steps, last, memory)},
+          {"metrics", scalars(simulation, steps, last, memory, uncertainty.sigma)},
           {"breakdown", by_category(breakdown(last.lowered, last.result))},
           {"mean_device", std::move(mean_json)},
+          {"uncertainty", std::move(error_bars)},
           {"layers", layers(last)},
           {"links", links(simulation.topology(), last)},
           {"memory", memory_json(memory)},

@@ -4,14 +4,15 @@ usage: contract_test.py MOESIM SCENARIO_DIR
 """
 
 import json
+import math
 import pathlib
 import subprocess
 import sys
 import tempfile
 
 SCENARIO = "deepseek_v2_lite_decode_ep8_h100.json"
-REPORT_KEYS = "schema scenario metrics breakdown provenance warnings host".split()
-METRIC_KEYS = ("step_s fits tpot_s output_tokens_per_s output_tokens_per_s_per_device mfu mbu "
+REPORT_KEYS = "schema scenario metrics breakdown uncertainty provenance warnings host".split()
+METRIC_KEYS = ("step_s step_p10_s step_p90_s fits tpot_s output_tokens_per_s output_tokens_per_s_per_device mfu mbu "
                "exposed_communication_s bubble_fraction balancedness imbalance_ratio "
                "cross_node_ratio peak_memory_bytes energy_j cost_usd").split()
 
@@ -42,9 +43,28 @@ def check_report(moesim, scenario):
     assert abs(mean / step - 1) < 1e-9, (mean, step)
     for layer in report["layers"]:
         assert layer["start_s"] < layer["end_s"] <= step * (1 + 1e-12), layer
+    check_uncertainty(report, step)
     for row in report["provenance"]["kernels"] + report["provenance"]["communication"]:
         assert row["basis"] in ("calibrated", "transferred", "uncalibrated"), row
         assert row["basis"] == "uncalibrated" or row["source"], row
+
+
+def check_uncertainty(report, step):
+    metrics, bars = report["metrics"], report["uncertainty"]
+    assert metrics["step_p10_s"] < step < metrics["step_p90_s"], metrics
+    assert abs(metrics["step_p10_s"] * metrics["step_p90_s"] / step**2 - 1) < 1e-9
+    assert abs(metrics["step_p90_s"] / step - math.exp(1.2816 * bars["sigma"])) < 1e-9
+    shares = [family["variance_share"] for family in bars["families"]]
+    assert shares == sorted(shares, reverse=True) and abs(sum(shares) - 1) < 1e-9, shares
+    assert abs(sum(family["share"] for family in bars["families"]) - 1) < 1e-9
+    known = report["provenance"]["kernels"] + report["provenance"]["communication"]
+    basis = {row["family"]: row["basis"] for row in known}
+    for family in bars["families"]:
+        assert family["basis"] == basis[family["family"]], family
+    outside = {row["family"] for row in known if row["extrapolated_calls"] > 0}
+    assert {op["family"] for op in bars["extrapolated"]} == outside
+    for op in bars["extrapolated"]:
+        assert op["label"] and op["layers"] >= 1 and 0 <= op["share"] <= 1, op
 
 
 def check_determinism(moesim, scenario):

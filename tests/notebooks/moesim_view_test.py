@@ -90,6 +90,13 @@ class View(unittest.TestCase):
         self.assertEqual(len(bars), 8)  # the category without time is left out
         total_ms = 1e3 * one.document["metrics"]["step_s"]
         self.assertAlmostEqual(sum(bar.get_width() for bar in bars), total_ms)
+        self.assertEqual(plots.draw_breakdown([one]).axes[0].containers[-1].__class__.__name__,
+                         "BarContainer")  # a report without error bars has no whiskers
+        one.document["metrics"] |= {"step_p10_s": 0.9e-3 * total_ms, "step_p90_s": 1.2e-3 * total_ms}
+        whiskers = plots.draw_breakdown([one]).axes[0].containers[-1]
+        ends = whiskers.lines[2][0].get_segments()[0][:, 0]
+        self.assertAlmostEqual(ends[0], 0.9 * total_ms)
+        self.assertAlmostEqual(ends[1], 1.2 * total_ms)
         left, right = plots.draw_links([one]).axes
         self.assertEqual([round(bar.get_width()) for bar in left.patches], [11, 11, 37, 37])
         self.assertEqual([round(bar.get_width()) for bar in right.patches], [11, 11, 26, 26])  # GB

@@ -122,11 +122,23 @@ TEST_CASE("validation accounts for every row", "[calibrate][shared]") {
     WARN("skipped: no measured tables here");
     return;
   }
-  const auto validation = validate_collectives(k_measured, load_comm_profiles({k_profiles}));
+  std::map<std::string, std::int64_t> seen;
+  std::int64_t placed = 0;
+  const auto validation = validate_collectives(
+      k_measured, load_comm_profiles({k_profiles}), [&](const JudgedPoint& point) {
+        ++seen[std::string(point.group)];
+        placed += point.file.ends_with(".csv") && point.line > 1 && point.sigma > 0 &&
+                          point.dims.size() == point.dim_names.size()
+                      ? 1
+                      : 0;
+      });
   std::int64_t accounted = 0;
   std::string table;
   for (const CommGroup& g : validation.groups) {
     accounted += g.n;
+    placed -= g.n;
+    CHECK(seen[g.name] == g.n);
+    CHECK(g.inside_p10_p90 > 0.4);
     table += g.name + " n " + std::to_string(g.n) + " median " + std::to_string(g.median_ape) +
              " p90 " + std::to_string(g.p90_ape) + " signed " +
              std::to_string(g.mean_signed_error) + " naive " + std::to_string(g.naive_median_ape) +
@@ -137,6 +149,7 @@ TEST_CASE("validation accounts for every row", "[calibrate][shared]") {
     table += "skipped " + std::to_string(n) + ": " + reason + "\n";
   }
   INFO(table);
+  CHECK(placed == 0);
   CHECK(accounted == validation.rows_read);
   CHECK(validation.rows_read > 10000);
 }

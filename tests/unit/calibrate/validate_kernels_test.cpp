@@ -65,6 +65,36 @@ TEST_CASE("every row read is either judged or skipped with a reason", "[calibrat
   CHECK(skipped_rows(report, "expert distribution not simulated: zipf") == 1);
 }
 
+TEST_CASE("the visitor sees each judged row with its place", "[calibrate][unit]") {
+  const test::TemporaryFolder folder("points");
+  write_folder(folder);
+  std::map<std::string, std::int64_t> rows;
+  std::map<std::string, std::int64_t> inside;
+  std::vector<std::string> places;
+  const PointVisitor visit = [&](const JudgedPoint& point) {
+    ++rows[std::string(point.group)];
+    inside[std::string(point.group)] += inside_p10_p90(point) ? 1 : 0;
+    CHECK(point.dims.size() == point.dim_names.size());
+    CHECK(point.sigma > 0);
+    const auto name = point.file.substr(point.file.find_last_of('/') + 1);
+    places.push_back(std::string(name) + ":" + std::to_string(point.line) + " " +
+                     std::string(point.dim_names[0]) + "=" +
+                     std::to_string(static_cast<int>(point.dims[0])));
+  };
+  const ValidationReport report =
+      validate_kernels(folder.path(), shipped, test::measured_device, {}, visit);
+  for (const ValidationGroup& group : report.groups) {
+    CHECK(rows.at(group.name) == group.n);
+    CHECK(group.inside_p10_p90 ==
+          Approx(static_cast<double>(inside.at(group.name)) / static_cast<double>(group.n)));
+  }
+  // Lines count the comment and the header; skipped rows are not seen.
+  CHECK(places ==
+        std::vector<std::string>{"gemm__trtllm-9.csv:3 m=128", "gemm__trtllm-9.csv:4 m=256",
+                                 "gemm__trtllm-9.csv:5 m=256", "moe__sglang-9.csv:2 tokens=64",
+                                 "moe__sglang-9.csv:3 tokens=64"});
+}
+
 TEST_CASE("groups are named by operation, framework, system and format", "[calibrate][unit]") {
   const test::TemporaryFolder folder("names");
   write_folder(folder);
@@ -107,7 +137,8 @@ TEST_CASE("the report is one JSON document with the agreed keys", "[calibrate][u
   const auto json = nlohmann::json::parse(
       validation_json(validate_kernels(folder.path(), shipped, test::measured_device)));
   for (const auto& group : json.at("groups")) {
-    for (const char* key : {"name", "n", "median_ape", "p90_ape", "mean_signed_error"}) {
+    for (const char* key :
+         {"name", "n", "median_ape", "p90_ape", "mean_signed_error", "inside_p10_p90"}) {
       CHECK(group.contains(key));
     }
     CHECK(group.at("baseline").contains("naive_median_ape"));

@@ -144,4 +144,24 @@ TEST_CASE("a damaged profile names the place", "[hardware][comm][unit]") {
   CHECK_THROWS_AS(parse(broken("/device_link", 200)), ConfigError);
 }
 
+// ln(1.0698) = 0.06745 is the median of |x| of a normal law with sigma 0.1.
+TEST_CASE("standard errors come from held-out errors, else widened in-sample ones",
+          "[hardware][comm][unit]") {
+  CommFit fit;
+  fit.rows = 100;
+  fit.median_error = std::expm1(0.06745);
+  CHECK(standard_error(fit, CommBasis::calibrated, false) == Approx(0.2));
+  CHECK(standard_error(fit, CommBasis::calibrated, true) == Approx(0.4));
+  CHECK(standard_error(fit, CommBasis::transferred, false) == Approx(0.4));
+  CHECK(standard_error(fit, CommBasis::uncalibrated, false) == 0.5);
+  fit.rows = 9;
+  CHECK(standard_error(fit, CommBasis::calibrated, false) == Approx(0.4));
+  fit.held_out = "nodes";
+  fit.held_out_median_error = std::expm1(0.06745);
+  fit.held_out_p90_error = std::expm1(0.3 * 1.645);  // a heavier tail decides
+  CHECK(standard_error(fit, CommBasis::calibrated, false) == Approx(0.3));
+  CHECK(standard_error(fit, CommBasis::calibrated, true) == Approx(0.6));
+  CHECK(standard_error(fit, CommBasis::transferred, true) == Approx(0.6));
+}
+
 }  // namespace moesim
