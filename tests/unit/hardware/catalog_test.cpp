@@ -29,8 +29,17 @@ Cluster load(const nlohmann::json& value) {
 
 TEST_CASE("the catalog ships what the scenarios need", "[hardware][unit]") {
   using Names = std::vector<std::string>;
-  CHECK(shipped("devices") == Names{"a100_sxm", "ascend_910b4", "b200_sxm", "epyc_9654", "h100_sxm",
-                                    "h200_sxm", "h800_sxm", "kunpeng_920", "rtx_a6000"});
+  CHECK(shipped("devices") == Names{"a100_pcie",    "a100_sxm",
+                                    "a30",          "a800_sxm",
+                                    "ascend_910b4", "b200_sxm",
+                                    "b300_sxm",     "epyc_9654",
+                                    "gb200",        "gb300",
+                                    "h100_pcie",    "h100_sxm",
+                                    "h20",          "h200_sxm",
+                                    "h800_sxm",     "kunpeng_920",
+                                    "l4",           "l40s",
+                                    "rtx_4090",     "rtx_a6000",
+                                    "rtx_pro_6000", "rtx_pro_6000_server"});
   CHECK(shipped("links") == Names{"hccs_910b", "infiniband_hdr", "infiniband_ndr", "nvlink3",
                                   "nvlink4", "nvlink4_h800", "nvlink5", "pcie4_x16", "pcie5_x16",
                                   "roce_200g"});
