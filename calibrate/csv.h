@@ -17,6 +17,10 @@ class CsvTable {
   static CsvTable read(const std::string& path);
 
   [[nodiscard]] std::size_t rows() const { return line_.size(); }
+  [[nodiscard]] std::size_t columns() const { return header_.size(); }
+  [[nodiscard]] const std::string& column_name(std::size_t column) const {
+    return header_.at(column);
+  }
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] std::uint32_t line(std::size_t row) const { return line_[row]; }  // from 1
   // All comment lines, "#" removed.

@@ -315,7 +315,10 @@ const KernelForm& form_of(KernelKind kind) {
                                                                "attention_split_kv",
                                                                "mla_causal_tiles",
                                                                "mla_split_kv",
-                                                               "stream"};
+                                                               "stream",
+                                                               "moe_grouped",
+                                                               "mla_module_causal_tiles",
+                                                               "mla_module_split_kv"};
   return *find_form(names.at(static_cast<std::size_t>(kind)));
 }
 

@@ -52,30 +52,48 @@ std::string citation(const std::string& comment) {
   return text.starts_with(prefix) ? text.substr(prefix.size()) : text;
 }
 
-// One family of one table, to be fitted.
+// One family of one profile, to be fitted.
 struct Job {
-  const KernelRows* table = nullptr;
+  const KernelRows* table = nullptr;  // the first one with such rows
+  std::size_t more_tables = 0;
   FamilyId id;
   Rows rows;
   std::int64_t all = 0;  // usable or not
 };
 
+// Files of one system, framework and version may hold parts of one family.
 std::vector<Job> jobs_of(const std::vector<KernelRows>& tables) {
-  std::vector<Job> jobs;
+  using ProfileId = std::tuple<std::string, std::string, std::string>;
+  std::map<std::pair<ProfileId, FamilyId>, Job> families;
+  std::vector<const std::pair<const std::pair<ProfileId, FamilyId>, Job>*> order;
   for (const KernelRows& table : tables) {
-    std::map<FamilyId, Job> families;
+    const ProfileId profile(table.file.system, table.file.framework, table.file.version);
+    const auto job_of = [&](const KernelRow& row) -> Job& {
+      const auto [entry, is_new] =
+          families.try_emplace({profile, {family_name(row.shape.key), table.sources[row.source]}});
+      if (is_new) {
+        entry->second.table = &table;
+        entry->second.id = entry->first.second;
+        order.push_back(&*entry);
+      }
+      return entry->second;
+    };
+    std::set<const Job*> touched;
     for (const KernelRow& row : table.rows) {
-      ++families[{family_name(row.shape.key), table.sources[row.source]}].all;
+      Job& job = job_of(row);
+      ++job.all;
+      if (job.table != &table && touched.insert(&job).second) {
+        ++job.more_tables;
+      }
     }
     for (const KernelRow* row : usable_rows(table, table.device)) {
-      families[{family_name(row->shape.key), table.sources[row->source]}].rows.push_back(row);
+      job_of(*row).rows.push_back(row);
     }
-    for (auto& [id, job] : families) {
-      if (!job.rows.empty()) {
-        job.table = &table;
-        job.id = id;
-        jobs.push_back(std::move(job));
-      }
+  }
+  std::vector<Job> jobs;
+  for (const auto* entry : order) {
+    if (!entry->second.rows.empty()) {
+      jobs.push_back(entry->second);
     }
   }
   return jobs;
@@ -93,6 +111,9 @@ FittedJob fit_job(const Job& job, const FitOptions& options) {
   result.family = fit_family(job.rows, form_of(key.kind), context, job.id.source, options);
   result.family.rows_skipped = job.all - result.family.rows_used;
   result.family.source = citation(job.table->citation);
+  if (job.more_tables > 0) {
+    result.family.source += "; and " + std::to_string(job.more_tables) + " more files";
+  }
   FitOptions form_only = options;
   form_only.correct = false;
   result.roofline = fit_family(job.rows, *find_form("roofline"), context, job.id.source, form_only);

@@ -15,17 +15,19 @@ namespace moesim {
 // The spec sheet of a system ("h100_sxm"); nullopt if the name is unknown.
 using DeviceLookup = std::function<std::optional<DevicePeaks>(const std::string&)>;
 
-// DIR/.../<system>/<operation>__<framework>-<version>.csv, one file.
+// One file; what its name and folder say. README.md lists the layouts.
 struct MeasuredFile {
   std::string path;
-  std::string operation;
-  std::string system;
+  std::string layout;     // "main", or the project whose layout it is
+  std::string operation;  // of that layout; empty framework: not a file of kernel times
+  std::string system;     // name in the device catalog
   std::string framework;
-  std::string version;
+  std::string version;  // where the name has none: the commit that the file's comment cites
+  std::string subject;  // model or widths, where the name gives them
 };
 
-// All *.csv below `dir`, by path. The system is the innermost folder that has a known name. Throws
-// ConfigError when the folder does not exist or holds no CSV file.
+// All *.csv below `dir`, by path. Throws ConfigError when the folder does not exist or holds no CSV
+// file.
 std::vector<MeasuredFile> measured_files(const std::string& dir);
 
 struct KernelRow {
@@ -50,7 +52,8 @@ struct KernelRows {
   std::map<std::string, std::int64_t> skipped;  // reason -> rows
 };
 
-// Throws ConfigError for a damaged file. A file of another operation only counts its rows.
+// Throws ConfigError for a damaged file. A file of another operation only counts its rows. In files
+// with several times per line each time is a row.
 KernelRows read_kernel_rows(const MeasuredFile& file, const DeviceLookup& devices,
                             LoadGenerator& loads);
 

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
+#include <queue>
 #include <span>
 
 #include "sim/core/error.h"
@@ -63,6 +65,95 @@ void add_rank(const std::vector<std::int64_t>& counts, std::int64_t ranks, std::
     busiest = std::max(busiest, n);
   }
   sum.busiest += static_cast<double>(busiest);
+}
+
+// Pairs of every place for an expert: experts with the most pairs per replica are copied until all
+// places are taken, then every place goes, busiest first, to the least loaded rank that has room.
+// Places of one rank are neighbours.
+std::vector<double> balanced_places(const std::vector<std::int64_t>& counts, std::int64_t ranks,
+                                    std::int64_t slots) {
+  std::vector<std::int64_t> replicas(counts.size(), 1);
+  const auto per_replica = [&](std::size_t e) {
+    return static_cast<double>(counts[e]) / static_cast<double>(replicas[e]);
+  };
+  for (auto used = static_cast<std::int64_t>(counts.size()); used < slots; ++used) {
+    std::size_t most = 0;
+    for (std::size_t e = 1; e < counts.size(); ++e) {
+      most = per_replica(e) > per_replica(most) ? e : most;
+    }
+    ++replicas[most];
+  }
+  std::vector<double> places;
+  for (std::size_t e = 0; e < counts.size(); ++e) {
+    places.insert(places.end(), static_cast<std::size_t>(replicas[e]), per_replica(e));
+  }
+  std::ranges::stable_sort(places, std::greater<>());
+  const auto room = static_cast<std::size_t>(slots / ranks);
+  std::vector<std::vector<double>> of_rank(static_cast<std::size_t>(ranks));
+  using Load = std::pair<double, std::size_t>;
+  std::priority_queue<Load, std::vector<Load>, std::greater<>> least;
+  for (std::size_t rank = 0; rank < of_rank.size(); ++rank) {
+    least.emplace(0.0, rank);
+  }
+  for (const double pairs : places) {
+    const auto [sum, rank] = least.top();
+    least.pop();
+    of_rank[rank].push_back(pairs);
+    if (of_rank[rank].size() < room) {
+      least.emplace(sum + pairs, rank);
+    }
+  }
+  places.clear();
+  for (const auto& rank : of_rank) {
+    places.insert(places.end(), rank.begin(), rank.end());
+  }
+  return places;
+}
+
+// Whole pairs with the same sum: the largest remainders are rounded up.
+std::vector<std::int64_t> whole_pairs(const std::vector<double>& places, std::int64_t sum) {
+  std::vector<std::int64_t> counts;
+  std::vector<std::pair<double, std::size_t>> remainders;
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    counts.push_back(static_cast<std::int64_t>(places[i] + 1e-9));
+    remainders.emplace_back(static_cast<double>(counts[i]) - places[i], i);
+    sum -= counts[i];
+  }
+  std::ranges::sort(remainders);
+  for (std::int64_t i = 0; i < sum; ++i) {
+    ++counts[remainders[static_cast<std::size_t>(i) % remainders.size()].second];
+  }
+  return counts;
+}
+
+// Tokens with a pair on the rank's places [begin, end). The benchmark deals the places out, busiest
+// first, to tokens 0, 1, ..., T - 1, 0, 1, ...
+std::int64_t tokens_on_rank(const std::vector<std::int64_t>& counts, std::size_t begin,
+                            std::size_t end, std::int64_t tokens) {
+  std::vector<std::size_t> order(counts.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::stable_sort(order, [&](auto a, auto b) { return counts[a] > counts[b]; });
+  std::vector<std::int64_t> change(static_cast<std::size_t>(tokens) + 1, 0);
+  std::int64_t at = 0;
+  for (const std::size_t place : order) {
+    const std::int64_t last = at + counts[place];
+    if (place >= begin && place < end && counts[place] > 0) {
+      ++change[static_cast<std::size_t>(at)];
+      --change[static_cast<std::size_t>(std::min(last, tokens))];
+      if (last > tokens) {
+        ++change[0];
+        --change[static_cast<std::size_t>(std::min(last - tokens, tokens))];
+      }
+    }
+    at = last % tokens;
+  }
+  std::int64_t covered = 0;
+  std::int64_t depth = 0;
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    depth += change[static_cast<std::size_t>(t)];
+    covered += depth > 0 ? 1 : 0;
+  }
+  return covered;
 }
 
 std::uint64_t stream_index(const LoadCase& load) {
@@ -134,6 +225,59 @@ const MeanLoad& LoadGenerator::load(const LoadCase& load) {
     *value /= draws_;
   }
   return mean;
+}
+
+MeanLoad LoadGenerator::received(const LoadCase& load, const ReceivedCase& received) const {
+  constexpr int draws = 32;
+  ensure(received.slots % load.ranks == 0, "ranks have equally many places");
+  Rng rng = streams_.stream("moe_benchmark_received", stream_index(load));
+  MeanLoad best;
+  std::int64_t best_tokens = -1;
+  for (int draw = 0; draw < draws; ++draw) {
+    auto counts = load.exponent > 0 ? power_law_counts(load, rng) : balanced_counts(load);
+    if (received.balanced) {
+      counts = whole_pairs(balanced_places(counts, load.ranks, received.slots),
+                           load.tokens * load.top_k);
+    }
+    const std::size_t rank = busiest_rank(counts, load.ranks);
+    const std::size_t local = counts.size() / static_cast<std::size_t>(load.ranks);
+    const std::int64_t tokens =
+        tokens_on_rank(counts, rank * local, (rank + 1) * local, load.tokens);
+    if (best_tokens < 0 ||
+        std::abs(tokens - received.tokens) < std::abs(best_tokens - received.tokens)) {
+      best = {};
+      add_rank(counts, load.ranks, rank, best);
+      best_tokens = tokens;
+    }
+  }
+  if (best_tokens > 0) {
+    const double scale = static_cast<double>(received.tokens) / static_cast<double>(best_tokens);
+    best.pairs *= scale;
+    best.busiest *= scale;
+    best.touched = std::min(best.touched, best.pairs);
+    best.tiles_64 = std::max(best.touched, best.tiles_64 * scale);
+    best.tiles_128 = std::max(best.touched, best.tiles_128 * scale);
+  }
+  return best;
+}
+
+MeanLoad spread_load(double pairs, double touched, double busiest) {
+  MeanLoad load;
+  if (pairs <= 0 || touched <= 0) {
+    return load;
+  }
+  constexpr int steps = 64;
+  const double mean = pairs / touched;
+  const double above = std::max(0.0, busiest - mean);
+  load.pairs = pairs;
+  load.touched = touched;
+  load.busiest = mean + above;
+  for (int i = 0; i < steps; ++i) {
+    const double n = std::max(1e-9, mean + above * ((2.0 * i + 1) / steps - 1));
+    load.tiles_64 += touched * std::ceil(n / 64) / steps;
+    load.tiles_128 += touched * std::ceil(n / 128) / steps;
+  }
+  return load;
 }
 
 }  // namespace moesim

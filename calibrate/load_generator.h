@@ -39,6 +39,17 @@ std::vector<std::int64_t> power_law_counts(const LoadCase& load, Rng& rng);
 // Token t's i-th choice is expert t + i*ceil(E/k), strided apart when there are few tokens.
 std::vector<std::int64_t> balanced_counts(const LoadCase& load);
 
+// A rank whose experts' places were balanced by load, possibly with replicas.
+struct ReceivedCase {
+  std::int64_t slots = 0;   // places for experts over all ranks; a multiple of the ranks
+  bool balanced = false;    // replicate the busiest experts, then pack the places by load
+  std::int64_t tokens = 0;  // recorded: tokens with at least one pair on the timed rank
+};
+
+// Loads between `mean` (2 - busiest/mean) and busiest, evenly spaced: what is known of a rank when
+// its busiest expert and the number of touched ones are.
+MeanLoad spread_load(double pairs, double touched, double busiest);
+
 // Pure in (seed, case); remembers what it has computed.
 class LoadGenerator {
  public:
@@ -46,6 +57,10 @@ class LoadGenerator {
 
   // The rank that is timed: the most loaded one, or the first under balanced routing.
   const MeanLoad& load(const LoadCase& load);
+
+  // One draw that sent `received.tokens` tokens to the most loaded rank: of 32 draws the nearest,
+  // its pairs scaled to that number.
+  [[nodiscard]] MeanLoad received(const LoadCase& load, const ReceivedCase& received) const;
 
  private:
   RngStreams streams_;

@@ -52,12 +52,15 @@ std::span<const std::string_view> feature_names(KernelKind kind) {
       return gemm_features;
     case KernelKind::moe:
     case KernelKind::moe_ungated:
+    case KernelKind::mlp:
       return moe_features;
     case KernelKind::attention_context:
     case KernelKind::attention_decode:
       return attention_features;
     case KernelKind::mla_context:
     case KernelKind::mla_decode:
+    case KernelKind::mla_module_context:
+    case KernelKind::mla_module_decode:
       return mla_features;
     case KernelKind::memory:
       return memory_features;
@@ -89,7 +92,8 @@ FeatureVector features_of(const KernelShape& shape, const KernelEstimate& form,
               fixed};
     }
     case KernelKind::moe:
-    case KernelKind::moe_ungated: {
+    case KernelKind::moe_ungated:
+    case KernelKind::mlp: {
       const double touched = std::max(d[dim::touched], 1e-3);
       const double columns = (d[dim::matrices] - 1) * d[dim::inter];
       return {log_of(d[dim::tokens]),
@@ -121,6 +125,8 @@ FeatureVector features_of(const KernelShape& shape, const KernelEstimate& form,
     }
     case KernelKind::mla_context:
     case KernelKind::mla_decode:
+    case KernelKind::mla_module_context:
+    case KernelKind::mla_module_decode:
       return {log_of(d[dim::sequences]),
               log_of(d[dim::query_len]),
               log_of(d[dim::context]),

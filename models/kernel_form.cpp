@@ -8,8 +8,10 @@ namespace moesim {
 namespace {
 
 constexpr std::array<std::string_view, k_kernel_kinds> kind_names{
-    "gemm",        "batched_gemm", "moe",   "moe_ungated", "attention_context", "attention_decode",
-    "mla_context", "mla_decode",   "memory"};
+    "gemm",        "batched_gemm",       "moe",
+    "moe_ungated", "attention_context",  "attention_decode",
+    "mla_context", "mla_decode",         "memory",
+    "mlp",         "mla_module_context", "mla_module_decode"};
 
 constexpr std::array<std::string_view, 4> gemm_dims{"m", "n", "k", "batch"};
 // The kernel's own five dimensions and its load bound a fit; the tile counts follow from them.
@@ -20,6 +22,9 @@ constexpr std::array<std::string_view, 6> attention_dims{"sequences", "query_len
                                                          "heads",     "kv_heads",  "head_dim"};
 constexpr std::array<std::string_view, 8> mla_dims{"sequences", "query_len", "context", "heads",
                                                    "latent",    "rope",      "nope",    "value"};
+constexpr std::array<std::string_view, 10> mla_module_dims{
+    "sequences", "query_len", "context", "heads",       "latent",
+    "rope",      "nope",      "value",   "model_width", "query_rank"};
 constexpr std::array<std::string_view, 2> memory_dims{"read", "written"};
 
 double number(std::int64_t value) { return static_cast<double>(value); }
@@ -113,6 +118,7 @@ DimNames dim_names(KernelKind kind) {
       return {gemm_dims, 4};
     case KernelKind::moe:
     case KernelKind::moe_ungated:
+    case KernelKind::mlp:
       return {moe_dims, 6};
     case KernelKind::attention_context:
     case KernelKind::attention_decode:
@@ -120,6 +126,9 @@ DimNames dim_names(KernelKind kind) {
     case KernelKind::mla_context:
     case KernelKind::mla_decode:
       return {mla_dims, 8};
+    case KernelKind::mla_module_context:
+    case KernelKind::mla_module_decode:
+      return {mla_module_dims, 10};
     case KernelKind::memory:
       return {memory_dims, 2};
   }
@@ -134,12 +143,15 @@ bool has_work(const KernelShape& shape) {
       return d[dim::m] > 0 && d[dim::n] > 0 && d[dim::k] > 0 && d[dim::batch] > 0;
     case KernelKind::moe:
     case KernelKind::moe_ungated:
+    case KernelKind::mlp:
       // Ranks that no token reaches still launch the kernel when tokens enter it.
       return d[dim::tokens] > 0 || d[dim::pairs] > 0;
     case KernelKind::attention_context:
     case KernelKind::attention_decode:
     case KernelKind::mla_context:
     case KernelKind::mla_decode:
+    case KernelKind::mla_module_context:
+    case KernelKind::mla_module_decode:
       return d[dim::sequences] > 0 && d[dim::query_len] > 0 && d[dim::heads] > 0;
     case KernelKind::memory:
       return d[dim::read] + d[dim::written] > 0;
@@ -177,14 +189,10 @@ KernelContext kernel_context(const DevicePeaks& device, const KernelKey& key) {
 }
 
 const std::vector<KernelForm>& kernel_forms() {
-  static const std::vector<KernelForm> forms = {gemm_form(),
-                                                moe_form(),
-                                                attention_context_form(),
-                                                attention_decode_form(),
-                                                mla_context_form(),
-                                                mla_decode_form(),
-                                                stream_form(),
-                                                roofline_form()};
+  static const std::vector<KernelForm> forms = {
+      gemm_form(),        moe_form(),        attention_context_form(),  attention_decode_form(),
+      mla_context_form(), mla_decode_form(), mla_module_context_form(), mla_module_decode_form(),
+      stream_form(),      roofline_form()};
   return forms;
 }
 

@@ -23,8 +23,11 @@ enum class KernelKind : std::uint8_t {
   mla_context,
   mla_decode,
   memory,
+  mlp,                 // one dense gated FFN, both products and the activation; dimensions of moe
+  mla_module_context,  // MLA with its projections, as one time
+  mla_module_decode,
 };
-inline constexpr std::size_t k_kernel_kinds = 9;
+inline constexpr std::size_t k_kernel_kinds = 12;
 std::string_view name_of(KernelKind kind);
 
 inline constexpr std::size_t k_max_dims = 12;
@@ -48,8 +51,8 @@ enum Moe : std::size_t {
   busiest
 };
 enum Attention : std::size_t { sequences, query_len, context, heads, kv_heads, head_dim };
-// The first four are those of Attention.
-enum Mla : std::size_t { latent = 4, rope, nope, value };
+// The first four are those of Attention; the last two are of the module with projections only.
+enum Mla : std::size_t { latent = 4, rope, nope, value, model_width, query_rank };
 enum Memory : std::size_t { read, written };
 }  // namespace dim
 
@@ -122,6 +125,8 @@ KernelForm attention_context_form();
 KernelForm attention_decode_form();
 KernelForm mla_context_form();
 KernelForm mla_decode_form();
+KernelForm mla_module_context_form();
+KernelForm mla_module_decode_form();
 KernelForm stream_form();
 KernelForm roofline_form();
 
@@ -133,6 +138,19 @@ struct UsefulWork {
 UsefulWork useful_work(const KernelShape& shape, const KernelContext& context);
 
 namespace detail {
+
+// One product of the projections of an MLA module: `batch` times m x k by k x n.
+struct Product {
+  double m;
+  double n;
+  double k;
+  double batch;
+};
+// Compressions of queries and keys, expansion of queries, expansion of keys and values (prefill) or
+// the two absorbed products (decode), output: the products of operators_attention.cpp.
+std::array<Product, 5> mla_module_products(const KernelShape& shape);
+// The attention proper inside a module.
+KernelShape mla_core(const KernelShape& module_shape);
 
 // Work of x waves when a last, partly filled wave costs the share w of a full one; never less than
 // `least` waves.

@@ -73,6 +73,16 @@ UsefulWork mla_decode_work(const KernelDims& d, const KernelContext& x) {
               2 * queries * widths};
 }
 
+// Projections in the key's format, attention as it is alone.
+UsefulWork mla_module_work(const KernelShape& shape, const KernelContext& x) {
+  UsefulWork work = useful_work(detail::mla_core(shape), x);
+  for (const detail::Product& p : detail::mla_module_products(shape)) {
+    work.flops += 2 * p.m * p.n * p.k * p.batch;
+    work.bytes += p.batch * p.n * p.k * x.operand_bytes;
+  }
+  return work;
+}
+
 }  // namespace
 
 UsefulWork useful_work(const KernelShape& shape, const KernelContext& x) {
@@ -83,6 +93,7 @@ UsefulWork useful_work(const KernelShape& shape, const KernelContext& x) {
       return gemm_work(d, x);
     case KernelKind::moe:
     case KernelKind::moe_ungated:
+    case KernelKind::mlp:
       return moe_work(d, x);
     case KernelKind::attention_context:
     case KernelKind::attention_decode:
@@ -91,6 +102,9 @@ UsefulWork useful_work(const KernelShape& shape, const KernelContext& x) {
       return mla_context_work(d);
     case KernelKind::mla_decode:
       return mla_decode_work(d, x);
+    case KernelKind::mla_module_context:
+    case KernelKind::mla_module_decode:
+      return mla_module_work(shape, x);
     case KernelKind::memory:
       return {0.0, d[dim::read] + d[dim::written]};
   }
