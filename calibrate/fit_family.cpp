@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <set>
 
@@ -139,6 +140,7 @@ class FamilyFit {
     }
     return summarise(std::move(errors));
   }
+  [[nodiscard]] ErrorSummary neighbour() const { return summarise(neighbour_errors_); }
   [[nodiscard]] std::vector<ErrorBand> bands() const {
     return error_bands(spreads([](const LeftOut&) { return true; }));
   }
@@ -255,10 +257,47 @@ class FamilyFit {
           fit_rows(kept, form_, context_, kernel_source_, options_, whole_.coefficients);
       const Fit form_only = fit;
       fit.correction = correct(fit.coefficients, kept_index);
+      look_up(kept, out);
       for (const KernelRow* row : out) {
         left_out_.push_back({fold, row->seconds, std::log(row->seconds / predict(form_only, *row)),
                              std::log(row->seconds / predict(fit, *row))});
       }
+    }
+  }
+
+  // What a table of the kept rows would say: the time of the nearest shape, scaled by the ratio of
+  // the two rooflines. A sample of the rows left out is enough for an error to compare with.
+  void look_up(const Rows& kept, const Rows& out) {
+    constexpr std::size_t most = 400;
+    const std::size_t dims = dim_names(rows_.front()->shape.key.kind).ranged;
+    const auto log_dims = [dims](const KernelRow& row) {
+      KernelDims result{};
+      for (std::size_t d = 0; d < dims; ++d) {
+        result[d] = std::log2(std::max(row.shape.dims[d], 1.0));
+      }
+      return result;
+    };
+    std::vector<KernelDims> table;
+    for (const KernelRow* row : kept) {
+      table.push_back(log_dims(*row));
+    }
+    for (const KernelRow* row : sample(out, most)) {
+      const KernelDims wanted = log_dims(*row);
+      std::size_t nearest = 0;
+      double least = std::numeric_limits<double>::infinity();
+      for (std::size_t i = 0; i < table.size(); ++i) {
+        double distance = 0;
+        for (std::size_t d = 0; d < dims; ++d) {
+          distance += (table[i][d] - wanted[d]) * (table[i][d] - wanted[d]);
+        }
+        if (distance < least) {
+          least = distance;
+          nearest = i;
+        }
+      }
+      const double predicted =
+          kept[nearest]->seconds * row->naive_seconds / kept[nearest]->naive_seconds;
+      neighbour_errors_.push_back(std::abs(predicted / row->seconds - 1));
     }
   }
 
@@ -282,13 +321,8 @@ class FamilyFit {
   std::vector<bool> erratic_;
   Fit whole_;
   std::vector<LeftOut> left_out_;
+  std::vector<double> neighbour_errors_;
 };
-
-double median(std::vector<double> values) {
-  std::ranges::sort(values);
-  const std::size_t n = values.size();
-  return n % 2 == 1 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
-}
 
 std::vector<FitRange> ranges_of(const Rows& rows) {
   const DimNames dims = dim_names(rows.front()->shape.key.kind);
@@ -322,40 +356,6 @@ const KernelForm& form_of(KernelKind kind) {
   return *find_form(names.at(static_cast<std::size_t>(kind)));
 }
 
-ErrorSummary summarise(std::vector<double> errors) {
-  if (errors.empty()) {
-    return {};
-  }
-  std::ranges::sort(errors);
-  const double p90 = errors[std::min(errors.size() - 1, errors.size() * 9 / 10)];
-  return {rounded(median(std::move(errors))), rounded(p90)};
-}
-
-std::vector<ErrorBand> error_bands(std::vector<Spread> rows) {
-  constexpr std::size_t least_rows = 60;
-  constexpr std::size_t most_bands = 8;
-  constexpr double least_sigma = 0.005;  // repeats of one measurement differ by as much
-  if (rows.empty()) {
-    return {};
-  }
-  std::ranges::sort(rows, {}, &Spread::seconds);
-  const std::size_t bands = std::clamp<std::size_t>(rows.size() / least_rows, 1, most_bands);
-  std::vector<ErrorBand> result;
-  for (std::size_t b = 0; b < bands; ++b) {
-    const std::size_t begin = rows.size() * b / bands;
-    const std::size_t end = rows.size() * (b + 1) / bands;
-    std::vector<double> absolute;
-    for (std::size_t i = begin; i < end; ++i) {
-      absolute.push_back(rows[i].absolute);
-    }
-    std::ranges::sort(absolute);
-    const double width = absolute[std::min(absolute.size() - 1, absolute.size() * 8 / 10)];
-    result.push_back(
-        {rounded(rows[end - 1].seconds), rounded(std::max(width / k_p90_of_normal, least_sigma))});
-  }
-  return result;
-}
-
 FittedFamily fit_family(const Rows& rows, const KernelForm& form, const KernelContext& context,
                         const std::string& kernel_source, const FitOptions& options) {
   ensure(!rows.empty(), "a family has rows");
@@ -375,6 +375,7 @@ FittedFamily fit_family(const Rows& rows, const KernelForm& form, const KernelCo
   family.in_sample = fit.in_sample();
   family.left_out = fit.left_out(false);
   family.left_out_form = fit.left_out(true);
+  family.neighbour = fit.neighbour();
   family.error_bands = fit.bands();
   family.inside_p10_p90 = fit.inside_p10_p90();
   std::vector<double> naive;

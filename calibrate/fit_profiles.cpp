@@ -120,12 +120,6 @@ FittedJob fit_job(const Job& job, const FitOptions& options) {
   return result;
 }
 
-double median(std::vector<double> values) {
-  std::ranges::sort(values);
-  const std::size_t n = values.size();
-  return n % 2 == 1 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
-}
-
 template <class Value>
 double median_of(const std::vector<const FittedFamily*>& families, Value value) {
   std::vector<double> values;
@@ -166,6 +160,9 @@ KernelProfile spec_sheet(const std::vector<FittedFamily>& evidence, const FitOpt
     family.left_out = {median_of(families, [](const FittedFamily& f) { return f.left_out.median; }),
                        median_of(families, [](const FittedFamily& f) { return f.left_out.p90; })};
     family.left_out_form = family.left_out;
+    family.neighbour = {
+        median_of(families, [](const FittedFamily& f) { return f.neighbour.median; }),
+        median_of(families, [](const FittedFamily& f) { return f.neighbour.p90; })};
     family.naive = {median_of(families, [](const FittedFamily& f) { return f.naive.median; }),
                     median_of(families, [](const FittedFamily& f) { return f.naive.p90; })};
     for (const FittedFamily* f : families) {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "calibrate/erratic.h"
 #include "models/kernel_library.h"
 
 namespace moesim {
@@ -12,6 +13,7 @@ namespace {
 
 struct GroupErrors {
   std::vector<double> signed_errors;
+  std::vector<double> regular;  // absolute, of the rows that are not erratic
   std::vector<double> naive;
   std::int64_t inside = 0;
   std::int64_t extrapolated = 0;
@@ -23,8 +25,8 @@ constexpr std::string_view k_unphysical =
 
 class Validation {
  public:
-  Validation(const KernelLibrary& library, const PointVisitor& visit)
-      : library_(library), visit_(visit) {}
+  Validation(const KernelLibrary& library, const ValidationOptions& options)
+      : library_(library), options_(options) {}
 
   void add(const KernelRows& table) {
     for (const auto& [reason, rows] : table.skipped) {
@@ -33,19 +35,32 @@ class Validation {
     if (table.rows.empty()) {
       return;
     }
-    const DevicePeaks& device = table.device;
     std::map<std::pair<std::string, std::uint16_t>, BoundFamily> bound;
+    std::vector<const KernelRow*> rows;
+    std::vector<const BoundFamily*> families;
+    std::vector<KernelEstimate> estimates;
+    std::vector<double> predicted;
     for (const KernelRow& row : table.rows) {
-      if (beats_physics(row, device)) {
+      if (beats_physics(row, table.device)) {
         ++skipped_[std::string(k_unphysical)];
         continue;
       }
       const auto [entry, is_new] = bound.try_emplace({family_name(row.shape.key), row.source});
       if (is_new) {
         entry->second =
-            library_.bind(device, table.file.framework, row.shape.key, table.sources[row.source]);
+            library_.bind(table.device, row.shape.key,
+                          {.framework = table.file.framework,
+                           .kernel_source = table.sources[row.source],
+                           .without_device = options_.leave_device_out ? table.device.device : ""});
       }
-      add_row(row, table, entry->second);
+      rows.push_back(&row);
+      families.push_back(&entry->second);
+      estimates.push_back(entry->second.estimate(row.shape));
+      predicted.push_back(estimates.back().alone().si());
+    }
+    const std::vector<bool> erratic = erratic_rows(rows, predicted);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      add_row(*rows[i], table, *families[i], estimates[i], erratic[i]);
     }
   }
 
@@ -63,8 +78,8 @@ class Validation {
   }
 
  private:
-  void add_row(const KernelRow& row, const KernelRows& table, const BoundFamily& family) {
-    const KernelEstimate estimate = family.estimate(row.shape);
+  void add_row(const KernelRow& row, const KernelRows& table, const BoundFamily& family,
+               const KernelEstimate& estimate, bool erratic) {
     const std::string& group = table.groups[row.group];
     const auto names = dim_names(row.shape.key.kind).names;
     const JudgedPoint point{.group = group,
@@ -78,12 +93,15 @@ class Validation {
                             .extrapolated = estimate.extrapolated,
                             .file = table.file.path,
                             .line = row.line};
-    if (visit_) {
-      visit_(point);
+    if (options_.visit) {
+      options_.visit(point);
     }
     GroupErrors& errors = groups_[group];
     errors.inside += inside_p10_p90(point) ? 1 : 0;
     errors.signed_errors.push_back(estimate.alone().si() / row.seconds - 1);
+    if (!erratic) {
+      errors.regular.push_back(std::abs(errors.signed_errors.back()));
+    }
     errors.naive.push_back(std::abs(row.naive_seconds / row.seconds - 1));
     errors.extrapolated += estimate.extrapolated ? 1 : 0;
     errors.profiles.insert(family.profile->name() + " (" + std::string(name_of(family.basis)) +
@@ -102,6 +120,10 @@ class Validation {
     }
     const ErrorSummary ape = summarise(std::move(absolute));
     const ErrorSummary naive = summarise(errors.naive);
+    const ErrorSummary regular = summarise(errors.regular);
+    group.erratic = group.n - static_cast<std::int64_t>(errors.regular.size());
+    group.regular_median_ape = regular.median;
+    group.regular_p90_ape = regular.p90;
     group.median_ape = ape.median;
     group.p90_ape = ape.p90;
     group.mean_signed_error = rounded(sum / static_cast<double>(group.n));
@@ -115,7 +137,7 @@ class Validation {
   }
 
   const KernelLibrary& library_;
-  const PointVisitor& visit_;
+  const ValidationOptions& options_;
   std::map<std::string, GroupErrors> groups_;
   std::map<std::string, std::int64_t> skipped_;
 };
@@ -124,15 +146,14 @@ class Validation {
 
 ValidationReport validate_kernels(const std::string& dir,
                                   const std::vector<std::string>& profile_dirs,
-                                  const DeviceLookup& devices, const Progress& progress,
-                                  const PointVisitor& visit) {
+                                  const DeviceLookup& devices, const ValidationOptions& options) {
   const KernelLibrary library(profile_dirs);
-  Validation validation(library, visit);
+  Validation validation(library, options);
   LoadGenerator loads(FitOptions{}.seed);
   const auto files = measured_files(dir);
   for (std::size_t i = 0; i < files.size(); ++i) {
-    if (progress) {
-      progress(i, files.size(), files[i].path);
+    if (options.progress) {
+      options.progress(i, files.size(), files[i].path);
     }
     validation.add(read_kernel_rows(files[i], devices, loads));
   }
@@ -153,6 +174,9 @@ std::string validation_json(const ValidationReport& report) {
                          {"naive_p90_ape", group.naive_p90_ape}};
     entry["inside_p10_p90"] = group.inside_p10_p90;
     entry["extrapolated"] = group.extrapolated;
+    entry["erratic"] = {{"n", group.erratic},
+                        {"median_ape_without", group.regular_median_ape},
+                        {"p90_ape_without", group.regular_p90_ape}};
     entry["profiles"] = group.profiles;
     json["groups"].push_back(entry);
   }

@@ -17,6 +17,9 @@ struct ValidationGroup {
   double mean_signed_error = 0;  // of predicted/measured - 1
   double naive_median_ape = 0;
   double naive_p90_ape = 0;
+  std::int64_t erratic = 0;       // rows that no shape predicts (erratic.h), judged all the same
+  double regular_median_ape = 0;  // without them
+  double regular_p90_ape = 0;
   double inside_p10_p90 = 0;          // share of rows inside the predicted range; 0.8 is right
   std::int64_t extrapolated = 0;      // rows outside the range that the family was fitted on
   std::vector<std::string> profiles;  // that answered, with their basis
@@ -28,11 +31,17 @@ struct ValidationReport {
   std::int64_t rows_read = 0;                                 // = sum of n + sum of skipped
 };
 
-// `visit` sees every judged row, file by file. Throws ConfigError for damaged files or profiles.
+struct ValidationOptions {
+  Progress progress;
+  PointVisitor visit;             // sees every judged row, file by file
+  bool leave_device_out = false;  // predict every device as if nobody had measured it
+};
+
+// Throws ConfigError for damaged files or profiles.
 ValidationReport validate_kernels(const std::string& dir,
                                   const std::vector<std::string>& profile_dirs,
-                                  const DeviceLookup& devices, const Progress& progress = {},
-                                  const PointVisitor& visit = {});
+                                  const DeviceLookup& devices,
+                                  const ValidationOptions& options = {});
 
 // {"groups": [...], "skipped": [...]} as DESIGN.md fixes it.
 std::string validation_json(const ValidationReport& report);

@@ -58,7 +58,7 @@ KernelEstimate evaluate_decode(std::span<const double> c, const KernelShape& sha
                                   ? d[dim::context] / k_chunk
                                   : detail::ceil_div(d[dim::context], k_chunk),
                               c[t_item],
-                              c[t_chunk] + chunk_bytes * c[l2_one + variant] * x.sms / x.bandwidth,
+                              c[t_chunk] + chunk_bytes * c[l2_one + variant] * x.sms / x.on_die,
                               c[t_split],
                               c[wave],
                               c[least_wave]};

@@ -166,6 +166,7 @@ bool supports(const DevicePeaks& device, DType dtype) {
 KernelContext kernel_context(const DevicePeaks& device, const KernelKey& key) {
   KernelContext context;
   context.bandwidth = device.memory.si();
+  context.on_die = context.bandwidth;
   context.sms = std::max(1, device.multiprocessors);
   context.l2 = device.l2.si();
   context.storage_bytes = stored_bits(key.storage) / 8;

@@ -87,7 +87,9 @@ bool has_work(const KernelShape& shape);
 // What a form knows of the device and of the formats.
 struct KernelContext {
   double peak = 0;       // FLOP/s of the product's format
-  double bandwidth = 0;  // B/s
+  double bandwidth = 0;  // B/s, of the memory
+  double on_die = 0;     // B/s, between second-level cache and multiprocessors, in units in which a
+                         // fitted device's is its memory's bandwidth
   double sms = 0;
   double l2 = 0;             // B
   double storage_bytes = 2;  // of one weight or cached value

@@ -35,7 +35,7 @@ constexpr int k_most_halvings = 3;
 // The best tile and split of k. Seconds of one call without memory traffic.
 double best_tiling(std::span<const double> c, const KernelDims& d, const KernelContext& x) {
   const double flop_time = 2 * c[e_comp] * x.sms / x.peak;
-  const double l2_time = x.operand_bytes * c[l2_share] * x.sms / x.bandwidth;
+  const double l2_time = x.operand_bytes * c[l2_share] * x.sms / x.on_die;
   const double split_bytes = 4 * d[dim::m] * d[dim::n] * d[dim::batch] * c[split_traffic];
   double best = std::numeric_limits<double>::infinity();
   for (const Tile& tile : tiles) {

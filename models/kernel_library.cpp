@@ -28,8 +28,6 @@ bool same_device(const DevicePeaks& device, const DevicePeaks& fitted) {
 
 // Beyond the fitted range every octave costs as much trust again, and a little more.
 constexpr double k_sigma_per_octave = 0.05;
-// Where no measurement of the device speaks.
-constexpr double k_sigma_transferred = 0.15;
 constexpr double k_sigma_spec_sheet = 0.5;
 
 double sigma_of(const BoundFamily& bound, const KernelShape& shape, bool outside, double seconds) {
@@ -41,7 +39,7 @@ double sigma_of(const BoundFamily& bound, const KernelShape& shape, bool outside
     const double octaves = octaves_outside(*bound.family, shape.dims);
     own = own * (1 + octaves) + k_sigma_per_octave * octaves;
   }
-  return bound.basis == Basis::transferred ? std::hypot(own, k_sigma_transferred) : own;
+  return bound.basis == Basis::transferred ? std::hypot(own, bound.transfer_sigma) : own;
 }
 
 // Kernels of the two 16-bit formats differ in nothing that takes time.
@@ -95,28 +93,22 @@ KernelKind spec_sheet_kind(KernelKind kind) {
   }
 }
 
-int tier(const KernelProfile& profile, const DevicePeaks& device, std::string_view framework) {
-  if (profile.framework == k_spec_sheet) {
-    return -1;
-  }
-  const bool own = profile.device.device == device.device;
-  if (!own && profile.device.architecture != device.architecture) {
-    return -1;
-  }
-  return (own ? 0 : 2) + (profile.framework == framework ? 0 : 1);
+bool has_kernel(const KernelProfile& profile, std::string_view kernel_source) {
+  return std::ranges::find(profile.families, kernel_source, &FittedFamily::kernel_source) !=
+         profile.families.end();
 }
 
 }  // namespace
 
 KernelEstimate BoundFamily::estimate(const KernelShape& shape) const {
   KernelEstimate result = family->form->evaluate(family->coefficients, shape, context);
+  double scale = factor;
   if (corrected) {
-    const double factor =
-        std::exp(family->correction->log_factor(features_of(shape, result, context)));
-    result.fixed = result.fixed * factor;
-    result.compute = result.compute * factor;
-    result.memory = result.memory * factor;
+    scale *= std::exp(family->correction->log_factor(features_of(shape, result, context)));
   }
+  result.fixed = result.fixed * scale;
+  result.compute = result.compute * scale;
+  result.memory = result.memory * scale;
   result.extrapolated = !inside_range(*family, shape.dims);
   result.sigma = sigma_of(*this, shape, result.extrapolated, result.alone().si());
   return result;
@@ -172,47 +164,62 @@ const FittedFamily* KernelLibrary::find(const KernelProfile& profile, const Kern
   return best;
 }
 
-bool KernelLibrary::find_measured(const DevicePeaks& device, std::string_view framework,
-                                  const KernelKey& key, std::string_view kernel_source,
-                                  BoundFamily& bound) const {
-  for (int wanted = 0; wanted < 4; ++wanted) {
-    bool found = false;
-    for (const KernelProfile& profile : profiles_) {
-      const FittedFamily* family =
-          tier(profile, device, framework) == wanted ? find(profile, key, kernel_source) : nullptr;
-      if (family == nullptr) {
-        continue;
-      }
-      // A version that measured the named kernel goes before a newer one that did not.
-      const bool named = !kernel_source.empty() && family->kernel_source == kernel_source;
-      if (!found || named) {
-        bound.profile = &profile;
-        bound.family = family;
-        found = true;
-      }
-      if (named || kernel_source.empty()) {
-        break;
-      }
+std::vector<KernelLibrary::Candidate> KernelLibrary::candidates(const DevicePeaks& device,
+                                                                const BindOptions& options) const {
+  std::vector<Candidate> list;
+  const auto add = [&](const KernelProfile& profile) {
+    if (profile.framework == k_spec_sheet || profile.device.device == options.without_device) {
+      return;
     }
-    if (found) {
-      return true;
+    if (const auto kin = kinship(device, profile.device, profile.framework == options.framework)) {
+      list.push_back(
+          {&profile, *kin, generation_distance(device.architecture, profile.device.architecture)});
+    }
+  };
+  // Of equally near profiles one that measured the named kernel goes before a newer one without.
+  for (const bool named : {true, false}) {
+    for (const KernelProfile& profile : profiles_) {
+      const bool has = !options.kernel_source.empty() && has_kernel(profile, options.kernel_source);
+      if (has == named) {
+        add(profile);
+      }
     }
   }
-  return false;
+  std::ranges::stable_sort(list, [](const Candidate& a, const Candidate& b) {
+    return std::tie(a.kinship, a.distance) < std::tie(b.kinship, b.distance);
+  });
+  return list;
 }
 
-BoundFamily KernelLibrary::bind(const DevicePeaks& device, std::string_view framework,
-                                const KernelKey& key, std::string_view kernel_source) const {
+BoundFamily KernelLibrary::bind(const DevicePeaks& device, const KernelKey& key,
+                                const BindOptions& options) const {
   BoundFamily bound;
   bound.context = kernel_context(device, key);
-  for (const KernelKey& relative : relatives(key)) {
-    if (framework != k_spec_sheet &&
-        find_measured(device, framework, relative, kernel_source, bound)) {
-      const bool exact = with_bf16(relative) == with_bf16(key);
-      bound.basis = exact && same_device(device, bound.profile->device) ? Basis::calibrated
-                                                                        : Basis::transferred;
-      bound.corrected = exact && bound.family->correction != nullptr;
-      return bound;
+  const auto list =
+      options.framework == k_spec_sheet ? std::vector<Candidate>{} : candidates(device, options);
+  // Another format on the same die is nearer than the same format on another generation.
+  for (const bool same_die : {true, false}) {
+    for (const KernelKey& relative : relatives(key)) {
+      for (const Candidate& candidate : list) {
+        const FittedFamily* family = (candidate.kinship <= Kinship::same_die_framework) == same_die
+                                         ? find(*candidate.profile, relative, options.kernel_source)
+                                         : nullptr;
+        if (family == nullptr) {
+          continue;
+        }
+        const bool exact = with_bf16(relative) == with_bf16(key);
+        bound.profile = candidate.profile;
+        bound.family = family;
+        bound.context = transferred_context(device, candidate.profile->device, key);
+        bound.basis = exact && same_device(device, candidate.profile->device) ? Basis::calibrated
+                                                                              : Basis::transferred;
+        bound.corrected = exact && same_die && family->correction != nullptr;
+        bound.transfer_sigma =
+            std::max(transfer_sigma(candidate.kinship),
+                     exact ? 0.0 : transfer_sigma(Kinship::same_device_framework));
+        bound.factor = same_die ? 1.0 : k_other_generation_factor;
+        return bound;
+      }
     }
   }
   for (const KernelProfile& profile : profiles_) {

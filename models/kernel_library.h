@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "models/kernel_profile.h"
+#include "models/kernel_transfer.h"
 
 namespace moesim {
 
@@ -15,10 +16,20 @@ struct BoundFamily {
   const KernelProfile* profile = nullptr;
   const FittedFamily* family = nullptr;
   Basis basis = Basis::uncalibrated;
-  bool corrected = false;  // the family's correction holds for this key
+  bool corrected = false;     // the family's correction holds for this key and die
+  double factor = 1.0;        // on the form's times
+  double transfer_sigma = 0;  // what the transfer adds to the family's standard error
   KernelContext context;
 
   [[nodiscard]] KernelEstimate estimate(const KernelShape& shape) const;
+};
+
+struct BindOptions {
+  std::string_view framework;
+  // Picks among several kernels of a family; where it is unknown or empty the preferred one
+  // answers.
+  std::string_view kernel_source = {};
+  std::string_view without_device = {};  // as if nobody had measured it
 };
 
 class KernelLibrary {
@@ -31,19 +42,23 @@ class KernelLibrary {
   // Frameworks there are, sorted, "spec_sheet" included.
   [[nodiscard]] std::vector<std::string> frameworks() const;
 
-  // In this order: the device's own profile of the framework, its profiles of other frameworks,
-  // those of another device of the same architecture; each first with the exact formats, then
-  // with the nearest relative (an ungated kernel from gated ones, int4 from fp4 weights). At
-  // last the spec sheet. `kernel_source` picks among several kernels of a family; unknown or
-  // empty, the preferred one answers. Throws ConfigError when the device cannot compute in the
-  // format, or nothing answers. The result points into this library.
-  [[nodiscard]] BoundFamily bind(const DevicePeaks& device, std::string_view framework,
-                                 const KernelKey& key, std::string_view kernel_source = {}) const;
+  // The nearest profile that has the kernel (see Kinship); on the same die first with the exact
+  // formats, then with the nearest relative (an ungated kernel from gated ones, int4 from fp4
+  // weights); then other generations in the same way; at last the spec sheet. Throws ConfigError
+  // when the device cannot compute in the format, or nothing answers. The result points into this
+  // library.
+  [[nodiscard]] BoundFamily bind(const DevicePeaks& device, const KernelKey& key,
+                                 const BindOptions& options) const;
 
  private:
   void order();
-  bool find_measured(const DevicePeaks& device, std::string_view framework, const KernelKey& key,
-                     std::string_view kernel_source, BoundFamily& bound) const;
+  struct Candidate {
+    const KernelProfile* profile = nullptr;
+    Kinship kinship = Kinship::same_device;
+    double distance = 0;
+  };
+  [[nodiscard]] std::vector<Candidate> candidates(const DevicePeaks& device,
+                                                  const BindOptions& options) const;
   [[nodiscard]] const FittedFamily* find(const KernelProfile& profile, const KernelKey& key,
                                          std::string_view kernel_source) const;
 

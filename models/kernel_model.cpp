@@ -38,7 +38,7 @@ class ProfiledKernelModel final : public KernelModel {
                           static_cast<DType>(i / k_dtypes % k_dtypes),
                           static_cast<DType>(i % k_dtypes)};
       if (key.kind == KernelKind::memory ? key == k_memory_key : supports(device, key.dtype)) {
-        bound_[i] = library_.bind(device, framework, key);
+        bound_[i] = library_.bind(device, key, {.framework = framework});
       }
     }
   }

@@ -137,6 +137,7 @@ FittedFamily parse_family(ConfigObject object) {
   family.in_sample = parse_error(object.object("error_in_sample"));
   family.left_out = parse_error(object.object("error_left_out"));
   family.left_out_form = parse_error(object.object("error_left_out_form"));
+  family.neighbour = parse_error(object.object("error_left_out_nearest_neighbour"));
   family.naive = parse_error(object.object("error_naive_roofline"));
   if (auto bands = object.object_if("error_bands")) {
     family.error_bands = parse_bands(*bands);

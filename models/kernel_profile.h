@@ -43,6 +43,7 @@ struct FittedFamily {
   ErrorSummary in_sample;
   ErrorSummary left_out;               // whole shape groups left out of the fit
   ErrorSummary left_out_form;          // same, of the form without its correction
+  ErrorSummary neighbour;              // of the nearest measured shape, scaled by the roofline
   ErrorSummary naive;                  // spec-sheet roofline of ideal work
   std::vector<ErrorBand> error_bands;  // ascending; longer predictions use the last one
   double inside_p10_p90 = 0;           // share of left-out rows within the bands of other folds

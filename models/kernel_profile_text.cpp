@@ -87,6 +87,7 @@ Json family_json(const FittedFamily& family) {
   json["error_in_sample"] = error_json(family.in_sample);
   json["error_left_out"] = error_json(family.left_out);
   json["error_left_out_form"] = error_json(family.left_out_form);
+  json["error_left_out_nearest_neighbour"] = error_json(family.neighbour);
   json["error_naive_roofline"] = error_json(family.naive);
   if (!family.error_bands.empty()) {
     Json& bands = json["error_bands"];

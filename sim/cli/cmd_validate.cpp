@@ -26,6 +26,7 @@ struct Options {
   std::string points;
   std::string png;
   bool regimes = false;
+  bool leave_device_out = false;
 
   // Pictures are drawn from the table of points.
   [[nodiscard]] std::string points_file() const {
@@ -103,13 +104,15 @@ Json kernels(const Options& options) {
   const CatalogFolders folders = catalog_folders(options.common.catalog);
   PointOutput output(options, kernel_point_dims());
   ProgressBar progress("validating");
-  const ValidationReport report = validate_kernels(
-      options.directory, folders.kernel_profiles,
-      [&](const std::string& name) { return find_device_peaks(folders, name); },
-      [&](std::size_t done, std::size_t total, const std::string&) {
-        progress.show(static_cast<double>(done) / static_cast<double>(total));
-      },
-      output.visitor());
+  const ValidationReport report =
+      validate_kernels(options.directory, folders.kernel_profiles,
+                       [&](const std::string& name) { return find_device_peaks(folders, name); },
+                       {.progress =
+                            [&](std::size_t done, std::size_t total, const std::string&) {
+                              progress.show(static_cast<double>(done) / static_cast<double>(total));
+                            },
+                        .visit = output.visitor(),
+                        .leave_device_out = options.leave_device_out});
   Json document = Json::parse(validation_json(report));
   output.finish(document);
   return document;
@@ -201,7 +204,8 @@ void add_validate_command(CLI::App& app, Command& command) {
   auto options = std::make_shared<Options>();
   CLI::App* sub = app.add_subcommand("validate", "predictions against measurements");
   sub->require_subcommand(1);
-  const auto add = [&](const char* name, const char* text, Json (*run)(const Options&)) {
+  const auto add = [&](const char* name, const char* text,
+                       Json (*run)(const Options&)) -> CLI::App* {
     CLI::App* kind = sub->add_subcommand(name, text);
     kind->add_option("dir", options->directory, "folder of measured CSV files, searched downwards")
         ->required()
@@ -223,8 +227,11 @@ void add_validate_command(CLI::App& app, Command& command) {
         return draw(*options);
       };
     });
+    return kind;
   };
-  add("kernels", "kernel times (GEMM, MoE, attention, MLA)", kernels);
+  add("kernels", "kernel times (GEMM, MoE, attention, MLA)", kernels)
+      ->add_flag("--leave-device-out", options->leave_device_out,
+                 "predict every device from the others, as if nobody had measured it");
   add("collectives", "collectives and all-to-all", collectives);
   sub->footer(
       "Errors are |predicted/measured - 1|; the naive baseline is the data sheet's roofline.\n"

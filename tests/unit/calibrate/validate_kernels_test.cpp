@@ -81,8 +81,8 @@ TEST_CASE("the visitor sees each judged row with its place", "[calibrate][unit]"
                      std::string(point.dim_names[0]) + "=" +
                      std::to_string(static_cast<int>(point.dims[0])));
   };
-  const ValidationReport report =
-      validate_kernels(folder.path(), shipped, test::measured_device, {}, visit);
+  const ValidationReport report = validate_kernels(folder.path(), shipped, test::measured_device,
+                                                   {.progress = {}, .visit = visit});
   for (const ValidationGroup& group : report.groups) {
     CHECK(rows.at(group.name) == group.n);
     CHECK(group.inside_p10_p90 ==

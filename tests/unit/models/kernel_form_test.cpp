@@ -193,6 +193,7 @@ TEST_CASE("twice the rates and half the overheads take half the time", "[models]
         const double slow = family.form->evaluate(family.coefficients, shape, context).alone().si();
         context.peak *= 2;
         context.bandwidth *= 2;
+        context.on_die *= 2;
         const double fast = family.form->evaluate(halved, shape, context).alone().si();
         REQUIRE(fast == Approx(slow / 2).epsilon(1e-12));
         ++checked;

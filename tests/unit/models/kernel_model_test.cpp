@@ -60,7 +60,7 @@ TEST_CASE("the nearest profile answers and says how near it is", "[models][unit]
   const auto check = [&](const DevicePeaks& device, std::string_view framework,
                          const KernelKey& key, double e_comp, Basis basis) {
     CAPTURE(device.device, framework, family_name(key));
-    const BoundFamily bound = library.bind(device, framework, key);
+    const BoundFamily bound = library.bind(device, key, {.framework = framework});
     CHECK(bound.family->coefficients.at(1) == e_comp);
     CHECK(bound.basis == basis);
   };
@@ -76,7 +76,8 @@ TEST_CASE("the nearest profile answers and says how near it is", "[models][unit]
 
   check(round, "trtllm", gemm_bf16, 1.1, Basis::calibrated);
   check(round, "sglang", gemm_bf16, 1.1, Basis::calibrated);  // other framework, same device
-  check(round, "vllm", moe_fp8, 1.2, Basis::calibrated);      // before the oval's own vllm
+  check(round, "vllm", moe_fp8, 1.5,
+        Basis::transferred);  // kernels differ more than products of a die
   check(other, "trtllm", gemm_bf16, 1.1, Basis::transferred);
   check(other, "vllm", gemm_bf16, 1.3, Basis::transferred);
   check(square, "vllm", gemm_bf16, 2, Basis::uncalibrated);
@@ -97,11 +98,53 @@ TEST_CASE("a transferred profile uses the target's rates", "[models][unit]") {
   half.device = "half";
   half.peak[DType::bf16] = FlopRate(0.5e15);
   const KernelShape shape = shape_of(gemm(4096, 4096, 4096));
-  const auto full = library.bind(test::round_device(), "trtllm", shape.key).estimate(shape);
-  const auto slow = library.bind(half, "trtllm", shape.key).estimate(shape);
+  const auto full =
+      library.bind(test::round_device(), shape.key, {.framework = "trtllm"}).estimate(shape);
+  const auto slow = library.bind(half, shape.key, {.framework = "trtllm"}).estimate(shape);
   CHECK(slow.compute.si() == Approx(2 * full.compute.si()));
   CHECK(slow.memory == full.memory);
   CHECK(slow.fixed.si() == Approx(full.fixed.si()));
+}
+
+TEST_CASE("another generation answers with a penalty and without the correction",
+          "[models][unit]") {
+  DevicePeaks hopper = test::round_device();
+  hopper.architecture = "gh100";
+  DevicePeaks blackwell = hopper;
+  blackwell.device = "younger";
+  blackwell.architecture = "gb100";
+  blackwell.memory = Bandwidth(2e12);
+  ForestDefinition forest;
+  forest.thresholds = {{0.0F}};
+  forest.trees.push_back(parse_tree("a0 5000 5000", forest.thresholds, "t"));
+  FittedFamily family = test::roofline_family(gemm_bf16, {1e-6, 1.1, 1});
+  family.correction = std::make_shared<const CorrectionForest>(forest);
+  const KernelLibrary library({test::profile_of(hopper, "trtllm", {family})});
+  const KernelShape shape = shape_of(gemm(1, 4096, 4096));
+  const auto at_home = library.bind(hopper, gemm_bf16, {.framework = "trtllm"});
+  const auto abroad = library.bind(blackwell, gemm_bf16, {.framework = "trtllm"});
+  CHECK(abroad.basis == Basis::transferred);
+  CHECK(
+      abroad.estimate(shape).memory.si() ==
+      Approx(at_home.estimate(shape).memory.si() / std::exp(0.5) / 2 * k_other_generation_factor));
+  CHECK(abroad.estimate(shape).sigma > at_home.estimate(shape).sigma);
+  // Left out, the device's own profile is as good as absent.
+  CHECK_THROWS_AS(
+      library.bind(hopper, gemm_bf16, {.framework = "trtllm", .without_device = "round"}),
+      ConfigError);
+}
+
+TEST_CASE("on the same die, cache traffic keeps its rate whatever the memory", "[models][unit]") {
+  const DevicePeaks fitted = test::round_device();
+  DevicePeaks other = fitted;
+  other.device = "more memory";
+  other.memory = Bandwidth(3e12);
+  other.multiprocessors = 50;
+  const KernelContext context = transferred_context(other, fitted, gemm_bf16);
+  CHECK(context.bandwidth == 3e12);
+  CHECK(context.on_die == 0.5e12);
+  other.architecture = "polygon";
+  CHECK(transferred_context(other, fitted, gemm_bf16).on_die == 3e12);
 }
 
 TEST_CASE("of several kernels the named one, else the preferred one answers", "[models][unit]") {
@@ -110,7 +153,9 @@ TEST_CASE("of several kernels the named one, else the preferred one answers", "[
   second.preferred = true;
   const KernelLibrary library({test::profile_of(test::round_device(), "trtllm", {first, second})});
   const auto e_comp = [&](std::string_view source) {
-    return library.bind(test::round_device(), "trtllm", gemm_bf16, source).family->coefficients[1];
+    return library
+        .bind(test::round_device(), gemm_bf16, {.framework = "trtllm", .kernel_source = source})
+        .family->coefficients[1];
   };
   CHECK(e_comp("first") == 1.1);
   CHECK(e_comp("second") == 1.2);
@@ -122,7 +167,7 @@ TEST_CASE("shapes outside the fitted range are flagged at the edge", "[models][u
   FittedFamily family = test::roofline_family(gemm_bf16, {1e-6, 1.1, 1});
   family.range = {{8, 1000}, {8, 1000}, {8, 1000}};
   const KernelLibrary library({test::profile_of(test::round_device(), "trtllm", {family})});
-  const BoundFamily bound = library.bind(test::round_device(), "trtllm", gemm_bf16);
+  const BoundFamily bound = library.bind(test::round_device(), gemm_bf16, {.framework = "trtllm"});
   const auto extrapolated = [&](std::int64_t m, std::int64_t n, std::int64_t k) {
     return bound.estimate(shape_of(gemm(m, n, k))).extrapolated;
   };
@@ -205,8 +250,8 @@ TEST_CASE("shipped profiles answer for every operator of an H100", "[models][con
 
 TEST_CASE("a device that nobody measured gets the spec sheet and is marked", "[models][unit]") {
   DevicePeaks device = test::h100();
-  device.device = "rtx_a6000";
-  device.architecture = "ga102";
+  device.device = "unknown";
+  device.architecture = "another vendor's";
   const auto model = make_kernel_model(device, "vllm", test::shipped_profiles());
   for (const KernelProvenance& row : model->provenance()) {
     CAPTURE(row.family);
