@@ -10,7 +10,7 @@
 namespace moesim {
 
 struct BoostOptions {
-  std::size_t trees = 24;
+  std::size_t trees = k_max_trees;
   std::size_t leaves = k_max_tree_leaves;
   std::size_t least_rows = 15;  // in a leaf
   double rate = 0.25;           // share of a leaf's median residual that a tree takes

@@ -9,8 +9,9 @@
 namespace moesim {
 namespace {
 
-constexpr std::array<std::string_view, 10> gemm_features{
-    "m", "n", "k", "batch", "m_alignment", "m*n", "wave_fill", "tiles", "compute/memory", "fixed"};
+constexpr std::array<std::string_view, 11> gemm_features{
+    "m",         "n",         "k",   "batch",          "m_alignment", "m*n",
+    "wave_fill", "wide_fill", "n*k", "compute/memory", "fixed"};
 // Not the layer's own widths: with a dozen of measured layers they would be names, not sizes.
 constexpr std::array<std::string_view, 11> moe_features{
     "tokens",    "local_experts", "touched", "pairs",          "busiest", "pairs_per_expert",
@@ -77,17 +78,21 @@ FeatureVector features_of(const KernelShape& shape, const KernelEstimate& form,
   switch (shape.key.kind) {
     case KernelKind::gemm:
     case KernelKind::batched_gemm: {
-      const double tiles =
-          detail::ceil_div(d[dim::m], k_tile) * detail::ceil_div(d[dim::n], k_tile) * d[dim::batch];
-      const double waves = tiles / context.sms;
+      // How full the last wave is, with square tiles and with twice as wide ones.
+      const auto fill = [&](double width) {
+        const double waves = detail::ceil_div(d[dim::m], k_tile) *
+                             detail::ceil_div(d[dim::n], width) * d[dim::batch] / context.sms;
+        return static_cast<float>(waves / detail::ceil_div(waves, 1));
+      };
       return {log_of(d[dim::m]),
               log_of(d[dim::n]),
               log_of(d[dim::k]),
               log_of(d[dim::batch]),
               alignment(d[dim::m]),
               log_of(d[dim::m] * d[dim::n]),
-              static_cast<float>(waves / detail::ceil_div(waves, 1)),
-              log_of(tiles),
+              fill(k_tile),
+              fill(2 * k_tile),
+              log_of(d[dim::n] * d[dim::k]),
               balance,
               fixed};
     }

@@ -21,43 +21,61 @@ enum Coefficient : std::size_t {
   serial
 };
 
+// The shapes that cuBLAS, CUTLASS and DeepGEMM choose from, both orders; as powers of two.
+constexpr std::size_t k_row_sizes = 3;     // 64, 128, 256
+constexpr std::size_t k_column_sizes = 4;  // 32, 64, 128, 256
 struct Tile {
-  double rows;
-  double columns;
+  std::size_t rows;     // 64 << rows
+  std::size_t columns;  // 32 << columns
 };
-// The shapes that cuBLAS, CUTLASS and DeepGEMM choose from, both orders.
-constexpr std::array<Tile, 9> tiles{Tile{64, 32},  Tile{64, 64},   Tile{64, 128},
-                                    Tile{128, 32}, Tile{128, 64},  Tile{128, 128},
-                                    Tile{64, 256}, Tile{128, 256}, Tile{256, 128}};
+constexpr std::array<Tile, 9> tiles{Tile{0, 0}, Tile{0, 1}, Tile{0, 2}, Tile{1, 0}, Tile{1, 1},
+                                    Tile{1, 2}, Tile{0, 3}, Tile{1, 3}, Tile{2, 2}};
 
 constexpr int k_most_halvings = 3;
 
-// The best tile and split of k. Seconds of one call without memory traffic.
+double round_up(double x) {
+  const auto whole = static_cast<double>(static_cast<std::int64_t>(x));
+  return whole < x ? whole + 1 : whole;
+}
+
+// The best tile and split of k. Seconds of one call without memory traffic. Divisions by sizes that
+// are powers of two are exact products.
 double best_tiling(std::span<const double> c, const KernelDims& d, const KernelContext& x) {
   const double flop_time = 2 * c[e_comp] * x.sms / x.peak;
   const double l2_time = x.operand_bytes * c[l2_share] * x.sms / x.on_die;
-  const double split_bytes = 4 * d[dim::m] * d[dim::n] * d[dim::batch] * c[split_traffic];
+  const double split_time =
+      4 * d[dim::m] * d[dim::n] * d[dim::batch] * c[split_traffic] / x.bandwidth;
+  const double waves_per_tile = d[dim::batch] / x.sms;
+  std::array<double, k_row_sizes> tile_rows;
+  for (std::size_t i = 0; i < k_row_sizes; ++i) {
+    tile_rows[i] = round_up(d[dim::m] * (1.0 / static_cast<double>(64 << i))) * waves_per_tile;
+  }
+  std::array<double, k_column_sizes> tile_columns;
+  for (std::size_t i = 0; i < k_column_sizes; ++i) {
+    tile_columns[i] = round_up(d[dim::n] * (1.0 / static_cast<double>(32 << i)));
+  }
   double best = std::numeric_limits<double>::infinity();
   for (const Tile& tile : tiles) {
-    const double count = detail::ceil_div(d[dim::m], tile.rows) *
-                         detail::ceil_div(d[dim::n], tile.columns) * d[dim::batch] / x.sms;
-    const double compute = flop_time * tile.rows * tile.columns;
-    const double traffic = l2_time * (tile.rows + tile.columns);
+    const auto rows = static_cast<double>(64 << tile.rows);
+    const auto columns = static_cast<double>(32 << tile.columns);
+    const double count = tile_rows[tile.rows] * tile_columns[tile.columns];
+    const double compute = flop_time * rows * columns;
+    const double traffic = l2_time * (rows + columns);
     const double per_k = (compute > traffic ? compute : traffic) * d[dim::k];
-    for (int power = 0; power <= k_most_halvings; ++power) {
-      const double split = 1 << power;
-      if (split > c[split_max]) {
-        break;
-      }
+    double split = 1;
+    double share = 1;
+    for (int power = 0; power <= k_most_halvings && split <= c[split_max]; ++power) {
       double time =
-          detail::waves(count * split, c[wave], c[least_wave]) * (per_k / split + c[t_tile]);
-      if (split > 1) {
-        time += c[t_split] + split * split_bytes / x.bandwidth;
+          detail::waves(count * split, c[wave], c[least_wave]) * (per_k * share + c[t_tile]);
+      if (power > 0) {
+        time += c[t_split] + split * split_time;
       }
       best = time < best ? time : best;
       if (count * split > 1) {
         break;  // all multiprocessors are busy: splitting further only adds traffic
       }
+      split *= 2;
+      share *= 0.5;
     }
   }
   return best;
