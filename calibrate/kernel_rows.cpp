@@ -51,9 +51,22 @@ constexpr std::array operations{
     Operation{"frontier", "linear_op_kernel_only", detail::read_frontier_linear},
     Operation{"vidur", "mlp", detail::read_vidur_mlp}};
 
+// Tables that print rates, rounded, of kernels whose times are measured elsewhere.
+constexpr std::array<std::string_view, 6> rates{
+    "deepgemm_h800_dense",  "deepgemm_h800_grouped_contiguous", "deepgemm_h800_grouped_masked",
+    "deepgemm_megamoe_ep8", "deepgemm_megamoe_sm90_ep8",        "flashmla_peaks"};
+
 // Kernels that are measured and that no operator of ours stands for.
 constexpr std::array<std::string_view, 4> not_modelled{"dsa_prefill", "dsa_decode", "gdn_prefill",
                                                        "gdn_decode"};
+
+std::string why_not_read(std::string_view operation) {
+  if (std::ranges::find(not_modelled, operation) != not_modelled.end()) {
+    return "no model of this kernel: ";
+  }
+  return std::ranges::find(rates, operation) != rates.end() ? "published rates, no measured times: "
+                                                            : "not a kernel file: ";
+}
 
 // First seven digits of the commit that the file's comment cites; "unversioned" without one.
 std::string commit_of(const std::string& comment) {
@@ -103,9 +116,7 @@ KernelRows read_kernel_rows(const MeasuredFile& file, const DeviceLookup& device
     return o.layout == file.layout && o.name == file.operation;
   });
   if (operation == operations.end()) {
-    const bool kernel = std::ranges::find(not_modelled, file.operation) != not_modelled.end();
-    out.skipped[(kernel ? "no model of this kernel: " : "not a kernel file: ") + file.operation] =
-        count_csv_rows(file.path);
+    out.skipped[why_not_read(file.operation) + file.operation] = count_csv_rows(file.path);
     return out;
   }
   const auto device = devices(file.system);

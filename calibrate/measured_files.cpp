@@ -128,7 +128,7 @@ std::optional<MeasuredFile> vidur(const Parts& parts, const std::string& /*folde
 }
 
 using Layout = std::optional<MeasuredFile> (*)(const Parts& parts, const std::string& folder);
-constexpr std::array<Layout, 5> layouts{frontier, infersim, llmservingsim, vidur, main_layout};
+constexpr std::array<Layout, 5> layouts{main_layout, frontier, infersim, llmservingsim, vidur};
 
 MeasuredFile described(const std::string& path) {
   const Parts parts = parts_of(fs::path(path).stem().string());

@@ -60,8 +60,9 @@ std::optional<double> exponent_of(std::string_view distribution) {
   return usable ? std::optional(value) : std::nullopt;
 }
 
-void RowReader::add(const Measurement& measured) {
+void RowReader::add(std::size_t row_of_table, const Measurement& measured) {
   KernelRow row;
+  row.line = table_.line(row_of_table);
   row.shape = measured.shape;
   row.seconds = measured.seconds;
   const KernelContext context = kernel_context(device_, measured.shape.key);

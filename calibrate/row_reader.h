@@ -47,7 +47,7 @@ class RowReader {
   [[nodiscard]] const MeasuredFile& file() const { return out_.file; }
   [[nodiscard]] LoadGenerator& loads() { return loads_; }
 
-  void add(const Measurement& measured);
+  void add(std::size_t row, const Measurement& measured);
   void skip(const std::string& reason) { ++out_.skipped[reason]; }
 
   // "operation/framework/system/rest".

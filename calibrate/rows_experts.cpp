@@ -134,7 +134,7 @@ void read_deepep_moe(RowReader& reader, bool contiguous) {
         "moe", std::string(format->our_name) + (contiguous ? "/contiguous" : "/masked"));
     m.checkable = balanced;
     m.ideal = even_load(m.shape, c);
-    reader.add(m);
+    reader.add(row, m);
   }
 }
 
@@ -167,7 +167,7 @@ void read_moe(RowReader& reader) {
     if (!m.checkable) {
       m.ideal = even_load(m.shape, c);
     }
-    reader.add(m);
+    reader.add(row, m);
   }
 }
 
@@ -207,7 +207,7 @@ void read_wideep_moe(RowReader& reader) {
     m.group = reader.group("moe", std::string(format->our_name) + "/wideep");
     m.checkable = false;
     m.ideal = even_load(m.shape, c);
-    reader.add(m);
+    reader.add(row, m);
   }
 }
 
@@ -239,7 +239,7 @@ void read_wideep_mlp(RowReader& reader) {
                     tokens, 1, std::ceil(tokens / 64), std::ceil(tokens / 128), tokens};
     m.group = reader.group("mlp", format->our_name);
     m.shape_group = hash_of({hidden, inter});
-    reader.add(m);
+    reader.add(row, m);
   }
 }
 

@@ -80,7 +80,7 @@ void read_frontier_moe(RowReader& reader) {
     m.group = reader.group("moe", kernel_only ? "bf16/kernel_only" : "bf16");
     m.shape_group = hash_of({hidden, inter / tp, top_k, experts, local});
     m.checkable = recorded;
-    reader.add(m);
+    reader.add(row, m);
   }
 }
 
@@ -125,7 +125,7 @@ void read_frontier_attention(RowReader& reader) {
         reader.group("attention", std::string(decode ? "generation_bf16/d" : "context_bf16/d") +
                                       std::to_string(model->head_dim));
     m.shape_group = hash_of({model->heads / tp, model->kv_heads});
-    reader.add(m);
+    reader.add(row, m);
   }
 }
 
@@ -176,7 +176,7 @@ void read_frontier_linear(RowReader& reader) {
         reader.skip("widths of the operator not known: " + std::string(op));
         continue;
       }
-      reader.add(m);
+      reader.add(row, m);
     }
   }
 }

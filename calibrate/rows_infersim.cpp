@@ -58,6 +58,15 @@ constexpr std::string_view k_no_format = "utilisation fits no number format of t
 // Utilisations are rounded to three digits after the point; smaller ones say too little.
 constexpr double k_least_mfu = 0.02;
 
+double share_of_peak(const CsvTable& table, std::size_t row, std::size_t column) {
+  constexpr double most = 1.2;  // devices clock above their rated boost
+  const double share = table.number(row, column);
+  if (share < 0 || share > most) {
+    table.fail(row, column, "is not a share of the device's peak, 0 to 1");
+  }
+  return share;
+}
+
 struct GroupedColumns {
   explicit GroupedColumns(const RowReader& reader)
       : local(reader.table().column("num_local_experts")),
@@ -100,35 +109,32 @@ void read_infersim_gemm(RowReader& reader) {
   const std::size_t latency = reader.time_column("latency", "us");
   const std::size_t mfu = table.column("mfu");
   const std::array<std::size_t, 3> columns{table.column("m"), table.column("n"), table.column("k")};
+  const auto size = [&](std::size_t row, std::size_t i) {
+    return number(table.count(row, columns[i], 1));
+  };
   std::vector<double> peaks;
-  std::vector<std::array<double, 4>> values;
   for (std::size_t row = 0; row < table.rows(); ++row) {
-    std::array<double, 4> v{};
-    for (std::size_t i = 0; i < columns.size(); ++i) {
-      v[i] = number(table.count(row, columns[i], 1));
-    }
-    v[3] = table.positive(row, latency) * 1e-6;
-    const double share = table.number(row, mfu);
+    const double share = share_of_peak(table, row, mfu);
+    const double seconds = table.positive(row, latency) * 1e-6;
     if (share > 0) {
-      peaks.push_back(2 * v[0] * v[1] * v[2] / v[3] / share);
+      peaks.push_back(2 * size(row, 0) * size(row, 1) * size(row, 2) / seconds / share);
     }
-    values.push_back(v);
   }
   const Format* format = format_by_peak(reader, std::move(peaks));
-  for (const auto& [rows, columns_of, depth, seconds] : values) {
+  for (std::size_t row = 0; row < table.rows(); ++row) {
     if (format == nullptr) {
       reader.skip(std::string(k_no_format));
       continue;
     }
     Measurement m;
-    m.seconds = seconds;
+    m.seconds = table.positive(row, latency) * 1e-6;
     m.source = "deepgemm";
     m.shape.key = {KernelKind::gemm, format->dtype, format->storage};
-    m.shape.dims = {rows, columns_of, depth, 1};
+    m.shape.dims = {size(row, 0), size(row, 1), size(row, 2), 1};
     m.group = reader.group("gemm", format->our_name);
-    m.shape_group = hash_of({static_cast<std::int64_t>(columns_of)});
-    m.other_group = hash_of({static_cast<std::int64_t>(depth), 1});
-    reader.add(m);
+    m.shape_group = hash_of({table.count(row, columns[1], 1)});
+    m.other_group = hash_of({table.count(row, columns[2], 1), 1});
+    reader.add(row, m);
   }
 }
 
@@ -142,7 +148,7 @@ void read_infersim_grouped_gemm(RowReader& reader) {
   };
   std::vector<double> peaks;
   for (std::size_t row = 0; row < table.rows(); ++row) {
-    const double share = table.number(row, c.up_mfu);
+    const double share = share_of_peak(table, row, c.up_mfu);
     constexpr std::int64_t steady = 8;  // rows per expert whose drawn mean is near the nominal one
     const std::int64_t mean = table.count(row, c.mean, 1);
     if (share >= k_least_mfu && mean >= steady) {
@@ -164,8 +170,8 @@ void read_infersim_grouped_gemm(RowReader& reader) {
     const double mean = number(table.count(row, c.mean, 1));
     const double up = table.positive(row, c.up) * 1e-6;
     const double down = table.positive(row, c.down) * 1e-6;
-    const double up_share = table.number(row, c.up_mfu);
-    const double down_share = table.number(row, c.down_mfu);
+    const double up_share = share_of_peak(table, row, c.up_mfu);
+    const double down_share = share_of_peak(table, row, c.down_mfu);
     const Drawn drawn = drawn_rows(mean, number(local));
     double pairs = drawn.pairs;
     if (std::min(up_share, down_share) >= k_least_mfu) {
@@ -200,7 +206,7 @@ void read_infersim_grouped_gemm(RowReader& reader) {
     even.dims[dim::pairs] = mean * number(local);
     even.dims[dim::touched] = std::min(number(local), even.dims[dim::pairs]);
     m.ideal = even;
-    reader.add(m);
+    reader.add(row, m);
   }
 }
 
@@ -245,7 +251,7 @@ void read_infersim_mha(RowReader& reader) {
     // In order of size, so that neighbours are left out at different times: a fold without any wide
     // group of query heads could not say how long these take.
     m.shape_group = static_cast<std::uint64_t>((widths[0] << 32) + (widths[1] << 16) + widths[2]);
-    reader.add(m);
+    reader.add(row, m);
   }
 }
 
@@ -295,7 +301,7 @@ void read_infersim_mla(RowReader& reader) {
     m.group =
         reader.group("mla", (decode ? "generation_" : "context_") + std::string(format->our_name));
     m.shape_group = hash_of({widths[0]});
-    reader.add(m);
+    reader.add(row, m);
   }
 }
 

@@ -137,7 +137,7 @@ void read_layers(RowReader& reader, std::string_view count_column) {
       continue;
     }
     m.seconds = seconds;
-    reader.add(m);
+    reader.add(row, m);
   }
 }
 
@@ -191,7 +191,7 @@ void read_llmservingsim_attention(RowReader& reader) {
                                       std::to_string(rank->model->head_dim));
     // One model: lengths are what can be left out.
     m.shape_group = hash_of({decode ? keys : past});
-    reader.add(m);
+    reader.add(row, m);
   }
 }
 
@@ -237,7 +237,7 @@ void read_llmservingsim_moe(RowReader& reader) {
                     load.busiest};
     m.group = reader.group("moe", "bf16");
     m.shape_group = hash_of({activated});
-    reader.add(m);
+    reader.add(row, m);
   }
 }
 

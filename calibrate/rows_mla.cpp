@@ -75,7 +75,7 @@ void read_latent_attention(RowReader& reader, bool context, bool module) {
     m.group =
         reader.group("mla", phase + (module ? "module_" : "") + std::string(format->our_name));
     m.shape_group = hash_of({heads});
-    reader.add(m);
+    reader.add(row, m);
   }
 }
 

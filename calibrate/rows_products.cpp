@@ -55,7 +55,7 @@ void read_attention(RowReader& reader, bool context) {
                                             std::string(format->our_name) + "/d" +
                                             std::to_string(head_dim));
     m.shape_group = hash_of({heads});
-    reader.add(m);
+    reader.add(row, m);
   }
 }
 
@@ -75,7 +75,7 @@ void read_quantisation(RowReader& reader, bool two_passes) {
     m.source.insert(0, two_passes ? "two_passes:" : "one_pass:");
     m.group = reader.group(two_passes ? "computescale" : "scale_matrix", "fp8");
     m.shape_group = hash_of({width});
-    reader.add(m);
+    reader.add(row, m);
   }
 }
 
@@ -101,7 +101,7 @@ void read_gemm(RowReader& reader) {
     m.group = reader.group("gemm", format->our_name);
     m.shape_group = hash_of({columns});
     m.other_group = hash_of({depth, 1});
-    reader.add(m);
+    reader.add(row, m);
   }
 }
 
@@ -135,7 +135,7 @@ void read_mla_bmm(RowReader& reader) {
                     number(before ? widths.nope_dim : widths.latent_dim), number(count)};
     m.group = reader.group("mla_bmm", format->our_name);
     m.shape_group = hash_of({count});
-    reader.add(m);
+    reader.add(row, m);
   }
 }
 

@@ -86,7 +86,7 @@ void read_vidur_mlp(RowReader& reader) {
         m.group = reader.group("memory", op.name);
         m.shape_group = hash_of({hidden, tp});
       }
-      reader.add(m);
+      reader.add(row, m);
     }
   }
 }
