@@ -186,7 +186,7 @@ void read_infersim_grouped_gemm(RowReader& reader) {
     m.source = masked ? "deepgemm_masked" : "deepgemm_contiguous";
     m.shape.key = {KernelKind::moe, format->dtype, format->storage};
     // The rows are already where their experts are: each pair enters as a row of its own.
-    m.shape.dims = {std::ceil(load.pairs),
+    m.shape.dims = {std::max(1.0, std::round(load.pairs)),
                     number(top_k),
                     number(hidden),
                     number(inter),

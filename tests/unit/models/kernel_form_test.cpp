@@ -42,10 +42,19 @@ KernelShape random_shape(const FittedFamily& family, Rng& rng) {
       d[dim::tiles_64] = d[dim::touched] + std::floor(d[dim::pairs] / 64);
       d[dim::tiles_128] = d[dim::touched] + std::floor(d[dim::pairs] / 128);
       break;
+    case KernelKind::mlp:
+      d[dim::matrices] = 3;
+      d[dim::pairs] = d[dim::busiest] = d[dim::tokens];
+      d[dim::touched] = 1;
+      d[dim::tiles_64] = std::ceil(d[dim::tokens] / 64);
+      d[dim::tiles_128] = std::ceil(d[dim::tokens] / 128);
+      break;
     case KernelKind::attention_context:
     case KernelKind::attention_decode:
     case KernelKind::mla_context:
     case KernelKind::mla_decode:
+    case KernelKind::mla_module_context:
+    case KernelKind::mla_module_decode:
       d[dim::context] = std::max(d[dim::context], d[dim::query_len]);
       break;
     default:
@@ -62,6 +71,7 @@ std::size_t growing_dim(KernelKind kind) {
   switch (kind) {
     case KernelKind::attention_decode:
     case KernelKind::mla_decode:
+    case KernelKind::mla_module_decode:
       return dim::context;
     default:
       return 0;  // m, tokens, sequences, bytes read
