@@ -61,6 +61,9 @@ struct Job {
   std::int64_t all = 0;  // usable or not
 };
 
+// A fit of fewer could not be judged on rows that are left out.
+constexpr std::size_t k_least_rows = 16;
+
 // Files of one system, framework and version may hold parts of one family.
 std::vector<Job> jobs_of(const std::vector<KernelRows>& tables) {
   using ProfileId = std::tuple<std::string, std::string, std::string>;
@@ -92,7 +95,7 @@ std::vector<Job> jobs_of(const std::vector<KernelRows>& tables) {
   }
   std::vector<Job> jobs;
   for (const auto* entry : order) {
-    if (!entry->second.rows.empty()) {
+    if (entry->second.rows.size() >= k_least_rows) {
       jobs.push_back(entry->second);
     }
   }

@@ -116,9 +116,9 @@ KernelForm module_form(KernelForm core, std::string_view name, std::string_view 
       parameter.max = 40;  // the attention may compute in a wider format than the projections
     }
   }
-  const std::array<Parameter, projection::count> own{Parameter{"projection_e_mem", 1.2, 0.5, 6},
-                                                     {"projection_e_comp", 1.4, 0.7, 8},
-                                                     {"projection_t_tile", 1e-6, 1e-8, 2e-5},
+  const std::array<Parameter, projection::count> own{Parameter{"e_projection_mem", 1.2, 0.5, 6},
+                                                     {"e_projection_comp", 1.4, 0.7, 8},
+                                                     {"t_projection_tile", 1e-6, 1e-8, 2e-5},
                                                      {"passes", 8, 0.05, 200}};
   core.parameters.insert(core.parameters.end(), own.begin(), own.end());
   return core;
@@ -180,7 +180,7 @@ KernelForm mla_decode_form() {
 KernelForm mla_module_context_form() {
   KernelForm form =
       module_form(mla_context_form(), "mla_module_causal_tiles",
-                  "mla_causal_tiles + sum over projections of overlap(bytes*projection_e_mem/BW, "
+                  "mla_causal_tiles + sum over projections of overlap(bytes*e_projection_mem/BW, "
                   "waves of 64x128 tiles) + passes*hidden bytes/BW");
   form.evaluate = evaluate_module_context;
   return form;
@@ -189,7 +189,7 @@ KernelForm mla_module_context_form() {
 KernelForm mla_module_decode_form() {
   KernelForm form =
       module_form(mla_decode_form(), "mla_module_split_kv",
-                  "mla_split_kv + sum over projections of overlap(bytes*projection_e_mem/BW, waves "
+                  "mla_split_kv + sum over projections of overlap(bytes*e_projection_mem/BW, waves "
                   "of 64x128 tiles) + passes*hidden bytes/BW");
   form.evaluate = evaluate_module_decode;
   return form;

@@ -57,7 +57,7 @@ TEST_CASE("a module reads its projections' weights", "[models][unit]") {
     REQUIRE(form != nullptr);
     std::vector<double> c;
     for (const Parameter& parameter : form->parameters) {
-      c.push_back(parameter.name == "projection_e_mem" ? 1.0 : 1e-12);
+      c.push_back(parameter.name == "e_projection_mem" ? 1.0 : 1e-12);
     }
     const bool context = form->name == "mla_module_causal_tiles";
     const KernelShape shape = module_shape(context, 1, 1, 1, 128);
