@@ -46,8 +46,8 @@ struct ReceivedCase {
   std::int64_t tokens = 0;  // recorded: tokens with at least one pair on the timed rank
 };
 
-// Loads between `mean` (2 - busiest/mean) and busiest, evenly spaced: what is known of a rank when
-// its busiest expert and the number of touched ones are.
+// Loads of the touched experts spread evenly from 2 mean - busiest to busiest: what can be said
+// when only their number, their pairs and the busiest one are known.
 MeanLoad spread_load(double pairs, double touched, double busiest);
 
 // Pure in (seed, case); remembers what it has computed.

@@ -72,3 +72,39 @@ TEST_CASE("the timed rank is the most loaded one", "[calibrate][unit]") {
   LoadGenerator other(2);
   CHECK(other.load(skewed).pairs != load.pairs);
 }
+
+// 10 experts with 96 pairs on average, the busiest 128: evenly from 64 to 128, all but the ends of
+// two tiles of 64 rows and of one of 128.
+TEST_CASE("a load is spread between its mean's mirror and the busiest", "[calibrate][unit]") {
+  const MeanLoad load = spread_load(960, 10, 128);
+  CHECK(load.pairs == 960);
+  CHECK(load.touched == 10);
+  CHECK(load.busiest == 128);
+  CHECK(load.tiles_64 == Approx(20));
+  CHECK(load.tiles_128 == Approx(10));
+  CHECK(spread_load(0, 0, 0).tiles_64 == 0);
+}
+
+TEST_CASE("the draw that fits the recorded tokens stands for the timed one", "[calibrate][unit]") {
+  const LoadGenerator loads(1);
+  const LoadCase load{4096, 8, 256, 16, 1.2};
+  const double mean = 4096.0 * 8 / 16;
+  const MeanLoad skewed = loads.received(load, {256, false, 3500});
+  const MeanLoad balanced = loads.received(load, {256, true, 1700});
+  const MeanLoad copied = loads.received(load, {288, true, 1700});
+  // One rank's share of a skewed load is far above the mean, packing brings it close.
+  CHECK(skewed.pairs > 1.3 * mean);
+  CHECK(balanced.pairs < skewed.pairs);
+  CHECK(copied.busiest < balanced.busiest);
+  for (const MeanLoad& rank : {skewed, balanced, copied}) {
+    CHECK(rank.touched <= 18);
+    CHECK(rank.tiles_64 >= rank.pairs / 64);
+    CHECK(rank.tiles_64 <= rank.pairs / 64 + rank.touched);
+    CHECK(rank.tiles_128 <= rank.tiles_64);
+  }
+  // With twice as many recorded tokens there are about twice the pairs.
+  CHECK(loads.received(load, {256, true, 3400}).pairs == Approx(2 * balanced.pairs).epsilon(0.5));
+  // Uniform loads leave nothing to draw: 16 of 256 experts, 8 pairs per token over 16 ranks.
+  CHECK(loads.received({4096, 8, 256, 16, 0}, {256, true, 2048}).pairs ==
+        Approx(2048).epsilon(1e-3));
+}
