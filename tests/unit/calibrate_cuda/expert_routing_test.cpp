@@ -72,14 +72,19 @@ TEST_CASE("the timed rank's tokens choose as its loads say", "[calibrate][proper
   CHECK(crowded < 180);
 }
 
-// The load generator averages 8 draws of the same law; the median draw lies near.
+// The load generator averages 8 draws of the same law; over many seeds the median of 8 lies near
+// that average, the largest of 8 well above it.
 TEST_CASE("the chosen draw is a typical one", "[calibrate][unit]") {
-  const MoeCase moe{Format::bfloat16, 4096, 7168, 2048, 8, 256, 1, 32, 1.2};
-  LoadGenerator loads(1);
-  const MeanLoad& mean = loads.load({4096, 8, 256, 32, 1.2});
-  const RankRouting routing = route_to_busiest_rank(moe, 1);
-  CHECK(static_cast<double>(routing.pairs) == Approx(mean.pairs).epsilon(0.3));
-  CHECK(static_cast<double>(touched_experts(routing)) == Approx(mean.touched).margin(1));
+  const MoeCase moe{Format::bfloat16, 256, 7168, 2048, 8, 256, 1, 32, 1.2};
+  constexpr int seeds = 40;
+  double chosen = 0;
+  double average = 0;
+  for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+    LoadGenerator loads(seed);
+    average += loads.load({256, 8, 256, 32, 1.2}).pairs / seeds;
+    chosen += static_cast<double>(route_to_busiest_rank(moe, seed).pairs) / seeds;
+  }
+  CHECK(chosen == Approx(average).epsilon(0.05));
 }
 
 TEST_CASE("moved experts keep their tokens and leave the last ones' weights",
