@@ -51,7 +51,7 @@ __global__ void find_scale_kernel(const uint4* x, std::size_t chunks, int* large
   for (std::size_t i = thread_index(); i < chunks; i += step) {
     Wide in;
     in.raw = x[i];
-    for (const __nv_bfloat162 pair : in.pair) {
+    for (const __nv_bfloat162& pair : in.pair) {
       const float2 v = __bfloat1622float2(pair);
       largest = fmaxf(largest, fmaxf(fabsf(v.x), fabsf(v.y)));
     }
@@ -82,8 +82,8 @@ __global__ void fp8_to_bf16_kernel(const uint2* x, std::size_t chunks, int k, co
                  packed(scale * b.x, scale * b.y), packed(scale * b.z, scale * b.w)};
 }
 
-__global__ void int4_to_bf16_kernel(const std::uint32_t* x, std::size_t chunks, int k,
-                                    const float* scales, uint4* out) {
+__global__ void int4_to_bf16_kernel(const std::uint32_t* x, std::size_t chunks, const float* scales,
+                                    uint4* out) {
   const std::size_t i = thread_index();
   if (i >= chunks) {
     return;
@@ -135,7 +135,7 @@ void fp8_to_bf16(const void* x, int m, int k, const float* scales, void* out, cu
 void int4_to_bf16(const void* x, int m, int k, const float* scales, void* out,
                   cudaStream_t stream) {
   int4_to_bf16_kernel<<<blocks_for(chunks_of(m, k)), threads, 0, stream>>>(
-      static_cast<const std::uint32_t*>(x), chunks_of(m, k), k, scales, static_cast<uint4*>(out));
+      static_cast<const std::uint32_t*>(x), chunks_of(m, k), scales, static_cast<uint4*>(out));
   MOESIM_CHECK(cudaGetLastError());
 }
 

@@ -4,13 +4,15 @@
 #include <cuda_fp16.h>
 #include <cuda_fp8.h>
 
+#include <algorithm>
+
 #include "calibrate/cuda/device/check.h"
 
 namespace moesim::bench {
 namespace {
 
 constexpr int threads = 256;
-constexpr int blocks = 2048;
+constexpr std::size_t most_blocks = 2048;
 
 // A 32-bit finaliser (the constants of lowbias32), enough for operands.
 __device__ std::uint32_t mixed(std::uint32_t x) {
@@ -49,9 +51,14 @@ __global__ void constant_kernel(float* target, std::size_t count, float value) {
   }
 }
 
+unsigned blocks_for(std::size_t count) {
+  return static_cast<unsigned>(std::clamp<std::size_t>(count / threads, 1, most_blocks));
+}
+
 template <class T>
 void fill(void* target, std::size_t bytes, std::uint32_t seed, cudaStream_t stream) {
-  random_kernel<<<blocks, threads, 0, stream>>>(static_cast<T*>(target), bytes / sizeof(T), seed);
+  const std::size_t count = bytes / sizeof(T);
+  random_kernel<<<blocks_for(count), threads, 0, stream>>>(static_cast<T*>(target), count, seed);
 }
 
 }  // namespace
@@ -81,7 +88,7 @@ void fill_random(void* target, std::size_t bytes, Format format, std::uint32_t s
 }
 
 void fill_constant(float* target, std::size_t count, float value, cudaStream_t stream) {
-  constant_kernel<<<blocks, threads, 0, stream>>>(target, count, value);
+  constant_kernel<<<blocks_for(count), threads, 0, stream>>>(target, count, value);
   MOESIM_CHECK(cudaGetLastError());
 }
 

@@ -30,26 +30,6 @@ struct E4m3 {
   using Sum = float;
 };
 
-__device__ void mma(int (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
-      "{%0,%1,%2,%3};"
-      : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-__device__ void mma([[maybe_unused]] float (&c)[4], [[maybe_unused]] const std::uint32_t (&a)[4],
-                    [[maybe_unused]] std::uint32_t b0, [[maybe_unused]] std::uint32_t b1) {
-#if __CUDA_ARCH__ >= 890
-  asm volatile(
-      "mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e4m3.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
-      "{%0,%1,%2,%3};"
-      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-#else
-  __trap();  // no fp8 tensor cores; bench_moe leaves these cases out
-#endif
-}
-
 struct Tiles {
   std::int8_t x[stages][tile_rows][stride];
   std::int8_t w[stages][tile_columns][stride];
@@ -100,7 +80,7 @@ __device__ void multiply_stage(const Tiles& shared, int stage, int first_row, in
       const std::uint32_t b1 = word_at(&shared.w[stage][column][k + 4 * quad + 16]);
 #pragma unroll
       for (int r = 0; r < row_fragments; ++r) {
-        mma(sums[r][c], a[r], b0, b1);
+        mma_8bit(sums[r][c], a[r], b0, b1);
       }
     }
   }
