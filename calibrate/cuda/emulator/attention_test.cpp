@@ -1,10 +1,12 @@
 #include <catch2/catch.hpp>
 
+#include "calibrate/cuda/emulator/copy_time.h"
 #include "calibrate/cuda/emulator/test_values.h"
 #include "calibrate/cuda/kernels/attention.h"
 
 using namespace moesim;
 using namespace moesim::bench;
+using emulation::CopyTime;
 using moesim::test::Bf16;
 using moesim::test::Fp8;
 
@@ -52,6 +54,7 @@ double decode_error(const DecodeShape& s, std::uint64_t seed) {
 }  // namespace
 
 TEST_CASE("prefill kernels compute causal attention", "[calibrate][crosscheck]") {
+  emulation::set_copy_time(GENERATE(CopyTime::latest, CopyTime::earliest));
   for (const int length : {1, 17, 64, 65, 150}) {
     CAPTURE(length);
     CHECK(prefill_error({2, length, 4, 2, 64, 64}, 1) < tolerance);
@@ -62,6 +65,7 @@ TEST_CASE("prefill kernels compute causal attention", "[calibrate][crosscheck]")
 
 // Splits in excess of the tiles leave empty parts.
 TEST_CASE("decode kernels compute attention to the cache", "[calibrate][crosscheck]") {
+  emulation::set_copy_time(GENERATE(CopyTime::latest, CopyTime::earliest));
   for (const int length : {2, 63, 64, 200}) {
     for (const int splits : {1, 3}) {
       CAPTURE(length, splits);
@@ -73,6 +77,7 @@ TEST_CASE("decode kernels compute attention to the cache", "[calibrate][crossche
 }
 
 TEST_CASE("latent decode kernels read values from the keys", "[calibrate][crosscheck]") {
+  emulation::set_copy_time(GENERATE(CopyTime::latest, CopyTime::earliest));
   for (const int length : {2, 33, 90}) {
     CAPTURE(length);
     CHECK(decode_error<Bf16>({2, length, 16, 1, 576, 512, false, 2}, 1) < tolerance);

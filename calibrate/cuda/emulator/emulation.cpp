@@ -54,6 +54,7 @@ struct Block {
 
 thread_local Block* block = nullptr;
 thread_local std::vector<unsigned char> shared_memory;
+thread_local CopyTime copy_time = CopyTime::latest;
 
 Fiber& fiber() { return block->fibers[block->current]; }
 Warp& warp() { return block->warps[block->current / 32]; }
@@ -97,6 +98,21 @@ void run_fiber() {
   yield();
 }
 
+// Until none of its lanes gets any further.
+void run_warp(std::size_t index) {
+  Warp& own = block->warps[index];
+  std::size_t before = 0;
+  do {
+    before = own.barrier.generation;
+    for (std::size_t i = 32 * index; i < std::min(32 * (index + 1), block->fibers.size()); ++i) {
+      block->current = i;
+      if (!block->fibers[i].done && !block->error) {
+        swapcontext(&block->scheduler, &block->fibers[i].context);
+      }
+    }
+  } while (own.barrier.generation != before && own.running > 0);
+}
+
 void run_block(const Place& first, std::size_t threads, const std::function<void()>& kernel) {
   Block own;
   own.fibers = std::vector<Fiber>(threads);
@@ -114,13 +130,11 @@ void run_block(const Place& first, std::size_t threads, const std::function<void
     next.context.uc_stack.ss_size = stack_bytes;
     makecontext(&next.context, run_fiber, 0);
   }
-  // Forwards and backwards in turn: a missing barrier then shows in one of the orders.
+  // A warp runs until it waits for the others, and the first and the last warp lead in turn: where
+  // a barrier is missing, one overtakes another.
   for (bool forwards = true; own.running > 0 && !own.error; forwards = !forwards) {
-    for (std::size_t i = 0; i < threads; ++i) {
-      own.current = forwards ? i : threads - 1 - i;
-      if (!own.fibers[own.current].done) {
-        swapcontext(&own.scheduler, &own.fibers[own.current].context);
-      }
+    for (std::size_t i = 0; i < own.warps.size(); ++i) {
+      run_warp(forwards ? i : own.warps.size() - 1 - i);
     }
   }
   block = nullptr;
@@ -177,8 +191,14 @@ Slots exchange_bytes(const void* value, std::size_t size) {
   return slots;
 }
 
-void copy_later(void* to, const void* from, std::size_t bytes, bool zeros) {
-  fiber().groups.back().push_back({to, from, bytes, zeros});
+void set_copy_time(CopyTime time) { copy_time = time; }
+
+void copy_asynchronously(void* to, const void* from, std::size_t bytes, bool zeros) {
+  auto& open_group = fiber().groups.back();
+  open_group.push_back({to, from, bytes, zeros});
+  if (copy_time == CopyTime::earliest) {
+    finish(open_group);
+  }
 }
 
 void commit() { fiber().groups.emplace_back(); }

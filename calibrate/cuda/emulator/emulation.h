@@ -12,6 +12,8 @@
 #include <cstring>
 #include <functional>
 
+#include "calibrate/cuda/emulator/copy_time.h"
+
 namespace moesim::emulation {
 
 struct Place {
@@ -47,8 +49,8 @@ std::array<T, 32> exchanged(const T& value) {
 }
 inline std::size_t lane() { return place().thread.x % 32; }
 
-// Asynchronous copies of this thread: done as late as allowed.
-void copy_later(void* to, const void* from, std::size_t bytes, bool zeros);
+// Asynchronous copies of this thread, see copy_time.h.
+void copy_asynchronously(void* to, const void* from, std::size_t bytes, bool zeros);
 void commit();
 void wait(int pending);
 

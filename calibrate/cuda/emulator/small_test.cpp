@@ -20,7 +20,9 @@ TEST_CASE("the gate chooses the largest and normalises them", "[calibrate][cross
     CAPTURE(experts);
     const auto width = static_cast<std::size_t>(experts);
     Rng rng(5);
-    const auto logits = test::random_values<float>(tokens * width, rng, 5);
+    auto logits = test::random_values<float>(tokens * width, rng, 5);
+    // A row of ties: the lowest indices win, in order.
+    std::fill_n(logits.begin(), width, 1.0F);
     std::vector<std::int32_t> chosen(tokens * top_k, -1);
     std::vector<float> weights(tokens * top_k, NAN);
     gate(logits.data(), tokens, experts, top_k, chosen.data(), weights.data(), nullptr);
@@ -28,7 +30,7 @@ TEST_CASE("the gate chooses the largest and normalises them", "[calibrate][cross
       const float* row = &logits[token * width];
       std::vector<std::int32_t> order(width);
       std::iota(order.begin(), order.end(), 0);
-      std::ranges::sort(order, std::greater<>(), [&](std::int32_t e) { return row[e]; });
+      std::ranges::stable_sort(order, std::greater<>(), [&](std::int32_t e) { return row[e]; });
       double sum = 0;
       for (int i = 0; i < top_k; ++i) {
         sum += std::exp(static_cast<double>(row[order[static_cast<std::size_t>(i)]]));

@@ -75,7 +75,7 @@ inline void load_transposed(std::uint32_t& b0, std::uint32_t& b1, const void* ro
 }
 
 inline void copy_async(void* shared, const void* global, bool valid) {
-  emulation::copy_later(shared, global, 16, !valid);
+  emulation::copy_asynchronously(shared, global, 16, !valid);
 }
 inline void commit_copies() { emulation::commit(); }
 template <int pending>
