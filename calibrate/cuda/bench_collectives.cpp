@@ -80,7 +80,7 @@ void allow_access(int from, int to) {
   if (code == cudaErrorPeerAccessAlreadyEnabled) {
     static_cast<void>(cudaGetLastError());  // clears it
   } else {
-    MOESIM_CHECK(code);
+    check(code, "cudaDeviceEnablePeerAccess", __FILE__, __LINE__);
   }
 }
 

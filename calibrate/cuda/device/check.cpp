@@ -1,6 +1,7 @@
 #include "calibrate/cuda/device/check.h"
 
 #include "calibrate/cuda/device/check_libraries.h"
+#include "calibrate/cuda/host/session.h"
 
 namespace moesim::bench {
 
@@ -12,6 +13,12 @@ void check(cublasStatus_t code, const char* call, const char* file, int line) {
   if (code != CUBLAS_STATUS_SUCCESS) {
     fail_call(call, file, line,
               std::string(cublasGetStatusName(code)) + ": " + cublasGetStatusString(code));
+  }
+}
+
+void check_offered(cublasStatus_t code, std::string_view what) {
+  if (code == CUBLAS_STATUS_NOT_SUPPORTED || code == CUBLAS_STATUS_ARCH_MISMATCH) {
+    throw Unsupported("cuBLAS has no " + std::string(what) + " here");
   }
 }
 

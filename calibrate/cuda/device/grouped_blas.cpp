@@ -48,11 +48,13 @@ GroupedBlas::GroupedBlas(const GroupedOperands& operands, const std::vector<std:
 
 // Column-first, the row-major operands are transposed: out^T = w x^T.
 void GroupedBlas::run(const BlasHandle& handle) const {
-  MOESIM_CHECK(cublasGemmGroupedBatchedEx(
+  const cublasStatus_t status = cublasGemmGroupedBatchedEx(
       handle.get(), transpose_w_.data(), keep_x_.data(), n_.data(), rows_.data(), k_.data(),
       scale_.data(), w_.set<const void*>(0), type_, k_.data(), x_.set<const void*>(0), type_,
       k_.data(), zero_.data(), out_.set<void*>(0), type_, n_.data(), static_cast<int>(rows_.size()),
-      one_each_.data(), CUBLAS_COMPUTE_32F));
+      one_each_.data(), CUBLAS_COMPUTE_32F);
+  check_offered(status, "grouped product");
+  check(status, "cublasGemmGroupedBatchedEx", __FILE__, __LINE__);
 }
 
 }  // namespace moesim::bench

@@ -134,11 +134,12 @@ void LtMatmul::Plan::choose(Format format) {
   const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
       handle.get(), operation.get(), w.get(), x.get(), out.get(), out.get(), made,
       static_cast<int>(found.size()), found.data(), &count);
-  if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE ||
-      (status == CUBLAS_STATUS_SUCCESS && count == 0)) {
-    throw Unsupported("cuBLASLt has no kernel here for " + std::string(name_of(format)));
-  }
-  MOESIM_CHECK(status);
+  const bool none = status == CUBLAS_STATUS_SUCCESS && count == 0;
+  // Scale modes of another architecture are invalid values to it.
+  check_offered(
+      none || status == CUBLAS_STATUS_INVALID_VALUE ? CUBLAS_STATUS_NOT_SUPPORTED : status,
+      "product in " + std::string(name_of(format)));
+  check(status, "cublasLtMatmulAlgoGetHeuristic", __FILE__, __LINE__);
   algorithm = found[0].algo;
 }
 
@@ -160,9 +161,12 @@ void LtMatmul::run(const void* x, const void* w, void* out, cudaStream_t stream)
   const std::int32_t whole_zero = 0;
   const void* alpha = plan.whole_numbers ? static_cast<const void*>(&whole_one) : &one;
   const void* beta = plan.whole_numbers ? static_cast<const void*>(&whole_zero) : &zero;
-  MOESIM_CHECK(cublasLtMatmul(plan.handle.get(), plan.operation.get(), alpha, w, plan.w.get(), x,
-                              plan.x.get(), beta, out, plan.out.get(), out, plan.out.get(),
-                              &plan.algorithm, plan.workspace.set(0), workspace_bytes, stream));
+  const cublasStatus_t status =
+      cublasLtMatmul(plan.handle.get(), plan.operation.get(), alpha, w, plan.w.get(), x,
+                     plan.x.get(), beta, out, plan.out.get(), out, plan.out.get(), &plan.algorithm,
+                     plan.workspace.set(0), workspace_bytes, stream);
+  check_offered(status, "product of this shape");
+  check(status, "cublasLtMatmul", __FILE__, __LINE__);
 }
 
 }  // namespace moesim::bench

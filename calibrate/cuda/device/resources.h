@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "calibrate/cuda/device/check.h"
+#include "calibrate/cuda/host/session.h"
 #include "sim/core/units.h"
 
 namespace moesim::bench {
@@ -56,9 +57,25 @@ inline Event make_event() {
   return Event(event);
 }
 
+// Throws Unsupported where there is too little memory: estimates leave out what libraries keep, and
+// one case that is too large shall not end a run of thousands.
+inline void check_allocation(cudaError_t code, const char* call, const char* file, int line) {
+  if (code == cudaErrorMemoryAllocation) {
+    static_cast<void>(cudaGetLastError());  // it does not stick; this forgets it
+    throw Unsupported("memory does not suffice after all");
+  }
+  check(code, call, file, line);
+}
+
+inline DeviceMemory make_device_memory(std::size_t bytes) {
+  void* memory = nullptr;
+  check_allocation(cudaMalloc(&memory, bytes), "cudaMalloc", __FILE__, __LINE__);
+  return DeviceMemory(memory);
+}
+
 inline PinnedMemory make_pinned(std::size_t bytes) {
   void* memory = nullptr;
-  MOESIM_CHECK(cudaMallocHost(&memory, bytes));
+  check_allocation(cudaMallocHost(&memory, bytes), "cudaMallocHost", __FILE__, __LINE__);
   return PinnedMemory(memory);
 }
 
@@ -68,9 +85,7 @@ class RotatingBuffer {
   RotatingBuffer() = default;
   RotatingBuffer(std::size_t set_bytes, int sets)
       : stride_((set_bytes + alignment - 1) / alignment * alignment), sets_(sets) {
-    void* memory = nullptr;
-    MOESIM_CHECK(cudaMalloc(&memory, stride_ * static_cast<std::size_t>(sets)));
-    memory_ = DeviceMemory(memory);
+    memory_ = make_device_memory(stride_ * static_cast<std::size_t>(sets));
   }
   template <class T = void>
   [[nodiscard]] T* set(int index) const {
