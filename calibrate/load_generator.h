@@ -39,6 +39,9 @@ std::vector<std::int64_t> power_law_counts(const LoadCase& load, Rng& rng);
 // Token t's i-th choice is expert t + i*ceil(E/k), strided apart when there are few tokens.
 std::vector<std::int64_t> balanced_counts(const LoadCase& load);
 
+// The rank whose experts have the most pairs, the first of several.
+std::size_t busiest_rank(const std::vector<std::int64_t>& counts, std::int64_t ranks);
+
 // Pure in (seed, case); remembers what it has computed.
 class LoadGenerator {
  public:
