@@ -211,8 +211,17 @@ class FamilyFit {
     if (!options_.correct || x.size() < k_least_corrected_rows) {
       return nullptr;
     }
-    const std::size_t features = feature_names(rows_.front()->shape.key.kind).size();
-    return std::make_shared<const CorrectionForest>(boost_trees(x, target, features));
+    const KernelKind kind = rows_.front()->shape.key.kind;
+    ForestDefinition forest = boost_trees(x, target, feature_names(kind).size());
+    const auto interpolated = interpolated_feature(kind);
+    if (interpolated) {
+      std::set<float> values;
+      for (const FeatureVector& row : x) {
+        values.insert(static_cast<float>(rounded_threshold(row[*interpolated])));
+      }
+      forest.interpolated.assign(values.begin(), values.end());
+    }
+    return std::make_shared<const CorrectionForest>(std::move(forest), interpolated);
   }
 
   // Refits without every fold of shape groups in turn and predicts it.

@@ -35,21 +35,6 @@ void hand_out(std::vector<std::int64_t>& counts, std::int64_t ranks, std::int64_
   }
 }
 
-std::size_t busiest_rank(const std::vector<std::int64_t>& counts, std::int64_t ranks) {
-  const auto local = static_cast<std::ptrdiff_t>(counts.size()) / ranks;
-  std::size_t best = 0;
-  std::int64_t most = -1;
-  for (std::int64_t rank = 0; rank < ranks; ++rank) {
-    const auto begin = counts.begin() + rank * local;
-    const std::int64_t sum = std::accumulate(begin, begin + local, std::int64_t{0});
-    if (sum > most) {
-      most = sum;
-      best = static_cast<std::size_t>(rank);
-    }
-  }
-  return best;
-}
-
 void add_rank(const std::vector<std::int64_t>& counts, std::int64_t ranks, std::size_t rank,
               MeanLoad& sum) {
   const std::size_t local = counts.size() / static_cast<std::size_t>(ranks);
@@ -189,6 +174,21 @@ std::vector<std::int64_t> power_law_counts(const LoadCase& load, Rng& rng) {
   }
   hand_out(counts, load.ranks, std::abs(pairs - sum), pairs > sum ? 1 : -1, load.tokens);
   return counts;
+}
+
+std::size_t busiest_rank(const std::vector<std::int64_t>& counts, std::int64_t ranks) {
+  const auto local = static_cast<std::ptrdiff_t>(counts.size()) / ranks;
+  std::size_t best = 0;
+  std::int64_t most = -1;
+  for (std::int64_t rank = 0; rank < ranks; ++rank) {
+    const auto begin = counts.begin() + rank * local;
+    const std::int64_t sum = std::accumulate(begin, begin + local, std::int64_t{0});
+    if (sum > most) {
+      most = sum;
+      best = static_cast<std::size_t>(rank);
+    }
+  }
+  return best;
 }
 
 std::vector<std::int64_t> balanced_counts(const LoadCase& load) {

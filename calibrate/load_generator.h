@@ -50,6 +50,9 @@ struct ReceivedCase {
 // when only their number, their pairs and the busiest one are known.
 MeanLoad spread_load(double pairs, double touched, double busiest);
 
+// The rank whose experts have the most pairs, the first of several.
+std::size_t busiest_rank(const std::vector<std::int64_t>& counts, std::int64_t ranks);
+
 // Pure in (seed, case); remembers what it has computed.
 class LoadGenerator {
  public:

@@ -1,5 +1,8 @@
 # One function for every library, so that all are built alike.
 
+# Where include paths start; calibrate/cuda is a project of its own too.
+cmake_path(GET CMAKE_CURRENT_LIST_DIR PARENT_PATH MOESIM_ROOT)
+
 add_library(moesim_options INTERFACE)
 target_compile_options(
   moesim_options
@@ -29,7 +32,7 @@ function(moesim_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;PRIVATE_DEPENDS" ${ARGN})
   add_library(moesim_${name} STATIC ${ARG_SOURCES})
   add_library(moesim::${name} ALIAS moesim_${name})
-  target_include_directories(moesim_${name} PUBLIC ${PROJECT_SOURCE_DIR})
+  target_include_directories(moesim_${name} PUBLIC ${MOESIM_ROOT})
   target_link_libraries(
     moesim_${name}
     PUBLIC ${ARG_DEPENDS}
@@ -40,6 +43,6 @@ endfunction()
 function(moesim_executable name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
-  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_include_directories(${name} PRIVATE ${MOESIM_ROOT})
   target_link_libraries(${name} PRIVATE moesim_options ${ARG_DEPENDS})
 endfunction()

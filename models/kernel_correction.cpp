@@ -92,8 +92,12 @@ CorrectionTree parse_tree(std::string_view text, const std::vector<std::vector<f
   return tree;
 }
 
-CorrectionForest::CorrectionForest(ForestDefinition definition)
-    : definition_(std::move(definition)) {
+CorrectionForest::CorrectionForest(ForestDefinition definition,
+                                   std::optional<std::size_t> interpolated_feature)
+    : definition_(std::move(definition)), interpolated_feature_(interpolated_feature) {
+  if (definition_.interpolated.size() < 2) {
+    interpolated_feature_.reset();
+  }
   const std::size_t trees = definition_.trees.size();
   ensure(trees <= k_max_trees && definition_.thresholds.size() <= k_max_features,
          "a correction has few trees and features");
@@ -155,7 +159,7 @@ std::size_t CorrectionForest::interval_of(const Axis& axis, float x) {
   return blocks * k_block + rest;
 }
 
-double CorrectionForest::log_factor(const FeatureVector& x) const {
+std::int32_t CorrectionForest::sum_of_leaves(const FeatureVector& x) const {
   std::array<const std::uint64_t*, k_max_features> rows;
   for (std::size_t a = 0; a < axes_.size(); ++a) {
     rows[a] = axes_[a].reachable[interval_of(axes_[a], x[used_[a]])].data();
@@ -174,6 +178,26 @@ double CorrectionForest::log_factor(const FeatureVector& x) const {
     for (std::size_t lane = 0; lane < lanes; ++lane) {
       sum += leaves_[first + lane][static_cast<std::size_t>(std::countr_zero(reachable[lane]))];
     }
+  }
+  return sum;
+}
+
+double CorrectionForest::log_factor(const FeatureVector& x) const {
+  double sum = 0;
+  const auto& values = definition_.interpolated;
+  const float value = interpolated_feature_ ? x[*interpolated_feature_] : 0.0F;
+  const auto above = std::ranges::lower_bound(values, value);
+  if (!interpolated_feature_ || above == values.begin() || above == values.end() ||
+      *above == value) {
+    sum = sum_of_leaves(x);
+  } else {
+    const float below = *std::prev(above);
+    FeatureVector neighbour = x;
+    neighbour[*interpolated_feature_] = below;
+    const double low = sum_of_leaves(neighbour);
+    neighbour[*interpolated_feature_] = *above;
+    const double high = sum_of_leaves(neighbour);
+    sum = low + (high - low) * (value - below) / (*above - below);
   }
   return std::clamp(sum * k_leaf_unit, -k_largest_correction, k_largest_correction);
 }

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -25,6 +26,9 @@ using FeatureVector = std::array<float, k_max_features>;
 
 // What the trees of this kind of kernel may ask for.
 std::span<const std::string_view> feature_names(KernelKind kind);
+
+// The feature with kernels of their own per value (head_dim); nullopt for kinds without.
+std::optional<std::size_t> interpolated_feature(KernelKind kind);
 
 // Sizes enter as piecewise linear logarithms to base 2. `form` is the form's own estimate.
 FeatureVector features_of(const KernelShape& shape, const KernelEstimate& form,
@@ -48,6 +52,10 @@ using CorrectionTree = std::vector<TreeNode>;
 struct ForestDefinition {
   std::vector<std::vector<float>> thresholds;  // per feature, ascending
   std::vector<CorrectionTree> trees;
+  // The few values of interpolated_feature() that were fitted, ascending; empty: it has none. Each
+  // value has kernels of its own, so that another one lies between its neighbours and not beside
+  // the nearer.
+  std::vector<float> interpolated;
 };
 
 // "b12" asks feature 1 for threshold 12; a bare integer is a leaf, in units of k_leaf_unit.
@@ -62,7 +70,8 @@ CorrectionTree parse_tree(std::string_view text, const std::vector<std::vector<f
 class CorrectionForest {
  public:
   // Throws InvariantError for more trees, leaves or thresholds than the limits above.
-  explicit CorrectionForest(ForestDefinition definition);
+  explicit CorrectionForest(ForestDefinition definition,
+                            std::optional<std::size_t> interpolated_feature = {});
 
   // Logarithm of measured/form, within +-k_largest_correction.
   [[nodiscard]] double log_factor(const FeatureVector& x) const;
@@ -80,7 +89,10 @@ class CorrectionForest {
   };
   [[nodiscard]] static std::size_t interval_of(const Axis& axis, float x);
 
+  [[nodiscard]] std::int32_t sum_of_leaves(const FeatureVector& x) const;
+
   ForestDefinition definition_;
+  std::optional<std::size_t> interpolated_feature_;
   std::vector<std::size_t> used_;  // features that some tree asks for
   std::vector<Axis> axes_;         // of used_
   // In units of k_leaf_unit: k_max_trees rows, zeros where there is no tree.

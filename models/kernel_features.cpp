@@ -69,6 +69,14 @@ std::span<const std::string_view> feature_names(KernelKind kind) {
   throw InvariantError("every kernel kind has features");
 }
 
+std::optional<std::size_t> interpolated_feature(KernelKind kind) {
+  if (kind != KernelKind::attention_context && kind != KernelKind::attention_decode) {
+    return std::nullopt;
+  }
+  const auto found = std::ranges::find(attention_features, "head_dim");
+  return static_cast<std::size_t>(found - attention_features.begin());
+}
+
 FeatureVector features_of(const KernelShape& shape, const KernelEstimate& form,
                           const KernelContext& context) {
   const KernelDims& d = shape.dims;

@@ -73,6 +73,15 @@ std::shared_ptr<const CorrectionForest> parse_correction(ConfigObject object, Ke
     }
   }
   thresholds.reject_unknown_keys();
+  const auto interpolated = interpolated_feature(kind);
+  if (interpolated && object.has("interpolated")) {
+    for (const double value : object.numbers("interpolated", -k_huge, k_huge)) {
+      forest.interpolated.push_back(static_cast<float>(value));
+    }
+    if (!std::ranges::is_sorted(forest.interpolated)) {
+      object.fail("interpolated", "has values that do not rise");
+    }
+  }
   const std::vector<std::string> trees = object.texts("trees");
   if (trees.empty() || trees.size() > k_max_trees) {
     object.fail("trees", "has " + std::to_string(trees.size()) + " entries; expected 1 to " +
@@ -83,7 +92,7 @@ std::shared_ptr<const CorrectionForest> parse_correction(ConfigObject object, Ke
         parse_tree(trees[i], forest.thresholds, object.where("trees") + "/" + std::to_string(i)));
   }
   object.reject_unknown_keys();
-  return std::make_shared<const CorrectionForest>(std::move(forest));
+  return std::make_shared<const CorrectionForest>(std::move(forest), interpolated);
 }
 
 std::vector<ErrorBand> parse_bands(ConfigObject object) {

@@ -50,6 +50,12 @@ Json correction_json(const CorrectionForest& correction, KernelKind kind) {
       }
     }
   }
+  if (!forest.interpolated.empty()) {
+    Json& list = json["interpolated"] = Json::array();
+    for (const float value : forest.interpolated) {
+      list.push_back(rounded_threshold(value));
+    }
+  }
   json["trees"] = Json::array();
   for (const CorrectionTree& tree : forest.trees) {
     json["trees"].push_back(tree_text(tree));

@@ -90,7 +90,8 @@ def environment():
 
 
 def configure():
-    command = ["cmake", "--preset", "release", "-DMOESIM_BENCH=OFF", "-DMOESIM_WERROR=OFF"]
+    command = ["cmake", "--preset", "release", "-DMOESIM_BENCH=OFF", "-DMOESIM_WERROR=OFF",
+               "-DMOESIM_CUDA=OFF"]
     if shutil.which("ccache"):
         command.append("-DCMAKE_CXX_COMPILER_LAUNCHER=ccache")
     done = run(command, cwd=TREE, env=environment())

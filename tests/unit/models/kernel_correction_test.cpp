@@ -107,6 +107,21 @@ TEST_CASE("a correction is bounded", "[models][unit]") {
   CHECK(forest.log_factor({std::numeric_limits<float>::infinity()}) == k_largest_correction);
 }
 
+TEST_CASE("between two fitted values the corrections of both are mixed", "[models][unit]") {
+  ForestDefinition definition;
+  definition.thresholds = {{}, {6.5F, 7.5F}};
+  definition.trees.assign(1, parse_tree("b0 1000 b1 2000 4000", definition.thresholds, "t"));
+  definition.interpolated = {6, 7, 8};
+  const CorrectionForest forest(definition, 1);
+  const auto at = [&](float value) { return forest.log_factor({0.0F, value}); };
+  CHECK(at(7) == 2000 * k_leaf_unit);
+  CHECK(at(7.25F) == Approx(2500 * k_leaf_unit));
+  CHECK(at(6.5F) == Approx(1500 * k_leaf_unit));
+  CHECK(at(5) == 1000 * k_leaf_unit);  // outside: the nearest
+  CHECK(at(9) == 4000 * k_leaf_unit);
+  CHECK(CorrectionForest(definition).log_factor({0.0F, 7.25F}) == 2000 * k_leaf_unit);
+}
+
 TEST_CASE("a tree's text reads back", "[models][unit]") {
   const std::vector<std::vector<float>> thresholds{{1, 2}, {}, {3}};
   const std::string text = "a1 c0 -12 7 a0 0 30";

@@ -1,0 +1,80 @@
+// What the benchmarks write is what calibrate reads: made-up times go through both.
+#include <catch2/catch.hpp>
+#include <map>
+
+#include "calibrate/comm_rows.h"
+#include "calibrate/cuda/host/session.h"
+#include "calibrate/kernel_rows.h"
+#include "every_case.h"
+#include "hardware/comm_profile.h"
+#include "tests/unit/calibrate/kernel_data.h"
+
+using namespace moesim;
+using namespace moesim::bench;
+
+namespace {
+
+constexpr const char* system_name = "h100_sxm";
+
+// Rows written, by table.
+std::map<std::string, std::int64_t> write_tables(const std::string& out) {
+  Session session({out, system_name, "0.1.0", "2.28.9", "2026-11-22"},
+                  {"NVIDIA H100 80GB HBM3", "580.1", "13.0", 1980, 2619, Bytes(1e12), 8});
+  std::map<std::string, std::int64_t> rows;
+  for (const PlannedCase& plan : test::every_case(true, 8)) {
+    if (session.wants(plan)) {
+      // A second each: no device is that slow, and nothing beats the peaks.
+      session.run(plan, [] { return Measurement{{1000, 1001, 1002}, 1755}; });
+      ++rows[plan.table->name];
+    }
+  }
+  return rows;
+}
+
+}  // namespace
+
+TEST_CASE("kernel tables are read without a skipped row", "[calibrate][unit]") {
+  const test::TemporaryFolder folder("kernel_tables");
+  auto written = write_tables(folder.path());
+  LoadGenerator loads(1);
+  int kernel_tables = 0;
+  for (const MeasuredFile& file : measured_files(folder.path())) {
+    CAPTURE(file.path);
+    const KernelRows rows = read_kernel_rows(file, test::measured_device, loads);
+    if (rows.rows.empty()) {
+      continue;  // no table that kernels are fitted to
+    }
+    ++kernel_tables;
+    CHECK(file.framework == "moesim");
+    CHECK(file.version == "0.1.0");
+    CHECK(file.system == system_name);
+    CHECK(rows.citation.starts_with(" source: moesim-cuda-bench 0.1.0; device: NVIDIA H100"));
+    std::int64_t skipped = 0;
+    for (const auto& [reason, count] : rows.skipped) {
+      // The models have no 32-bit formats; nothing else may be left out.
+      CHECK((reason == "format not modelled: float32" || reason == "format not modelled: tf32"));
+      skipped += count;
+    }
+    CHECK(static_cast<std::int64_t>(rows.rows.size()) + skipped == written[file.operation]);
+    CHECK((skipped == 0 || file.operation == "gemm"));
+    CHECK(rows.rows.front().seconds == Approx(1.001));
+    for (const KernelRow& row : rows.rows) {
+      CHECK_FALSE(beats_physics(row, rows.device));
+    }
+  }
+  // gemm, moe, context and generation of attention and MLA, scale_matrix, computescale
+  CHECK(kernel_tables == 8);
+}
+
+TEST_CASE("collective tables are read without a skipped row", "[calibrate][unit]") {
+  const test::TemporaryFolder folder("nccl_tables");
+  const auto written = write_tables(folder.path());
+  const CommRows rows =
+      read_comm_rows(folder.path(), load_comm_profiles({MOESIM_SOURCE_DIR "/hardware/profiles"}));
+  CHECK(rows.skipped.empty());
+  CHECK(static_cast<std::int64_t>(rows.rows.size()) == written.at("nccl"));
+  CHECK(rows.read == written.at("nccl"));
+  REQUIRE_FALSE(rows.rows.empty());
+  CHECK(rows.rows.front().collective.library == "nccl-2.28.9");
+  CHECK(rows.rows.front().seconds == Approx(1.001));
+}
