@@ -82,7 +82,7 @@ std::string commit_of(const std::string& comment) {
 }
 
 // Repeats of a case may differ; times this much apart are of different cases.
-constexpr double k_repeats_differ = 3;
+constexpr double k_repeats_differ = 10;
 
 // Rows of the main layout name their case in all columns but the time.
 void check_repeats(const CsvTable& table) {
