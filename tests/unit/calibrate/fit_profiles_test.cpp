@@ -144,6 +144,34 @@ TEST_CASE("a damaged table stops the fit and names the place", "[calibrate][unit
   check(header + "x,bfloat16,1,64,64\n", ":2:5");
 }
 
+TEST_CASE("files of one program are one fit, too few rows are none", "[calibrate][unit]") {
+  const test::TemporaryFolder folder("several");
+  const std::string header =
+      "# source: made, commit 0123456789ab\ndtype,kv_dtype,batch_size,kv_len,"
+      "latency_us,mfu\n";
+  for (const char* widths : {"32-8-128", "64-8-128"}) {
+    std::string text = header;
+    for (int batch = 1; batch <= 8; ++batch) {
+      for (const double keys : {1024.0, 4096.0}) {
+        text += "bf16,bf16," + std::to_string(batch) + "," + decimal(keys) + "," +
+                decimal(5 + 1e-3 * batch * keys) + ",0.1\n";
+      }
+    }
+    folder.write(std::string("mha__decode__h20__") + widths + ".csv", text);
+  }
+  folder.write("mha__decode__h20__16-1-256.csv", header + "bf16,bf16,1,1024,9,0.1\n");
+  folder.write(
+      "mla__prefill__h20__128-128-64.csv",
+      "# source: made, commit 0123456789ab\ndtype,seq_len,latency_us,mfu\nbf16,1024,100,0.5\n");
+  const auto profiles = fit_profiles(folder.path(), test::measured_device, options());
+  REQUIRE(profiles.size() == 2);
+  CHECK(profile_file_name(profiles[0]) == "h20.infersim-0123456.json");
+  REQUIRE(profiles[0].families.size() == 1);
+  CHECK(profiles[0].families[0].name() == "attention_decode/bf16");
+  CHECK(profiles[0].families[0].rows_used == 33);
+  CHECK(profiles[0].families[0].source == "made, commit 0123456789ab; and 2 more files");
+}
+
 TEST_CASE("a folder without measurements is refused", "[calibrate][unit]") {
   const test::TemporaryFolder folder("empty");
   CHECK_THROWS_AS(fit_profiles(folder.path(), test::measured_device, options()), ConfigError);
