@@ -162,7 +162,7 @@ TEST_CASE("files of one program are one fit, too few rows are none", "[calibrate
   folder.write("mha__decode__h20__16-1-256.csv", header + "bf16,bf16,1,1024,9,0.1\n");
   folder.write(
       "mla__prefill__h20__128-128-64.csv",
-      "# source: made, commit 0123456789ab\ndtype,seq_len,latency_us,mfu\nbf16,1024,100,0.5\n");
+      "# source: made, commit 0123456789ab\ndtype,seq_len,latency_us,mfu\nbf16,1024,500,0.5\n");
   const auto profiles = fit_profiles(folder.path(), test::measured_device, options());
   REQUIRE(profiles.size() == 2);
   CHECK(profile_file_name(profiles[0]) == "h20.infersim-0123456.json");
