@@ -18,7 +18,7 @@ constexpr double k_slack = 1.02;
 
 TEST_CASE("shipped profiles are as accurate as the committed table says",
           "[calibrate][validation][shared]") {
-  const std::string data = MOESIM_SHARED_DIR "/data/measured/aiconfigurator";
+  const std::string data = MOESIM_SHARED_DIR "/data/measured";
   if (!std::filesystem::exists(data)) {
     WARN("skipped: the measurements are not on this machine");
     return;
