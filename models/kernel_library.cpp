@@ -98,6 +98,15 @@ bool has_kernel(const KernelProfile& profile, std::string_view kernel_source) {
          profile.families.end();
 }
 
+// 1 for forms without arithmetic.
+double e_comp_of(const FittedFamily& family) {
+  const auto& parameters = family.form->parameters;
+  const auto found = std::ranges::find(parameters, "e_comp", &Parameter::name);
+  return found == parameters.end()
+             ? 1.0
+             : family.coefficients[static_cast<std::size_t>(found - parameters.begin())];
+}
+
 }  // namespace
 
 KernelEstimate BoundFamily::estimate(const KernelShape& shape) const {
@@ -210,7 +219,8 @@ BoundFamily KernelLibrary::bind(const DevicePeaks& device, const KernelKey& key,
         const bool exact = with_bf16(relative) == with_bf16(key);
         bound.profile = candidate.profile;
         bound.family = family;
-        bound.context = transferred_context(device, candidate.profile->device, key);
+        bound.context =
+            transferred_context(device, candidate.profile->device, key, e_comp_of(*family));
         bound.basis = exact && same_device(device, candidate.profile->device) ? Basis::calibrated
                                                                               : Basis::transferred;
         bound.corrected = exact && same_die && family->correction != nullptr;

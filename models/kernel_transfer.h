@@ -22,15 +22,17 @@ enum class Kinship {
 std::optional<Kinship> kinship(const DevicePeaks& device, const DevicePeaks& fitted,
                                bool same_framework);
 
-// Distance between two dies' generations in CUDA compute capability, 0 within one; only of dies
-// for which kinship() is not nullopt.
+// Distance between two dies' generations in CUDA compute capability, 0 within one; dies for
+// graphics and for data centres are farther apart than any two generations. Only of dies for which
+// kinship() is not nullopt.
 double generation_distance(std::string_view architecture, std::string_view other);
 
 // The context of `device` for coefficients that were fitted on `fitted`. On the same die, traffic
 // between multiprocessors and second-level cache keeps the fitted device's rate per multiprocessor,
-// whatever memory is attached.
+// whatever memory is attached. e_comp is the fitted ratio of peak to reached arithmetic (1:
+// unknown): the less a multiprocessor can do at its peak, the more of it is reached.
 KernelContext transferred_context(const DevicePeaks& device, const DevicePeaks& fitted,
-                                  const KernelKey& key);
+                                  const KernelKey& key, double e_comp);
 
 // Kernels reach less of a generation's peaks than of the one that they were tuned for: measured
 // over predicted, median over the families that were measured on two generations (KERNELS.md,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <cmath>
 #include <set>
 
 #include "kernel_test_support.h"
@@ -140,11 +141,24 @@ TEST_CASE("on the same die, cache traffic keeps its rate whatever the memory", "
   other.device = "more memory";
   other.memory = Bandwidth(3e12);
   other.multiprocessors = 50;
-  const KernelContext context = transferred_context(other, fitted, gemm_bf16);
+  const KernelContext context = transferred_context(other, fitted, gemm_bf16, 1.0);
   CHECK(context.bandwidth == 3e12);
   CHECK(context.on_die == 0.5e12);
+  // A multiprocessor that can do more reaches less of it: 1 + (1.4 - 1) 2^0.6 of its peak.
+  DevicePeaks denser = fitted;
+  denser.peak[DType::bf16] = FlopRate(2e15);
+  const double reached = transferred_context(denser, fitted, gemm_bf16, 1.4).peak / 1.4;
+  CHECK(reached == Approx(2e15 / (1 + 0.4 * std::pow(2, 0.6))));
+  CHECK(transferred_context(fitted, fitted, gemm_bf16, 1.4).peak == 1e15);
   other.architecture = "polygon";
-  CHECK(transferred_context(other, fitted, gemm_bf16).on_die == 3e12);
+  CHECK(transferred_context(other, fitted, gemm_bf16, 1.0).on_die == 3e12);
+}
+
+TEST_CASE("the nearest other generation is of the same market", "[models][unit]") {
+  CHECK(generation_distance("gh100", "gh100") == 0);
+  CHECK(generation_distance("ga100", "gh100") < generation_distance("ga100", "gb100"));
+  CHECK(generation_distance("ga100", "gb100") < generation_distance("ga100", "ad102"));
+  CHECK(generation_distance("ad102", "ga102") < generation_distance("ad102", "gh100"));
 }
 
 TEST_CASE("of several kernels the named one, else the preferred one answers", "[models][unit]") {
