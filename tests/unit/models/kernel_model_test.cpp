@@ -102,9 +102,11 @@ TEST_CASE("a transferred profile uses the target's rates", "[models][unit]") {
   const auto full =
       library.bind(test::round_device(), shape.key, {.framework = "trtllm"}).estimate(shape);
   const auto slow = library.bind(half, shape.key, {.framework = "trtllm"}).estimate(shape);
-  CHECK(slow.compute.si() == Approx(2 * full.compute.si()));
+  // Half the peak, of which a little more is reached.
+  CHECK(slow.compute.si() ==
+        Approx(2 * full.compute.si() * (1 + 0.1 * std::pow(0.5, 0.6)) / 1.1));
   CHECK(slow.memory == full.memory);
-  CHECK(slow.fixed.si() == Approx(full.fixed.si()));
+  CHECK(slow.fixed.si() == Approx(full.fixed.si()).epsilon(0.001));
 }
 
 TEST_CASE("another generation answers with a penalty and without the correction",
