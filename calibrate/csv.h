@@ -17,6 +17,7 @@ class CsvTable {
   static CsvTable read(const std::string& path);
 
   [[nodiscard]] std::size_t rows() const { return line_.size(); }
+  [[nodiscard]] std::size_t width() const { return header_.size(); }
   [[nodiscard]] const std::string& path() const { return path_; }
   // All comment lines, "#" removed.
   [[nodiscard]] const std::string& comment() const { return comment_; }

@@ -3,14 +3,8 @@
 #include "sim/core/config.h"
 #include "sim/core/error.h"
 
-#include <spawn.h>
-#include <sys/wait.h>
-
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <system_error>
-
-extern char** environ;
 
 namespace moesim {
 namespace {
@@ -19,35 +13,6 @@ struct Options {
   std::vector<std::string> results;
   std::string png;
 };
-
-// Runs a program with its output on ours. Throws std::system_error when it cannot be started.
-int run_program(std::vector<std::string> words, const std::string& python_path) {
-  std::vector<char*> arguments;
-  for (std::string& word : words) {
-    arguments.push_back(word.data());
-  }
-  arguments.push_back(nullptr);
-  std::vector<std::string> variables{"PYTHONPATH=" + python_path};
-  for (char** variable = environ; *variable != nullptr; ++variable) {
-    if (!std::string_view(*variable).starts_with("PYTHONPATH=")) {
-      variables.emplace_back(*variable);
-    }
-  }
-  std::vector<char*> environment;
-  for (std::string& variable : variables) {
-    environment.push_back(variable.data());
-  }
-  environment.push_back(nullptr);
-  pid_t child = 0;
-  const int failed =
-      posix_spawn(&child, arguments[0], nullptr, nullptr, arguments.data(), environment.data());
-  if (failed != 0) {
-    throw std::system_error(failed, std::generic_category(), "cannot start " + words[0]);
-  }
-  int status = 0;
-  waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
-}
 
 int report(const Options& options) {
   for (const std::string& result : options.results) {
@@ -60,7 +25,7 @@ int report(const Options& options) {
   words.insert(words.end(), options.results.begin(), options.results.end());
   words.insert(words.end(), {"--png", options.png});
   const auto package = std::filesystem::path(data_root()) / "notebooks";
-  return run_program(std::move(words), package.string()) == 0 ? 0 : 1;
+  return run_program(std::move(words), {"PYTHONPATH=" + package.string()}) == 0 ? 0 : 1;
 }
 
 }  // namespace

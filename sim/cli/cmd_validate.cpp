@@ -93,6 +93,7 @@ void add_validate_command(CLI::App& app, Command& command) {
   };
   add("kernels", "kernel times (GEMM, MoE, attention, MLA)", kernels);
   add("collectives", "collectives and all-to-all", collectives);
+  add_validate_host_command(*sub, command);
   sub->footer(
       "Errors are |predicted/measured - 1|; the naive baseline is the data sheet's roofline.\n"
       "Example:\n  moesim validate kernels measured/h100_sxm");

@@ -1,0 +1,305 @@
+// Host profiles from microbenchmarks. Every time is a sum of non-negative coefficients times known
+// features, ladders included (their rises are the coefficients, so they cannot fall); fitted in two
+// steps: non-negative least squares of relative errors by coordinate descent, then the robust
+// logarithmic fit of least_squares.h from there.
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <set>
+
+#include "calibrate/cpu/host_kernels.h"
+#include "calibrate/cpu/host_profile.h"
+#include "calibrate/least_squares.h"
+#include "sim/core/error.h"
+
+namespace moesim {
+namespace {
+
+constexpr int k_sweeps = 3000;
+constexpr int k_robust_iterations = 40;
+// Below this share of the largest time per feature a coefficient is as good as zero.
+constexpr double k_floor = 1e-6;
+constexpr double k_least_ratio = 1.3;  // of neighbours on a logarithmic ladder
+
+using Features = std::vector<double>;
+
+// argmin over x >= 0 of sum_i (1 - sum_j features_ij x_j / seconds_i)^2
+std::vector<double> non_negative_start(const std::vector<Features>& features,
+                                       const std::vector<double>& seconds) {
+  const std::size_t n = features.front().size();
+  std::vector<double> x(n, 0.0);
+  std::vector<double> left(seconds.size(), 1.0);
+  for (int sweep = 0; sweep < k_sweeps; ++sweep) {
+    for (std::size_t j = 0; j < n; ++j) {
+      double top = 0.0;
+      double bottom = 0.0;
+      for (std::size_t i = 0; i < seconds.size(); ++i) {
+        const double a = features[i][j] / seconds[i];
+        top += a * left[i];
+        bottom += a * a;
+      }
+      const double moved = bottom > 0.0 ? std::max(x[j] + top / bottom, 0.0) - x[j] : 0.0;
+      if (moved != 0.0) {
+        x[j] += moved;
+        for (std::size_t i = 0; i < seconds.size(); ++i) {
+          left[i] -= moved * features[i][j] / seconds[i];
+        }
+      }
+    }
+  }
+  return x;
+}
+
+std::vector<double> fit_features(const std::vector<Features>& features,
+                                 const std::vector<double>& seconds) {
+  const std::vector<double> start = non_negative_start(features, seconds);
+  std::vector<FitParameter> parameters;
+  for (std::size_t j = 0; j < start.size(); ++j) {
+    double bound = 0.0;  // one feature cannot take longer than the whole
+    for (std::size_t i = 0; i < seconds.size(); ++i) {
+      if (features[i][j] > 0.0) {
+        bound = std::max(bound, seconds[i] / features[i][j]);
+      }
+    }
+    bound = std::max(bound, 1e-30);
+    const double low = k_floor * bound;
+    parameters.push_back({std::clamp(start[j], low, bound), low, bound, start[j] < low});
+  }
+  const FitResult fit = fit_coefficients(
+      parameters, seconds,
+      [&](std::span<const double> c, std::span<double> out) {
+        for (std::size_t i = 0; i < out.size(); ++i) {
+          out[i] = 0.0;
+          for (std::size_t j = 0; j < c.size(); ++j) {
+            out[i] += c[j] * features[i][j];
+          }
+        }
+      },
+      k_robust_iterations);
+  std::vector<double> result = fit.coefficients;
+  for (std::size_t j = 0; j < result.size(); ++j) {
+    result[j] = parameters[j].fixed ? 0.0 : result[j];
+  }
+  return result;
+}
+
+Ladder ladder_over(const std::vector<HostKernelRow>& rows, double KernelCall::* axis,
+                   bool logarithmic, bool goes_on) {
+  std::set<double> points;
+  for (const HostKernelRow& row : rows) {
+    if (row.call.*axis > 0.0) {
+      points.insert(row.call.*axis);
+    }
+  }
+  Ladder ladder{{}, {}, logarithmic, goes_on};
+  for (const double point : points) {
+    // Steps that are closer than this could not be told apart.
+    if (ladder.at.empty() || !logarithmic || point > k_least_ratio * ladder.at.back()) {
+      ladder.at.push_back(point);
+    }
+  }
+  ladder.value.assign(ladder.at.size(), 0.0);
+  return ladder;
+}
+
+std::vector<HostKernelRow> of_threads(const std::vector<HostKernelRow>& rows, int threads) {
+  std::vector<HostKernelRow> found;
+  std::ranges::copy_if(rows, std::back_inserter(found),
+                       [&](const HostKernelRow& row) { return row.threads == threads; });
+  return found;
+}
+
+void fit_alone(const std::vector<HostKernelRow>& rows, KernelTimes& times) {
+  const bool products =
+      std::ranges::any_of(rows, [](const HostKernelRow& r) { return r.call.weights > 0; });
+  times.per_weight_s = {{}, {}, false, true};
+  if (products) {
+    times.per_weight_s = ladder_over(rows, &KernelCall::rows, false, true);
+  }
+  times.alone_s_per_byte = ladder_over(rows, &KernelCall::working_set_bytes, true, false);
+  Ladder& by_rows = times.per_weight_s;
+  Ladder& by_set = times.alone_s_per_byte;
+  std::vector<Features> features;
+  std::vector<double> seconds;
+  for (const HostKernelRow& row : rows) {
+    const KernelCall& call = row.call;
+    Features f{1.0, call.rows, call.rows * call.width};
+    for (std::size_t j = 0; j < by_rows.at.size(); ++j) {
+      f.push_back(call.weights * by_rows.share(j, call.rows));
+    }
+    for (std::size_t j = 1; j < by_set.at.size(); ++j) {
+      f.push_back(call.bytes * by_set.share(j, call.working_set_bytes));
+    }
+    features.push_back(std::move(f));
+    seconds.push_back(row.seconds);
+  }
+  const std::vector<double> x = fit_features(features, seconds);
+  times.fixed_s = x[0];
+  times.per_row_s = x[1];
+  times.per_element_s = x[2];
+  double value = 0.0;
+  for (std::size_t j = 0; j < by_rows.at.size(); ++j) {
+    by_rows.value[j] = value += x[3 + j];
+  }
+  value = 0.0;
+  for (std::size_t j = 1; j < by_set.at.size(); ++j) {
+    by_set.value[j] = value += x[2 + by_rows.at.size() + j];
+  }
+}
+
+// Core times grow by one factor, memory times by working set.
+void fit_both(const std::vector<HostKernelRow>& rows, KernelTimes& times) {
+  times.both_s_per_byte = ladder_over(rows, &KernelCall::working_set_bytes, true, false);
+  Ladder& by_set = times.both_s_per_byte;
+  std::vector<Features> features;
+  std::vector<double> seconds;
+  for (const HostKernelRow& row : rows) {
+    Features f{times.core_s(row.call)};
+    for (std::size_t j = 1; j < by_set.at.size(); ++j) {
+      f.push_back(row.call.bytes * by_set.share(j, row.call.working_set_bytes));
+    }
+    features.push_back(std::move(f));
+    seconds.push_back(row.seconds);
+  }
+  const std::vector<double> x = fit_features(features, seconds);
+  times.contention = std::clamp(x[0], 1.0, 2.0);
+  double value = 0.0;
+  for (std::size_t j = 1; j < by_set.at.size(); ++j) {
+    by_set.value[j] = value += x[j];
+  }
+}
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::ranges::nth_element(values, middle);
+  return *middle;
+}
+
+std::vector<HostKernelRow> kernel_rows(const std::vector<MicroRow>& rows, const std::string& kernel,
+                                       const std::function<KernelCall(const MicroKey&)>& call) {
+  std::vector<HostKernelRow> found;
+  for (const MicroRow& row : rows) {
+    if (row.key.kernel == kernel) {
+      found.push_back({call(row.key), row.key.threads, row.median_s});
+    }
+  }
+  return found;
+}
+
+KernelTimes fit_named(const std::vector<MicroRow>& rows, const std::string& kernel,
+                      const std::function<KernelCall(const MicroKey&)>& call,
+                      const std::string& where) {
+  std::vector<HostKernelRow> found = kernel_rows(rows, kernel, call);
+  if (found.empty()) {
+    throw ConfigError(
+        where, "no rows of the kernel " + kernel + "; run: moesim calibrate run cpu --out DIR");
+  }
+  return fit_kernel(found);
+}
+
+DiskTimes fit_disk(const std::vector<MicroRow>& rows, const std::string& kernel,
+                   const std::string& where) {
+  std::vector<Features> features;
+  std::vector<double> seconds;
+  std::vector<double> both;
+  for (const MicroRow& row : rows) {
+    if (row.key.kernel == kernel && row.key.depth == 1) {
+      features.push_back({1.0, static_cast<double>(row.key.n)});
+      seconds.push_back(row.median_s);
+    }
+  }
+  if (seconds.empty()) {
+    throw ConfigError(where, "no rows of the kernel " + kernel);
+  }
+  const std::vector<double> x = fit_features(features, seconds);
+  DiskTimes disk{x[0], x[1], 0.5, 0.0};
+  std::vector<double> errors;
+  for (std::size_t i = 0; i < seconds.size(); ++i) {
+    errors.push_back(std::abs((x[0] + x[1] * features[i][1]) / seconds[i] - 1.0));
+  }
+  disk.median_error = median(errors);
+  for (const MicroRow& row : rows) {
+    const double bytes = static_cast<double>(row.key.n);
+    if (row.key.kernel == kernel && row.key.depth == 2 && bytes >= 1e6 && disk.per_byte_s > 0.0) {
+      both.push_back((row.median_s - disk.fixed_s) / (disk.per_byte_s * bytes));
+    }
+  }
+  if (!both.empty()) {
+    disk.share = std::clamp(median(both) / 2.0, 0.0, 1.0);
+  }
+  return disk;
+}
+
+}  // namespace
+
+KernelTimes fit_kernel(const std::vector<HostKernelRow>& rows) {
+  std::vector<HostKernelRow> alone = of_threads(rows, 1);
+  const std::vector<HostKernelRow> both = of_threads(rows, 2);
+  const bool only_both = alone.empty();  // measured between two cores: nothing happens alone
+  if (only_both) {
+    alone = both;
+  }
+  KernelTimes times;
+  fit_alone(alone, times);
+  times.both_s_per_byte = times.alone_s_per_byte;
+  if (!both.empty() && !only_both) {
+    fit_both(both, times);
+  }
+  std::vector<double> errors;
+  for (const HostKernelRow& row : alone) {
+    errors.push_back(std::abs(times.alone_s(row.call) / row.seconds - 1.0));
+    times.largest_rows = std::max(times.largest_rows, row.call.rows);
+  }
+  times.rows_fitted = static_cast<std::int64_t>(rows.size());
+  times.median_error = median(errors);
+  return times;
+}
+
+HostProfile fit_host_profile(const std::vector<MicroRow>& rows, const std::string& source,
+                             const std::string& where) {
+  HostProfile profile;
+  profile.source = source;
+  profile.date = source.size() >= 10 ? source.substr(source.size() - 10) : "";
+  const auto number = [](std::int64_t value) { return static_cast<double>(value); };
+  const auto expert = [&](const MicroKey& k) {
+    const ExpertShape shape{k.k, k.n};
+    // What SwiGLU itself takes per row cannot be told from the products' share of it.
+    return KernelCall{number(k.rows), number(shape.weights()), 0.0, number(shape.weight_bytes()),
+                      number(k.working_set_bytes)};
+  };
+  const auto gate = [&](const MicroKey& k) {
+    return KernelCall{number(k.rows), number(k.n * k.k), static_cast<double>(k.depth),
+                      number(4 * k.n * k.k), number(k.working_set_bytes)};
+  };
+  const auto moved = [&](const MicroKey& k) {
+    return KernelCall{number(k.rows), 0.0, number(k.k), number(4 * k.rows * k.k),
+                      number(std::max<std::int64_t>(k.working_set_bytes, 1) + 8 * k.rows * k.k)};
+  };
+  profile.expert = fit_named(rows, "expert", expert, where);
+  profile.gate = fit_named(rows, "gate", gate, where);
+  profile.dispatch_local = fit_named(rows, "dispatch_local", moved, where);
+  profile.combine_local = fit_named(rows, "combine_local", moved, where);
+  const bool two = std::ranges::any_of(rows, [](const MicroRow& r) { return r.key.threads == 2; });
+  profile.dispatch_remote =
+      two ? fit_named(rows, "dispatch_remote", moved, where) : profile.dispatch_local;
+  profile.combine_remote =
+      two ? fit_named(rows, "combine_remote", moved, where) : profile.combine_local;
+  profile.disk = fit_disk(rows, "disk_direct", where);
+  profile.page_cache = fit_disk(rows, "disk_warm", where);
+  for (const MicroRow& row : rows) {
+    if (row.key.kernel == "handoff_spin") {
+      profile.handoff_s = row.median_s;
+    }
+    if (row.key.kernel == "expert" && row.key.threads == 1) {
+      const KernelCall call = expert(row.key);
+      profile.peak_flops_per_s =
+          std::max(profile.peak_flops_per_s, 2.0 * call.rows * call.weights / row.median_s);
+      if (call.working_set_bytes > 64e6) {
+        profile.peak_bytes_per_s = std::max(profile.peak_bytes_per_s, call.bytes / row.median_s);
+      }
+    }
+  }
+  return profile;
+}
+
+}  // namespace moesim

@@ -1,0 +1,286 @@
+#include "calibrate/cpu/host_lowering.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "calibrate/cpu/lru_index.h"
+#include "sim/core/error.h"
+#include "sim/engine/backend.h"
+
+namespace moesim {
+namespace {
+
+class Lowering {
+ public:
+  Lowering(const MoePlan& plan, const HostProfile& profile)
+      : plan_(plan), config_(plan.config), profile_(profile) {
+    threads_ = config_.threads();
+    for (int t = 0; t < threads_; ++t) {
+      made_.graph.resources.push_back({"core " + std::to_string(t), ResourceKind::compute, 1.0});
+    }
+    made_.graph.resources.push_back({"cores together", ResourceKind::compute, 1.0});
+    made_.graph.resources.push_back({"memory", ResourceKind::memory, 1.0});
+    made_.graph.resources.push_back({"disk", ResourceKind::link, 1.0});
+    set_working_sets();
+    if (config_.home != ExpertHome::memory) {
+      caches_.assign(static_cast<std::size_t>(config_.ranks),
+                     LruIndex(static_cast<std::size_t>(config_.cache_experts)));
+    }
+  }
+
+  LoweredPlan run() {
+    if (!caches_.empty()) {
+      // The layer is timed after passes that have filled its caches.
+      for (const MoeStep& step : plan_.steps) {
+        if (step.kind == MoeStepKind::experts) {
+          for (const ExpertRows& rows : experts_of(step)) {
+            touch(step, rows.expert);
+          }
+        }
+      }
+    }
+    for (const MoeStep& step : plan_.steps) {
+      add_step(step);
+    }
+    return std::move(made_);
+  }
+
+ private:
+  // A pass reads all touched weights and moves all rows: what one of them finds in a cache at its
+  // next use is what that many bytes leave there.
+  void set_working_sets() {
+    const double hidden = static_cast<double>(config_.shape.hidden);
+    double rows = static_cast<double>(config_.ranks * config_.tokens_per_rank);
+    for (const MoeLayerPlan& batch : plan_.plan[0]) {
+      for (const std::int32_t count : batch.rows) {
+        rows += 2.0 * count;
+      }
+    }
+    activation_bytes_ = 4.0 * hidden * rows;
+    const auto gates = static_cast<double>(4 * config_.layers * config_.experts) * hidden;
+    pass_bytes_ = static_cast<double>(plan_.touched_bytes()) + gates + activation_bytes_;
+    layer_bytes_ = pass_bytes_ - activation_bytes_;
+    layer_bytes_ = layer_bytes_ / config_.layers + activation_bytes_;
+    if (config_.home != ExpertHome::memory) {
+      const double cached =
+          static_cast<double>(config_.ranks * config_.cache_experts * config_.shape.weight_bytes());
+      pass_bytes_ = std::min(pass_bytes_, cached + gates + activation_bytes_);
+    }
+  }
+
+  const MoeLayerPlan& layer_of(const MoeStep& step) const {
+    return plan_.plan[static_cast<std::size_t>(step.layer)][static_cast<std::size_t>(step.batch)];
+  }
+
+  std::vector<ExpertRows> experts_of(const MoeStep& step) const {
+    std::vector<ExpertRows> found;
+    for (const ExpertRows& rows : layer_of(step).experts[static_cast<std::size_t>(step.rank)]) {
+      if (step.part < 0 || (step.part == 0) == rows.own_rank_only) {
+        found.push_back(rows);
+      }
+    }
+    return found;
+  }
+
+  bool touch(const MoeStep& step, int expert) {
+    return caches_[static_cast<std::size_t>(step.rank)]
+        .touch(static_cast<std::int64_t>(step.layer) * config_.experts + expert)
+        .hit;
+  }
+
+  void add_step(const MoeStep& step) {
+    const ProgramId program = made_.graph.begin_program();
+    made_.is_disk_segment.emplace_back();
+    if (!step.after.empty()) {
+      segment(profile_.handoff_s, {});
+    }
+    switch (step.kind) {
+      case MoeStepKind::gate:
+        add_gate(step);
+        break;
+      case MoeStepKind::dispatch:
+        add_moves(step, profile_.dispatch_local, profile_.dispatch_remote, made_.dispatched_pairs);
+        break;
+      case MoeStepKind::experts:
+        add_experts(step);
+        break;
+      case MoeStepKind::combine:
+        add_moves(step, profile_.combine_local, profile_.combine_remote, made_.combined_pairs);
+        break;
+    }
+    std::vector<TaskId> before(step.after.begin(), step.after.end());
+    auto& last = last_[static_cast<std::size_t>(step.thread)];
+    if (last) {
+      before.push_back(*last);
+    }
+    std::ranges::sort(before);
+    Task task;
+    task.program = program;
+    task.stream = step.thread;
+    task.label = made_.graph.label(std::string(step_name(step.kind)));
+    task.layer = step.layer;
+    last = made_.graph.add_task(task, before);
+  }
+
+  void segment(double latency_s, const std::vector<Need>& needs, bool disk = false) {
+    made_.graph.add_segment(latency_s, needs);
+    made_.is_disk_segment.back().push_back(disk);
+  }
+
+  void add_call(const MoeStep& step, const KernelTimes& times, const KernelCall& call) {
+    const double core = times.core_s(call);
+    if (core > 0.0) {
+      std::vector<Need> needs{{step.thread, core}};
+      if (threads_ > 1) {
+        needs.push_back({threads_, core * times.contention / 2.0});
+      }
+      segment(0.0, needs);
+    }
+    const double memory = times.memory_s(call);
+    if (memory > 0.0) {
+      std::vector<Need> needs{{step.thread, memory}};
+      const double shared = memory * times.memory_share(call);
+      if (threads_ > 1 && shared > 0.0) {
+        needs.push_back({threads_ + 1, shared});
+      }
+      segment(0.0, needs);
+    }
+  }
+
+  void add_gate(const MoeStep& step) {
+    const auto batch = static_cast<std::size_t>(step.batch);
+    const double weights = static_cast<double>(config_.experts * config_.shape.hidden);
+    KernelCall call;
+    call.rows = static_cast<double>(plan_.first_token[batch + 1] - plan_.first_token[batch]);
+    call.weights = weights;
+    call.width = config_.top_k;
+    call.bytes = 4.0 * weights;
+    call.working_set_bytes = pass_bytes_;
+    add_call(step, profile_.gate, call);
+  }
+
+  void add_moves(const MoeStep& step, const KernelTimes& local, const KernelTimes& remote,
+                 std::int64_t& counted) {
+    double here = 0.0;
+    double there = 0.0;
+    for (const PairRow& pair : layer_of(step).pairs[static_cast<std::size_t>(step.rank)]) {
+      if (step.part < 0 || step.part == pair.destination) {
+        // With micro-batches the experts run on the other thread.
+        const int owner = config_.overlap == HostOverlap::two_batch ? 1 : pair.destination;
+        (owner == step.thread ? here : there) += 1.0;
+        ++counted;
+      }
+    }
+    add_rows(step, local, here);
+    add_rows(step, remote, there);
+  }
+
+  void add_rows(const MoeStep& step, const KernelTimes& times, double rows) {
+    if (rows > 0.0) {
+      const auto hidden = static_cast<double>(config_.shape.hidden);
+      add_call(step, times, {rows, 0.0, hidden, 4.0 * rows * hidden, layer_bytes_});
+    }
+  }
+
+  void add_experts(const MoeStep& step) {
+    const auto weight_bytes = static_cast<double>(config_.shape.weight_bytes());
+    for (const ExpertRows& rows : experts_of(step)) {
+      KernelCall call;
+      call.rows = rows.rows;
+      call.weights = static_cast<double>(config_.shape.weights());
+      call.bytes = weight_bytes;
+      call.working_set_bytes = pass_bytes_;
+      if (!caches_.empty() && !touch(step, rows.expert)) {
+        add_read(step, weight_bytes);
+        // The device writes to memory; a copy from the page cache leaves it in this core's caches.
+        call.working_set_bytes = config_.home == ExpertHome::disk ? 1e15 : weight_bytes;
+      }
+      add_call(step, profile_.expert, call);
+      made_.computed_pairs += rows.rows;
+      made_.weight_bytes += weight_bytes;
+      made_.extrapolated = made_.extrapolated || call.rows > profile_.expert.largest_rows;
+    }
+  }
+
+  void add_read(const MoeStep& step, double bytes) {
+    const DiskTimes& disk = config_.home == ExpertHome::disk ? profile_.disk : profile_.page_cache;
+    const double busy = bytes * disk.per_byte_s;
+    std::vector<Need> needs;
+    if (busy > 0.0) {
+      needs.push_back({step.thread, busy});
+    }
+    if (busy * disk.share > 0.0) {
+      needs.push_back({threads_ + 2, busy * disk.share});
+    }
+    segment(disk.fixed_s, needs, true);
+    made_.disk_bytes += bytes;
+    ++made_.disk_reads;
+  }
+
+  const MoePlan& plan_;
+  const MoeConfig& config_;
+  const HostProfile& profile_;
+  int threads_ = 1;
+  double activation_bytes_ = 0.0;
+  double pass_bytes_ = 0.0;
+  double layer_bytes_ = 0.0;
+  std::vector<LruIndex> caches_;  // by rank
+  std::array<std::optional<TaskId>, 2> last_;
+  LoweredPlan made_;
+};
+
+}  // namespace
+
+LoweredPlan lower_plan(const MoePlan& plan, const HostProfile& profile) {
+  return Lowering(plan, profile).run();
+}
+
+LayerTimes run_lowered(const LoweredPlan& lowered, const MoePlan& plan) {
+  const RunResult result = make_fast_backend()->run(lowered.graph, true);
+  LayerTimes times;
+  times.step_s = result.makespan_s;
+  std::size_t segment = 0;
+  const double ranks = plan.config.ranks;
+  for (std::size_t s = 0; s < plan.steps.size(); ++s) {
+    const TaskTimes& task = result.tasks[s];
+    times.phase_s.at(static_cast<std::size_t>(plan.steps[s].kind)) +=
+        (task.end_s - task.start_s) / ranks;
+    double before = task.start_s;
+    for (const bool disk : lowered.is_disk_segment[s]) {
+      const double end = result.segment_ends_s[segment++];
+      times.disk_s += disk ? (end - before) / ranks : 0.0;
+      before = end;
+    }
+  }
+  return times;
+}
+
+LayerTimes predict(const MoePlan& plan, const HostProfile& profile) {
+  return run_lowered(lower_plan(plan, profile), plan);
+}
+
+double naive_seconds(const MoePlan& plan, const HostProfile& profile) {
+  const MoeConfig& c = plan.config;
+  const auto hidden = static_cast<double>(c.shape.hidden);
+  double seconds = 0.0;
+  for (const auto& layer : plan.plan) {
+    for (const MoeLayerPlan& batch : layer) {
+      double slowest = 0.0;
+      for (std::size_t rank = 0; rank < batch.experts.size(); ++rank) {
+        double time = 0.0;
+        for (const ExpertRows& rows : batch.experts[rank]) {
+          const auto weights = static_cast<double>(c.shape.weights());
+          time += std::max(2.0 * rows.rows * weights / profile.peak_flops_per_s,
+                           4.0 * weights / profile.peak_bytes_per_s);
+        }
+        // Rows are read and written by dispatch and combine.
+        time += 16.0 * hidden * batch.rows[rank] / profile.peak_bytes_per_s;
+        slowest = std::max(slowest, time);
+      }
+      seconds += slowest;
+    }
+  }
+  return seconds;
+}
+
+}  // namespace moesim

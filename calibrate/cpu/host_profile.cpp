@@ -1,0 +1,174 @@
+#include "calibrate/cpu/host_profile.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "sim/core/config.h"
+#include "sim/core/error.h"
+
+namespace moesim {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::string_view k_schema = "moesim.host_profile/1";
+constexpr double k_most = 1e6;
+
+struct NamedKernel {
+  std::string_view name;
+  KernelTimes HostProfile::* times;
+};
+constexpr std::array k_kernels{
+    NamedKernel{"expert", &HostProfile::expert},
+    NamedKernel{"gate", &HostProfile::gate},
+    NamedKernel{"dispatch_local", &HostProfile::dispatch_local},
+    NamedKernel{"dispatch_remote", &HostProfile::dispatch_remote},
+    NamedKernel{"combine_local", &HostProfile::combine_local},
+    NamedKernel{"combine_remote", &HostProfile::combine_remote},
+};
+
+Json ladder_json(const Ladder& ladder, const std::string& at, const std::string& value) {
+  return {{at, ladder.at}, {value, ladder.value}};
+}
+
+Ladder read_ladder(ConfigObject object, const std::string& at, const std::string& value,
+                   const Ladder& kind) {
+  Ladder ladder = kind;
+  ladder.at = object.numbers(at, 0.0, 1e15);
+  ladder.value = object.numbers(value, 0.0, k_most);
+  if (ladder.at.size() != ladder.value.size()) {
+    object.fail(value, "needs one value for every entry of " + at);
+  }
+  if (std::ranges::adjacent_find(ladder.at, std::greater_equal<>()) != ladder.at.end() ||
+      (!ladder.at.empty() && ladder.at.front() <= 0)) {
+    object.fail(at, "must be positive and ascend");
+  }
+  if (!std::ranges::is_sorted(ladder.value)) {
+    object.fail(value, "must not fall");
+  }
+  object.reject_unknown_keys();
+  return ladder;
+}
+
+Json kernel_json(const KernelTimes& k) {
+  return {{"fixed_s", k.fixed_s},
+          {"per_row_s", k.per_row_s},
+          {"per_element_s", k.per_element_s},
+          {"contention", k.contention},
+          {"per_weight", ladder_json(k.per_weight_s, "rows", "s")},
+          {"alone", ladder_json(k.alone_s_per_byte, "working_set_bytes", "s_per_byte")},
+          {"both", ladder_json(k.both_s_per_byte, "working_set_bytes", "s_per_byte")},
+          {"fit",
+           {{"rows", k.rows_fitted},
+            {"median_error", k.median_error},
+            {"largest_rows", k.largest_rows}}}};
+}
+
+KernelTimes read_kernel(ConfigObject object) {
+  KernelTimes k;
+  k.fixed_s = object.number("fixed_s", 0.0, k_most);
+  k.per_row_s = object.number("per_row_s", 0.0, k_most);
+  k.per_element_s = object.number("per_element_s", 0.0, k_most);
+  k.contention = object.number("contention", 1.0, 2.0);
+  k.per_weight_s = read_ladder(object.object("per_weight"), "rows", "s", {{}, {}, false, true});
+  k.alone_s_per_byte =
+      read_ladder(object.object("alone"), "working_set_bytes", "s_per_byte", {{}, {}, true, false});
+  k.both_s_per_byte =
+      read_ladder(object.object("both"), "working_set_bytes", "s_per_byte", {{}, {}, true, false});
+  ConfigObject fit = object.object("fit");
+  k.rows_fitted = fit.integer("rows", 0);
+  k.median_error = fit.number("median_error", 0.0, k_most);
+  k.largest_rows = fit.number("largest_rows", 0.0, 1e12);
+  fit.reject_unknown_keys();
+  object.reject_unknown_keys();
+  return k;
+}
+
+Json disk_json(const DiskTimes& d) {
+  return {{"fixed_s", d.fixed_s},
+          {"per_byte_s", d.per_byte_s},
+          {"share", d.share},
+          {"median_error", d.median_error}};
+}
+
+DiskTimes read_disk(ConfigObject object) {
+  const DiskTimes d{object.number("fixed_s", 0.0, k_most), object.number("per_byte_s", 0.0, k_most),
+                    object.number("share", 0.0, 1.0), object.number("median_error", 0.0, k_most)};
+  object.reject_unknown_keys();
+  return d;
+}
+
+}  // namespace
+
+double Ladder::share(std::size_t j, double x) const {
+  const auto place = [&](double v) { return logarithmic ? std::log(v) : v; };
+  if (j == 0) {
+    return goes_on ? std::min(1.0, x / at[0]) : 1.0;
+  }
+  const double s = (place(x) - place(at[j - 1])) / (place(at[j]) - place(at[j - 1]));
+  return goes_on && j + 1 == at.size() ? std::max(s, 0.0) : std::clamp(s, 0.0, 1.0);
+}
+
+double Ladder::operator()(double x) const {
+  double sum = 0.0;
+  for (std::size_t j = 0; j < at.size(); ++j) {
+    sum += share(j, x) * (value[j] - (j == 0 ? 0.0 : value[j - 1]));
+  }
+  return sum;
+}
+
+double KernelTimes::core_s(const KernelCall& call) const {
+  return fixed_s + call.rows * (per_row_s + call.width * per_element_s) +
+         call.weights * per_weight_s(call.rows);
+}
+
+double KernelTimes::memory_s(const KernelCall& call) const {
+  return call.bytes * alone_s_per_byte(call.working_set_bytes);
+}
+
+double KernelTimes::memory_share(const KernelCall& call) const {
+  const double alone = alone_s_per_byte(call.working_set_bytes);
+  const double both = both_s_per_byte(call.working_set_bytes);
+  return alone <= 0.0 ? 0.0 : std::clamp(both / (2.0 * alone), 0.0, 1.0);
+}
+
+Json host_profile_json(const HostProfile& profile) {
+  Json document{{"schema", k_schema},
+                {"source", profile.source},
+                {"date", profile.date},
+                {"handoff_s", profile.handoff_s},
+                {"peak_flops_per_s", profile.peak_flops_per_s},
+                {"peak_bytes_per_s", profile.peak_bytes_per_s},
+                {"disk", disk_json(profile.disk)},
+                {"page_cache", disk_json(profile.page_cache)}};
+  for (const NamedKernel& kernel : k_kernels) {
+    document["kernels"][std::string(kernel.name)] = kernel_json(profile.*kernel.times);
+  }
+  return document;
+}
+
+HostProfile parse_host_profile(const Json& document, const std::string& where) {
+  ConfigObject root(document, where);
+  if (root.text("schema") != k_schema) {
+    root.fail("schema", "must be " + std::string(k_schema));
+  }
+  HostProfile profile;
+  profile.source = root.text("source");
+  profile.date = root.text("date");
+  profile.handoff_s = root.number("handoff_s", 0.0, k_most);
+  profile.peak_flops_per_s = root.number("peak_flops_per_s", 1.0, 1e18);
+  profile.peak_bytes_per_s = root.number("peak_bytes_per_s", 1.0, 1e18);
+  profile.disk = read_disk(root.object("disk"));
+  profile.page_cache = read_disk(root.object("page_cache"));
+  ConfigObject kernels = root.object("kernels");
+  for (const NamedKernel& kernel : k_kernels) {
+    profile.*kernel.times = read_kernel(kernels.object(kernel.name));
+  }
+  kernels.reject_unknown_keys();
+  root.reject_unknown_keys();
+  return profile;
+}
+
+}  // namespace moesim

@@ -1,0 +1,108 @@
+// What the simulator knows about this host: times of kernels as functions of shape and of how far
+// away their data is, fitted to microbenchmarks only.
+//
+//   time of a call alone = core + memory
+//   core   = fixed + rows * per_row + rows * width * per_element + weights * per_weight(rows)
+//   memory = bytes * alone(working set)
+//
+// core: everything is as near as it ever is. memory: what the distance of the data adds; it grows
+// with the working set, which says in which cache the data waits. With a second core busy, core
+// times grow by `contention` (shared units, clocks) and memory times to bytes * both(working set).
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "calibrate/cpu/micro_rows.h"
+
+namespace moesim {
+
+// Piecewise linear and never falling. Below the first point: its value. Above the last: the last
+// value, or the last slope (`goes_on`). `logarithmic`: linear in log(x).
+struct Ladder {
+  std::vector<double> at;     // ascending, > 0
+  std::vector<double> value;  // same size, ascending or equal
+  bool logarithmic = false;
+  bool goes_on = false;
+
+  [[nodiscard]] double operator()(double x) const;
+  // Weight of the rise from point j-1 to j in the value at x (j = 0: 1, or x/at[0] if goes_on).
+  [[nodiscard]] double share(std::size_t j, double x) const;
+};
+
+struct KernelCall {
+  double rows = 0.0;
+  double weights = 0.0;  // elements of the matrices that all rows share
+  double width = 0.0;    // elements per row that are worked on beside the products
+  double bytes = 0.0;    // that come from where the working set lies
+  double working_set_bytes = 0.0;
+};
+
+struct KernelTimes {
+  double fixed_s = 0.0;
+  double per_row_s = 0.0;
+  double per_element_s = 0.0;
+  Ladder per_weight_s;      // by rows; empty: no products
+  Ladder alone_s_per_byte;  // by working set; the first point is 0
+  Ladder both_s_per_byte;
+  double contention = 1.0;  // in [1, 2]
+
+  [[nodiscard]] double core_s(const KernelCall& call) const;
+  [[nodiscard]] double memory_s(const KernelCall& call) const;  // alone
+  // Share of the memory time that is the shared memory's own: two that ask at once take
+  // max(1, 2 * share) times as long. In [0, 1].
+  [[nodiscard]] double memory_share(const KernelCall& call) const;
+  [[nodiscard]] double alone_s(const KernelCall& call) const {
+    return core_s(call) + memory_s(call);
+  }
+
+  // Of the fit: rows of the table and their median error.
+  std::int64_t rows_fitted = 0;
+  double median_error = 0.0;
+  double largest_rows = 0.0;  // of the table; beyond it calls are extrapolated
+};
+
+struct DiskTimes {
+  double fixed_s = 0.0;
+  double per_byte_s = 0.0;
+  double share = 0.5;  // as memory_share, for two readers at once
+  double median_error = 0.0;
+};
+
+struct HostProfile {
+  std::string source;  // of the tables: processor, libraries, date
+  std::string date;
+  KernelTimes expert;
+  KernelTimes gate;
+  KernelTimes dispatch_local;
+  KernelTimes dispatch_remote;
+  KernelTimes combine_local;
+  KernelTimes combine_remote;
+  DiskTimes disk;
+  DiskTimes page_cache;
+  double handoff_s = 0.0;
+  double peak_flops_per_s = 0.0;  // best rate of an expert: what a naive roofline would take
+  double peak_bytes_per_s = 0.0;  // best rate of an expert's weights from far away
+};
+
+// Fits a profile to the tables of the families with `for_profile`. Without rows of two threads
+// (one processor) everything remote equals local. Throws ConfigError(where, ...) when a kernel has
+// no rows.
+HostProfile fit_host_profile(const std::vector<MicroRow>& rows, const std::string& source,
+                             const std::string& where);
+
+// Times of one kernel from its rows, for callers that bring their own tables.
+struct HostKernelRow {
+  KernelCall call;
+  int threads = 1;
+  double seconds = 0.0;
+};
+KernelTimes fit_kernel(const std::vector<HostKernelRow>& rows);
+
+nlohmann::json host_profile_json(const HostProfile& profile);
+// Throws ConfigError with file and JSON pointer.
+HostProfile parse_host_profile(const nlohmann::json& document, const std::string& where);
+
+}  // namespace moesim

@@ -1,0 +1,71 @@
+// Reads of expert weights from a file: from the device and from the page cache, one reader or
+// several at once.
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "calibrate/cpu/expert_file.h"
+#include "calibrate/cpu/micro_case.h"
+#include "calibrate/cpu/micro_run.h"
+
+namespace moesim::detail {
+namespace {
+
+constexpr std::int64_t k_kib = 1024;
+
+struct Reader {
+  std::unique_ptr<float[], FreeMemory> to;
+  std::int64_t next = 0;
+};
+
+MicroCase disk_case(const MicroMachine& machine, std::shared_ptr<ExpertFile> file,
+                    const std::string& kernel, int queue, std::int64_t bytes) {
+  auto readers = std::make_shared<std::vector<Reader>>(static_cast<std::size_t>(queue));
+  const std::int64_t places = file->bytes() / bytes;
+  for (std::size_t r = 0; r < readers->size(); ++r) {
+    (*readers)[r].to = aligned_floats(static_cast<std::size_t>(bytes) / sizeof(float));
+    (*readers)[r].next = static_cast<std::int64_t>(r) * places / queue;
+  }
+  return {{kernel, queue, 0, bytes, 0, file->bytes(), queue}, [=, &machine] {
+            return machine.team.run(queue, [&](int rank) {
+              Reader& reader = (*readers)[static_cast<std::size_t>(rank)];
+              // A stride that wanders over the whole file: read-ahead must not help.
+              reader.next = (reader.next + places / 2 + 1) % places;
+              const std::int64_t offset = reader.next * bytes;
+              if (kernel == "disk_mmap_cold" || kernel == "disk_mmap_warm") {
+                file->read_mapped(offset, bytes, reader.to.get(), kernel == "disk_mmap_cold");
+              } else {
+                file->read(offset, bytes, reader.to.get(),
+                           kernel == "disk_direct"    ? ReadMode::cold_direct
+                           : kernel == "disk_dropped" ? ReadMode::cold_dropped
+                                                      : ReadMode::warm);
+              }
+            });
+          }};
+}
+
+}  // namespace
+
+std::vector<MicroCase> disk_cases(const MicroMachine& machine, bool quick) {
+  auto file = std::make_shared<ExpertFile>(machine.scratch_folder, machine.pool, disk_bytes(quick));
+  const std::vector<std::int64_t> sizes =
+      quick ? std::vector<std::int64_t>{512 * k_kib, 1536 * k_kib, 3072 * k_kib}
+            : std::vector<std::int64_t>{4 * k_kib,    64 * k_kib,   512 * k_kib,
+                                        1536 * k_kib, 3072 * k_kib, 6144 * k_kib};
+  std::vector<MicroCase> cases;
+  for (const char* kernel :
+       {"disk_direct", "disk_dropped", "disk_warm", "disk_mmap_cold", "disk_mmap_warm"}) {
+    const std::string name = kernel;
+    if (quick && name != "disk_direct" && name != "disk_warm") {
+      continue;
+    }
+    for (int queue = 1; queue <= std::min(2, machine.team.size()); ++queue) {
+      for (const std::int64_t bytes : sizes) {
+        cases.push_back(disk_case(machine, file, name, queue, bytes));
+      }
+    }
+  }
+  return cases;
+}
+
+}  // namespace moesim::detail
