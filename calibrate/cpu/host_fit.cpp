@@ -19,7 +19,9 @@ constexpr int k_sweeps = 3000;
 constexpr int k_robust_iterations = 40;
 // Below this share of the largest time per feature a coefficient is as good as zero.
 constexpr double k_floor = 1e-6;
-constexpr double k_least_ratio = 1.3;  // of neighbours on a logarithmic ladder
+// Of neighbours on a logarithmic ladder: closer steps could not be told apart.
+constexpr double k_least_ratio = 1.3;
+constexpr double k_least_ratio_of_moves = 2.9;  // their working sets vary with their rows, too
 
 using Features = std::vector<double>;
 
@@ -83,8 +85,8 @@ std::vector<double> fit_features(const std::vector<Features>& features,
   return result;
 }
 
-Ladder ladder_over(const std::vector<HostKernelRow>& rows, double KernelCall::* axis,
-                   bool logarithmic, bool goes_on) {
+Ladder ladder_over(const std::vector<HostKernelRow>& rows, double KernelCall::*axis,
+                   bool logarithmic, bool goes_on, double least_ratio = k_least_ratio) {
   std::set<double> points;
   for (const HostKernelRow& row : rows) {
     if (row.call.*axis > 0.0) {
@@ -93,8 +95,7 @@ Ladder ladder_over(const std::vector<HostKernelRow>& rows, double KernelCall::* 
   }
   Ladder ladder{{}, {}, logarithmic, goes_on};
   for (const double point : points) {
-    // Steps that are closer than this could not be told apart.
-    if (ladder.at.empty() || !logarithmic || point > k_least_ratio * ladder.at.back()) {
+    if (ladder.at.empty() || !logarithmic || point > least_ratio * ladder.at.back()) {
       ladder.at.push_back(point);
     }
   }
@@ -109,16 +110,33 @@ std::vector<HostKernelRow> of_threads(const std::vector<HostKernelRow>& rows, in
   return found;
 }
 
-void fit_alone(const std::vector<HostKernelRow>& rows, KernelTimes& times) {
+// Fills the ladder's values from its rises; returns the first coefficient behind them.
+std::size_t take_rises(Ladder& ladder, const std::vector<double>& x, std::size_t next,
+                       std::size_t first_rise) {
+  double value = 0.0;
+  for (std::size_t j = first_rise; j < ladder.at.size(); ++j) {
+    ladder.value[j] = value += x[next++];
+  }
+  return next;
+}
+
+void fit_alone(const std::vector<HostKernelRow>& rows, FarTerms far, KernelTimes& times) {
   const bool products =
       std::ranges::any_of(rows, [](const HostKernelRow& r) { return r.call.weights > 0; });
   times.per_weight_s = {{}, {}, false, true};
   if (products) {
     times.per_weight_s = ladder_over(rows, &KernelCall::rows, false, true);
   }
-  times.alone_s_per_byte = ladder_over(rows, &KernelCall::working_set_bytes, true, false);
   Ladder& by_rows = times.per_weight_s;
-  Ladder& by_set = times.alone_s_per_byte;
+  const Ladder by_set = ladder_over(rows, &KernelCall::working_set_bytes, true, false,
+                                    products ? k_least_ratio : k_least_ratio_of_moves);
+  times.alone_s_per_byte = by_set;
+  times.far_fixed_s = {{}, {}, true, false};
+  times.far_per_row_s = times.far_fixed_s;
+  if (far == FarTerms::rows_and_bytes) {
+    times.far_fixed_s = by_set;
+    times.far_per_row_s = by_set;
+  }
   std::vector<Features> features;
   std::vector<double> seconds;
   for (const HostKernelRow& row : rows) {
@@ -130,6 +148,12 @@ void fit_alone(const std::vector<HostKernelRow>& rows, KernelTimes& times) {
     for (std::size_t j = 1; j < by_set.at.size(); ++j) {
       f.push_back(call.bytes * by_set.share(j, call.working_set_bytes));
     }
+    for (std::size_t j = 1; j < times.far_fixed_s.at.size(); ++j) {
+      f.push_back(by_set.share(j, call.working_set_bytes));
+    }
+    for (std::size_t j = 1; j < times.far_per_row_s.at.size(); ++j) {
+      f.push_back(call.rows * by_set.share(j, call.working_set_bytes));
+    }
     features.push_back(std::move(f));
     seconds.push_back(row.seconds);
   }
@@ -137,14 +161,10 @@ void fit_alone(const std::vector<HostKernelRow>& rows, KernelTimes& times) {
   times.fixed_s = x[0];
   times.per_row_s = x[1];
   times.per_element_s = x[2];
-  double value = 0.0;
-  for (std::size_t j = 0; j < by_rows.at.size(); ++j) {
-    by_rows.value[j] = value += x[3 + j];
-  }
-  value = 0.0;
-  for (std::size_t j = 1; j < by_set.at.size(); ++j) {
-    by_set.value[j] = value += x[2 + by_rows.at.size() + j];
-  }
+  std::size_t next = take_rises(by_rows, x, 3, 0);
+  next = take_rises(times.alone_s_per_byte, x, next, 1);
+  next = take_rises(times.far_fixed_s, x, next, 1);
+  take_rises(times.far_per_row_s, x, next, 1);
 }
 
 // Core times grow by one factor, memory times by working set.
@@ -163,10 +183,7 @@ void fit_both(const std::vector<HostKernelRow>& rows, KernelTimes& times) {
   }
   const std::vector<double> x = fit_features(features, seconds);
   times.contention = std::clamp(x[0], 1.0, 2.0);
-  double value = 0.0;
-  for (std::size_t j = 1; j < by_set.at.size(); ++j) {
-    by_set.value[j] = value += x[j];
-  }
+  take_rises(by_set, x, 1, 1);
 }
 
 double median(std::vector<double> values) {
@@ -187,52 +204,19 @@ std::vector<HostKernelRow> kernel_rows(const std::vector<MicroRow>& rows, const 
 }
 
 KernelTimes fit_named(const std::vector<MicroRow>& rows, const std::string& kernel,
-                      const std::function<KernelCall(const MicroKey&)>& call,
+                      const std::function<KernelCall(const MicroKey&)>& call, FarTerms far,
                       const std::string& where) {
   std::vector<HostKernelRow> found = kernel_rows(rows, kernel, call);
   if (found.empty()) {
     throw ConfigError(
         where, "no rows of the kernel " + kernel + "; run: moesim calibrate run cpu --out DIR");
   }
-  return fit_kernel(found);
-}
-
-DiskTimes fit_disk(const std::vector<MicroRow>& rows, const std::string& kernel,
-                   const std::string& where) {
-  std::vector<Features> features;
-  std::vector<double> seconds;
-  std::vector<double> both;
-  for (const MicroRow& row : rows) {
-    if (row.key.kernel == kernel && row.key.depth == 1) {
-      features.push_back({1.0, static_cast<double>(row.key.n)});
-      seconds.push_back(row.median_s);
-    }
-  }
-  if (seconds.empty()) {
-    throw ConfigError(where, "no rows of the kernel " + kernel);
-  }
-  const std::vector<double> x = fit_features(features, seconds);
-  DiskTimes disk{x[0], x[1], 0.5, 0.0};
-  std::vector<double> errors;
-  for (std::size_t i = 0; i < seconds.size(); ++i) {
-    errors.push_back(std::abs((x[0] + x[1] * features[i][1]) / seconds[i] - 1.0));
-  }
-  disk.median_error = median(errors);
-  for (const MicroRow& row : rows) {
-    const double bytes = static_cast<double>(row.key.n);
-    if (row.key.kernel == kernel && row.key.depth == 2 && bytes >= 1e6 && disk.per_byte_s > 0.0) {
-      both.push_back((row.median_s - disk.fixed_s) / (disk.per_byte_s * bytes));
-    }
-  }
-  if (!both.empty()) {
-    disk.share = std::clamp(median(both) / 2.0, 0.0, 1.0);
-  }
-  return disk;
+  return fit_kernel(found, far);
 }
 
 }  // namespace
 
-KernelTimes fit_kernel(const std::vector<HostKernelRow>& rows) {
+KernelTimes fit_kernel(const std::vector<HostKernelRow>& rows, FarTerms far) {
   std::vector<HostKernelRow> alone = of_threads(rows, 1);
   const std::vector<HostKernelRow> both = of_threads(rows, 2);
   const bool only_both = alone.empty();  // measured between two cores: nothing happens alone
@@ -240,7 +224,7 @@ KernelTimes fit_kernel(const std::vector<HostKernelRow>& rows) {
     alone = both;
   }
   KernelTimes times;
-  fit_alone(alone, times);
+  fit_alone(alone, far, times);
   times.both_s_per_byte = times.alone_s_per_byte;
   if (!both.empty() && !only_both) {
     fit_both(both, times);
@@ -275,17 +259,21 @@ HostProfile fit_host_profile(const std::vector<MicroRow>& rows, const std::strin
     return KernelCall{number(k.rows), 0.0, number(k.k), number(4 * k.rows * k.k),
                       number(std::max<std::int64_t>(k.working_set_bytes, 1) + 8 * k.rows * k.k)};
   };
-  profile.expert = fit_named(rows, "expert", expert, where);
-  profile.gate = fit_named(rows, "gate", gate, where);
-  profile.dispatch_local = fit_named(rows, "dispatch_local", moved, where);
-  profile.combine_local = fit_named(rows, "combine_local", moved, where);
+  const auto read = [&](const MicroKey& k) {
+    return KernelCall{1.0, number(k.n), 0.0, number(k.n), number(k.working_set_bytes)};
+  };
+  constexpr FarTerms all_far = FarTerms::rows_and_bytes;
+  profile.expert = fit_named(rows, "expert", expert, FarTerms::bytes, where);
+  profile.gate = fit_named(rows, "gate", gate, all_far, where);
+  profile.dispatch_local = fit_named(rows, "dispatch_local", moved, all_far, where);
+  profile.combine_local = fit_named(rows, "combine_local", moved, all_far, where);
   const bool two = std::ranges::any_of(rows, [](const MicroRow& r) { return r.key.threads == 2; });
   profile.dispatch_remote =
-      two ? fit_named(rows, "dispatch_remote", moved, where) : profile.dispatch_local;
+      two ? fit_named(rows, "dispatch_remote", moved, all_far, where) : profile.dispatch_local;
   profile.combine_remote =
-      two ? fit_named(rows, "combine_remote", moved, where) : profile.combine_local;
-  profile.disk = fit_disk(rows, "disk_direct", where);
-  profile.page_cache = fit_disk(rows, "disk_warm", where);
+      two ? fit_named(rows, "combine_remote", moved, all_far, where) : profile.combine_local;
+  profile.disk = fit_named(rows, "disk_direct", read, FarTerms::bytes, where);
+  profile.page_cache = fit_named(rows, "disk_warm", read, FarTerms::bytes, where);
   for (const MicroRow& row : rows) {
     if (row.key.kernel == "handoff_spin") {
       profile.handoff_s = row.median_s;

@@ -129,22 +129,23 @@ class Lowering {
 
   void add_call(const MoeStep& step, const KernelTimes& times, const KernelCall& call) {
     const double core = times.core_s(call);
-    if (core > 0.0) {
-      std::vector<Need> needs{{step.thread, core}};
-      if (threads_ > 1) {
-        needs.push_back({threads_, core * times.contention / 2.0});
-      }
-      segment(0.0, needs);
+    add_part(step, core, core * times.contention, threads_);
+    add_part(step, times.memory_s(call), times.both_memory_s(call), threads_ + 1);
+  }
+
+  // Takes `alone` by itself, and `both` while another thread uses as much of the shared resource:
+  // each then gets half of it. With two threads the working set is that of both, so that `both` can
+  // be the smaller one.
+  void add_part(const MoeStep& step, double alone, double both, int shared, bool disk = false) {
+    const double solo = threads_ > 1 ? std::min(alone, both) : alone;
+    if (solo <= 0.0) {
+      return;
     }
-    const double memory = times.memory_s(call);
-    if (memory > 0.0) {
-      std::vector<Need> needs{{step.thread, memory}};
-      const double shared = memory * times.memory_share(call);
-      if (threads_ > 1 && shared > 0.0) {
-        needs.push_back({threads_ + 1, shared});
-      }
-      segment(0.0, needs);
+    std::vector<Need> needs{{step.thread, solo}};
+    if (threads_ > 1) {
+      needs.push_back({shared, std::min(both / 2.0, solo)});
     }
+    segment(0.0, needs, disk);
   }
 
   void add_gate(const MoeStep& step) {
@@ -203,16 +204,12 @@ class Lowering {
   }
 
   void add_read(const MoeStep& step, double bytes) {
-    const DiskTimes& disk = config_.home == ExpertHome::disk ? profile_.disk : profile_.page_cache;
-    const double busy = bytes * disk.per_byte_s;
-    std::vector<Need> needs;
-    if (busy > 0.0) {
-      needs.push_back({step.thread, busy});
-    }
-    if (busy * disk.share > 0.0) {
-      needs.push_back({threads_ + 2, busy * disk.share});
-    }
-    segment(disk.fixed_s, needs, true);
+    const KernelTimes& disk =
+        config_.home == ExpertHome::disk ? profile_.disk : profile_.page_cache;
+    const KernelCall call{1.0, bytes, 0.0, bytes, static_cast<double>(plan_.touched_bytes())};
+    const double alone = disk.alone_s(call);
+    const double both = disk.core_s(call) * disk.contention + disk.both_memory_s(call);
+    add_part(step, alone, both, threads_ + 2, true);
     made_.disk_bytes += bytes;
     ++made_.disk_reads;
   }

@@ -27,6 +27,8 @@ constexpr std::array k_kernels{
     NamedKernel{"dispatch_remote", &HostProfile::dispatch_remote},
     NamedKernel{"combine_local", &HostProfile::combine_local},
     NamedKernel{"combine_remote", &HostProfile::combine_remote},
+    NamedKernel{"disk", &HostProfile::disk},
+    NamedKernel{"page_cache", &HostProfile::page_cache},
 };
 
 Json ladder_json(const Ladder& ladder, const std::string& at, const std::string& value) {
@@ -60,6 +62,8 @@ Json kernel_json(const KernelTimes& k) {
           {"per_weight", ladder_json(k.per_weight_s, "rows", "s")},
           {"alone", ladder_json(k.alone_s_per_byte, "working_set_bytes", "s_per_byte")},
           {"both", ladder_json(k.both_s_per_byte, "working_set_bytes", "s_per_byte")},
+          {"far_fixed", ladder_json(k.far_fixed_s, "working_set_bytes", "s")},
+          {"far_per_row", ladder_json(k.far_per_row_s, "working_set_bytes", "s")},
           {"fit",
            {{"rows", k.rows_fitted},
             {"median_error", k.median_error},
@@ -77,6 +81,10 @@ KernelTimes read_kernel(ConfigObject object) {
       read_ladder(object.object("alone"), "working_set_bytes", "s_per_byte", {{}, {}, true, false});
   k.both_s_per_byte =
       read_ladder(object.object("both"), "working_set_bytes", "s_per_byte", {{}, {}, true, false});
+  k.far_fixed_s =
+      read_ladder(object.object("far_fixed"), "working_set_bytes", "s", {{}, {}, true, false});
+  k.far_per_row_s =
+      read_ladder(object.object("far_per_row"), "working_set_bytes", "s", {{}, {}, true, false});
   ConfigObject fit = object.object("fit");
   k.rows_fitted = fit.integer("rows", 0);
   k.median_error = fit.number("median_error", 0.0, k_most);
@@ -84,20 +92,6 @@ KernelTimes read_kernel(ConfigObject object) {
   fit.reject_unknown_keys();
   object.reject_unknown_keys();
   return k;
-}
-
-Json disk_json(const DiskTimes& d) {
-  return {{"fixed_s", d.fixed_s},
-          {"per_byte_s", d.per_byte_s},
-          {"share", d.share},
-          {"median_error", d.median_error}};
-}
-
-DiskTimes read_disk(ConfigObject object) {
-  const DiskTimes d{object.number("fixed_s", 0.0, k_most), object.number("per_byte_s", 0.0, k_most),
-                    object.number("share", 0.0, 1.0), object.number("median_error", 0.0, k_most)};
-  object.reject_unknown_keys();
-  return d;
 }
 
 }  // namespace
@@ -125,13 +119,13 @@ double KernelTimes::core_s(const KernelCall& call) const {
 }
 
 double KernelTimes::memory_s(const KernelCall& call) const {
-  return call.bytes * alone_s_per_byte(call.working_set_bytes);
+  return far_fixed_s(call.working_set_bytes) + call.rows * far_per_row_s(call.working_set_bytes) +
+         call.bytes * alone_s_per_byte(call.working_set_bytes);
 }
 
-double KernelTimes::memory_share(const KernelCall& call) const {
-  const double alone = alone_s_per_byte(call.working_set_bytes);
-  const double both = both_s_per_byte(call.working_set_bytes);
-  return alone <= 0.0 ? 0.0 : std::clamp(both / (2.0 * alone), 0.0, 1.0);
+double KernelTimes::both_memory_s(const KernelCall& call) const {
+  return far_fixed_s(call.working_set_bytes) + call.rows * far_per_row_s(call.working_set_bytes) +
+         call.bytes * both_s_per_byte(call.working_set_bytes);
 }
 
 Json host_profile_json(const HostProfile& profile) {
@@ -140,9 +134,7 @@ Json host_profile_json(const HostProfile& profile) {
                 {"date", profile.date},
                 {"handoff_s", profile.handoff_s},
                 {"peak_flops_per_s", profile.peak_flops_per_s},
-                {"peak_bytes_per_s", profile.peak_bytes_per_s},
-                {"disk", disk_json(profile.disk)},
-                {"page_cache", disk_json(profile.page_cache)}};
+                {"peak_bytes_per_s", profile.peak_bytes_per_s}};
   for (const NamedKernel& kernel : k_kernels) {
     document["kernels"][std::string(kernel.name)] = kernel_json(profile.*kernel.times);
   }
@@ -160,8 +152,6 @@ HostProfile parse_host_profile(const Json& document, const std::string& where) {
   profile.handoff_s = root.number("handoff_s", 0.0, k_most);
   profile.peak_flops_per_s = root.number("peak_flops_per_s", 1.0, 1e18);
   profile.peak_bytes_per_s = root.number("peak_bytes_per_s", 1.0, 1e18);
-  profile.disk = read_disk(root.object("disk"));
-  profile.page_cache = read_disk(root.object("page_cache"));
   ConfigObject kernels = root.object("kernels");
   for (const NamedKernel& kernel : k_kernels) {
     profile.*kernel.times = read_kernel(kernels.object(kernel.name));

@@ -3,11 +3,11 @@
 //
 //   time of a call alone = core + memory
 //   core   = fixed + rows * per_row + rows * width * per_element + weights * per_weight(rows)
-//   memory = bytes * alone(working set)
+//   memory = far_fixed(working set) + rows * far_per_row(working set) + bytes * alone(working set)
 //
 // core: everything is as near as it ever is. memory: what the distance of the data adds; it grows
 // with the working set, which says in which cache the data waits. With a second core busy, core
-// times grow by `contention` (shared units, clocks) and memory times to bytes * both(working set).
+// times grow by `contention` (shared units, clocks), and bytes take both(working set of the two).
 #pragma once
 
 #include <cstdint>
@@ -45,15 +45,15 @@ struct KernelTimes {
   double per_row_s = 0.0;
   double per_element_s = 0.0;
   Ladder per_weight_s;      // by rows; empty: no products
-  Ladder alone_s_per_byte;  // by working set; the first point is 0
+  Ladder alone_s_per_byte;  // by working set, as all below; the first point is 0
   Ladder both_s_per_byte;
+  Ladder far_fixed_s;  // empty: none
+  Ladder far_per_row_s;
   double contention = 1.0;  // in [1, 2]
 
   [[nodiscard]] double core_s(const KernelCall& call) const;
-  [[nodiscard]] double memory_s(const KernelCall& call) const;  // alone
-  // Share of the memory time that is the shared memory's own: two that ask at once take
-  // max(1, 2 * share) times as long. In [0, 1].
-  [[nodiscard]] double memory_share(const KernelCall& call) const;
+  [[nodiscard]] double memory_s(const KernelCall& call) const;       // alone
+  [[nodiscard]] double both_memory_s(const KernelCall& call) const;  // while another core does too
   [[nodiscard]] double alone_s(const KernelCall& call) const {
     return core_s(call) + memory_s(call);
   }
@@ -62,13 +62,6 @@ struct KernelTimes {
   std::int64_t rows_fitted = 0;
   double median_error = 0.0;
   double largest_rows = 0.0;  // of the table; beyond it calls are extrapolated
-};
-
-struct DiskTimes {
-  double fixed_s = 0.0;
-  double per_byte_s = 0.0;
-  double share = 0.5;  // as memory_share, for two readers at once
-  double median_error = 0.0;
 };
 
 struct HostProfile {
@@ -80,8 +73,10 @@ struct HostProfile {
   KernelTimes dispatch_remote;
   KernelTimes combine_local;
   KernelTimes combine_remote;
-  DiskTimes disk;
-  DiskTimes page_cache;
+  // Reads: one row; bytes also count as weights; the working set is the part of the file in use.
+  // contention: of the device, when two read.
+  KernelTimes disk;
+  KernelTimes page_cache;
   double handoff_s = 0.0;
   double peak_flops_per_s = 0.0;  // best rate of an expert: what a naive roofline would take
   double peak_bytes_per_s = 0.0;  // best rate of an expert's weights from far away
@@ -99,7 +94,8 @@ struct HostKernelRow {
   int threads = 1;
   double seconds = 0.0;
 };
-KernelTimes fit_kernel(const std::vector<HostKernelRow>& rows);
+enum class FarTerms : std::uint8_t { bytes, rows_and_bytes };
+KernelTimes fit_kernel(const std::vector<HostKernelRow>& rows, FarTerms far);
 
 nlohmann::json host_profile_json(const HostProfile& profile);
 // Throws ConfigError with file and JSON pointer.

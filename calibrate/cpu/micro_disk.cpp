@@ -19,14 +19,14 @@ struct Reader {
 };
 
 MicroCase disk_case(const MicroMachine& machine, std::shared_ptr<ExpertFile> file,
-                    const std::string& kernel, int queue, std::int64_t bytes) {
+                    const std::string& kernel, int queue, std::int64_t bytes, std::int64_t part) {
   auto readers = std::make_shared<std::vector<Reader>>(static_cast<std::size_t>(queue));
-  const std::int64_t places = file->bytes() / bytes;
+  const std::int64_t places = part / bytes;
   for (std::size_t r = 0; r < readers->size(); ++r) {
     (*readers)[r].to = aligned_floats(static_cast<std::size_t>(bytes) / sizeof(float));
     (*readers)[r].next = static_cast<std::int64_t>(r) * places / queue;
   }
-  return {{kernel, queue, 0, bytes, 0, file->bytes(), queue}, [=, &machine] {
+  return {{kernel, queue, 0, bytes, 0, part, queue}, [=, &machine] {
             return machine.team.run(queue, [&](int rank) {
               Reader& reader = (*readers)[static_cast<std::size_t>(rank)];
               // A stride that wanders over the whole file: read-ahead must not help.
@@ -61,7 +61,10 @@ std::vector<MicroCase> disk_cases(const MicroMachine& machine, bool quick) {
     }
     for (int queue = 1; queue <= std::min(2, machine.team.size()); ++queue) {
       for (const std::int64_t bytes : sizes) {
-        cases.push_back(disk_case(machine, file, name, queue, bytes));
+        // A small part of the file is nearer: in this machine's caches, or in the device's.
+        for (const std::int64_t part : {file->bytes() / 8, file->bytes()}) {
+          cases.push_back(disk_case(machine, file, name, queue, bytes, part));
+        }
       }
     }
   }
