@@ -21,6 +21,7 @@ constexpr int k_robust_iterations = 40;
 constexpr double k_floor = 1e-6;
 // Of neighbours on a logarithmic ladder: closer steps could not be told apart.
 constexpr double k_least_ratio = 1.3;
+constexpr double k_rows_apart = 8;
 constexpr double k_least_ratio_of_moves = 2.9;  // their working sets vary with their rows, too
 
 using Features = std::vector<double>;
@@ -85,7 +86,7 @@ std::vector<double> fit_features(const std::vector<Features>& features,
   return result;
 }
 
-Ladder ladder_over(const std::vector<HostKernelRow>& rows, double KernelCall::*axis,
+Ladder ladder_over(const std::vector<HostKernelRow>& rows, double KernelCall::* axis,
                    bool logarithmic, bool goes_on, double least_ratio = k_least_ratio) {
   std::set<double> points;
   for (const HostKernelRow& row : rows) {
@@ -95,7 +96,10 @@ Ladder ladder_over(const std::vector<HostKernelRow>& rows, double KernelCall::*a
   }
   Ladder ladder{{}, {}, logarithmic, goes_on};
   for (const double point : points) {
-    if (ladder.at.empty() || !logarithmic || point > least_ratio * ladder.at.back()) {
+    // Products of a few rows each have their own code in BLAS, larger ones differ by their rest
+    // only, which the fit averages over.
+    const bool own = !logarithmic && point <= k_rows_apart;
+    if (ladder.at.empty() || own || point > least_ratio * ladder.at.back()) {
       ladder.at.push_back(point);
     }
   }
@@ -216,6 +220,20 @@ KernelTimes fit_named(const std::vector<MicroRow>& rows, const std::string& kern
 
 }  // namespace
 
+// Two threads that share a cache miss like one with all their data; two with caches of their own
+// like one with half of it.
+bool has_private_caches(const KernelTimes& times) {
+  double as_shared = 0.0;
+  double as_private = 0.0;
+  for (std::size_t j = 0; j < times.both_s_per_byte.at.size(); ++j) {
+    const double set = times.both_s_per_byte.at[j];
+    const double both = times.both_s_per_byte.value[j];
+    as_shared += std::abs(both - times.alone_s_per_byte(set));
+    as_private += std::abs(both - times.alone_s_per_byte(set / 2.0));
+  }
+  return as_private < as_shared;
+}
+
 KernelTimes fit_kernel(const std::vector<HostKernelRow>& rows, FarTerms far) {
   std::vector<HostKernelRow> alone = of_threads(rows, 1);
   const std::vector<HostKernelRow> both = of_threads(rows, 2);
@@ -264,6 +282,7 @@ HostProfile fit_host_profile(const std::vector<MicroRow>& rows, const std::strin
   };
   constexpr FarTerms all_far = FarTerms::rows_and_bytes;
   profile.expert = fit_named(rows, "expert", expert, FarTerms::bytes, where);
+  profile.private_caches = has_private_caches(profile.expert);
   profile.gate = fit_named(rows, "gate", gate, all_far, where);
   profile.dispatch_local = fit_named(rows, "dispatch_local", moved, all_far, where);
   profile.combine_local = fit_named(rows, "combine_local", moved, all_far, where);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 
 #include "calibrate/cpu/lru_index.h"
 #include "sim/core/error.h"
@@ -46,30 +47,66 @@ class Lowering {
   }
 
  private:
+  // Bytes between two uses of an expert (pass), of a router, of a row.
+  struct Sets {
+    double pass = 0.0;
+    double layer = 0.0;
+    double gate = 0.0;
+    double moves = 0.0;
+  };
+
   // A pass reads all touched weights and moves all rows: what one of them finds in a cache at its
-  // next use is what that many bytes leave there.
+  // next use is what that many bytes leave there. Where cores keep their data apart, only a rank's
+  // own bytes count; profiles index two threads by the bytes of both.
   void set_working_sets() {
-    const double hidden = static_cast<double>(config_.shape.hidden);
-    double rows = static_cast<double>(config_.ranks * config_.tokens_per_rank);
-    for (const MoeLayerPlan& batch : plan_.plan[0]) {
-      for (const std::int32_t count : batch.rows) {
-        rows += 2.0 * count;
-      }
-    }
-    activation_bytes_ = 4.0 * hidden * rows;
+    const auto hidden = static_cast<double>(config_.shape.hidden);
+    const auto weight_bytes = static_cast<double>(config_.shape.weight_bytes());
     const auto gates = static_cast<double>(4 * config_.layers * config_.experts) * hidden;
-    pass_bytes_ = static_cast<double>(plan_.touched_bytes()) + gates + activation_bytes_;
-    layer_bytes_ = pass_bytes_ - activation_bytes_;
-    layer_bytes_ = layer_bytes_ / config_.layers + activation_bytes_;
-    if (config_.home != ExpertHome::memory) {
-      const double cached =
-          static_cast<double>(config_.ranks * config_.cache_experts * config_.shape.weight_bytes());
-      pass_bytes_ = std::min(pass_bytes_, cached + gates + activation_bytes_);
+    const auto ranks = static_cast<std::size_t>(config_.ranks);
+    sets_.resize(ranks);
+    double all_weights = 0.0;
+    double all_rows = 0.0;
+    for (std::size_t r = 0; r < ranks; ++r) {
+      double touched = 0.0;
+      double rows = 0.0;
+      for (const auto& layer : plan_.plan) {
+        std::set<std::int32_t> experts;
+        for (const MoeLayerPlan& batch : layer) {
+          rows += 2.0 * batch.rows[r] / config_.layers;
+          for (const ExpertRows& one : batch.experts[r]) {
+            experts.insert(one.expert);
+          }
+        }
+        touched += static_cast<double>(experts.size()) * weight_bytes;
+      }
+      if (config_.home != ExpertHome::memory) {
+        touched = std::min(touched, config_.cache_experts * weight_bytes);
+      }
+      rows += static_cast<double>(config_.tokens_per_rank);
+      sets_[r] = {touched, 4.0 * hidden * rows};
+      all_weights += touched;
+      all_rows += 4.0 * hidden * rows;
+    }
+    for (Sets& set : sets_) {
+      const double weights =
+          profile_.private_caches ? set.pass * static_cast<double>(ranks) : all_weights;
+      const double rows =
+          profile_.private_caches ? set.layer * static_cast<double>(ranks) : all_rows;
+      set.pass = weights + gates + rows;
+      set.layer = (weights + gates) / config_.layers + rows;
+      // The thread that moves rows does not see the experts' weights in a cache of its own.
+      const bool apart = profile_.private_caches && config_.overlap == HostOverlap::two_batch;
+      set.gate = apart ? gates + rows : set.pass;
+      set.moves = apart ? rows : set.layer;
     }
   }
 
   const MoeLayerPlan& layer_of(const MoeStep& step) const {
     return plan_.plan[static_cast<std::size_t>(step.layer)][static_cast<std::size_t>(step.batch)];
+  }
+
+  const Sets& sets_of(const MoeStep& step) const {
+    return sets_[static_cast<std::size_t>(step.rank)];
   }
 
   std::vector<ExpertRows> experts_of(const MoeStep& step) const {
@@ -137,7 +174,7 @@ class Lowering {
   // each then gets half of it. With two threads the working set is that of both, so that `both` can
   // be the smaller one.
   void add_part(const MoeStep& step, double alone, double both, int shared, bool disk = false) {
-    const double solo = threads_ > 1 ? std::min(alone, both) : alone;
+    const double solo = config_.ranks > 1 ? std::min(alone, both) : alone;
     if (solo <= 0.0) {
       return;
     }
@@ -156,7 +193,7 @@ class Lowering {
     call.weights = weights;
     call.width = config_.top_k;
     call.bytes = 4.0 * weights;
-    call.working_set_bytes = pass_bytes_;
+    call.working_set_bytes = sets_of(step).gate;
     add_call(step, profile_.gate, call);
   }
 
@@ -179,7 +216,7 @@ class Lowering {
   void add_rows(const MoeStep& step, const KernelTimes& times, double rows) {
     if (rows > 0.0) {
       const auto hidden = static_cast<double>(config_.shape.hidden);
-      add_call(step, times, {rows, 0.0, hidden, 4.0 * rows * hidden, layer_bytes_});
+      add_call(step, times, {rows, 0.0, hidden, 4.0 * rows * hidden, sets_of(step).moves});
     }
   }
 
@@ -190,7 +227,7 @@ class Lowering {
       call.rows = rows.rows;
       call.weights = static_cast<double>(config_.shape.weights());
       call.bytes = weight_bytes;
-      call.working_set_bytes = pass_bytes_;
+      call.working_set_bytes = sets_of(step).pass;
       if (!caches_.empty() && !touch(step, rows.expert)) {
         add_read(step, weight_bytes);
         // The device writes to memory; a copy from the page cache leaves it in this core's caches.
@@ -206,7 +243,9 @@ class Lowering {
   void add_read(const MoeStep& step, double bytes) {
     const KernelTimes& disk =
         config_.home == ExpertHome::disk ? profile_.disk : profile_.page_cache;
-    const KernelCall call{1.0, bytes, 0.0, bytes, static_cast<double>(plan_.touched_bytes())};
+    const double slots = bytes * static_cast<double>(config_.ranks * config_.cache_experts);
+    const auto touched = static_cast<double>(plan_.touched_bytes());
+    const KernelCall call{1.0, bytes, 0.0, bytes, touched + std::min(slots, touched)};
     const double alone = disk.alone_s(call);
     const double both = disk.core_s(call) * disk.contention + disk.both_memory_s(call);
     add_part(step, alone, both, threads_ + 2, true);
@@ -218,9 +257,7 @@ class Lowering {
   const MoeConfig& config_;
   const HostProfile& profile_;
   int threads_ = 1;
-  double activation_bytes_ = 0.0;
-  double pass_bytes_ = 0.0;
-  double layer_bytes_ = 0.0;
+  std::vector<Sets> sets_;        // by rank
   std::vector<LruIndex> caches_;  // by rank
   std::array<std::optional<TaskId>, 2> last_;
   LoweredPlan made_;

@@ -133,6 +133,7 @@ Json host_profile_json(const HostProfile& profile) {
                 {"source", profile.source},
                 {"date", profile.date},
                 {"handoff_s", profile.handoff_s},
+                {"private_caches", profile.private_caches},
                 {"peak_flops_per_s", profile.peak_flops_per_s},
                 {"peak_bytes_per_s", profile.peak_bytes_per_s}};
   for (const NamedKernel& kernel : k_kernels) {
@@ -150,6 +151,7 @@ HostProfile parse_host_profile(const Json& document, const std::string& where) {
   profile.source = root.text("source");
   profile.date = root.text("date");
   profile.handoff_s = root.number("handoff_s", 0.0, k_most);
+  profile.private_caches = root.boolean_or("private_caches", false);
   profile.peak_flops_per_s = root.number("peak_flops_per_s", 1.0, 1e18);
   profile.peak_bytes_per_s = root.number("peak_bytes_per_s", 1.0, 1e18);
   ConfigObject kernels = root.object("kernels");

@@ -78,6 +78,8 @@ struct HostProfile {
   KernelTimes disk;
   KernelTimes page_cache;
   double handoff_s = 0.0;
+  // Do two cores keep their data apart, whatever the system says of its caches?
+  bool private_caches = false;
   double peak_flops_per_s = 0.0;  // best rate of an expert: what a naive roofline would take
   double peak_bytes_per_s = 0.0;  // best rate of an expert's weights from far away
 };
@@ -96,6 +98,8 @@ struct HostKernelRow {
 };
 enum class FarTerms : std::uint8_t { bytes, rows_and_bytes };
 KernelTimes fit_kernel(const std::vector<HostKernelRow>& rows, FarTerms far);
+// From the experts' times of one and two threads by working set.
+bool has_private_caches(const KernelTimes& times);
 
 nlohmann::json host_profile_json(const HostProfile& profile);
 // Throws ConfigError with file and JSON pointer.

@@ -35,8 +35,6 @@ struct MicroFamily {
 // Every family, in the order in which they are documented and run.
 std::span<const MicroFamily> micro_families();
 
-// Sizes that the fit relies on: the working set at which everything fits into the caches nearest to
-// the core as well as it ever does.
 namespace detail {
 
 std::vector<MicroCase> gemm_cases(const MicroMachine& machine, bool quick);
@@ -53,6 +51,10 @@ std::vector<MicroCase> handoff_cases(const MicroMachine& machine, bool quick);
 std::function<TimedSample()> cycling(const MicroMachine& machine, int threads,
                                      std::int64_t floats_each, std::int64_t working_set_bytes,
                                      int calls, std::function<void(int, const float*)> call);
+
+// What lies between two uses of a row or of a router in a layer: one-row experts, each thread its
+// own part of `bytes` of them.
+void run_past_experts(const MicroMachine& machine, int rank, int threads, std::int64_t bytes);
 
 }  // namespace detail
 }  // namespace moesim

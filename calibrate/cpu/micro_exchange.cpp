@@ -54,14 +54,6 @@ std::shared_ptr<Exchange> make_exchange(int threads, std::int64_t hidden, std::i
   return made;
 }
 
-void stream_past(const MicroMachine& machine, Side& side, int rank, int threads,
-                 std::int64_t bytes) {
-  const std::int64_t each = std::min(bytes, machine.pool.bytes()) / threads;
-  if (each >= 64) {
-    side.sink += read_through(machine.pool.floats().data() + rank * (each / 4), each);
-  }
-}
-
 MicroCase dispatch_case(const MicroMachine& machine, int threads, std::int64_t hidden,
                         std::int64_t pairs, std::int64_t between) {
   auto data = make_exchange(threads, hidden, pairs);
@@ -71,7 +63,7 @@ MicroCase dispatch_case(const MicroMachine& machine, int threads, std::int64_t h
             machine.team.run(threads, [&](int rank) {
               Side& side = data->sides[static_cast<std::size_t>(rank)];
               side.sink += read_through(side.rows.get(), 4 * pairs * hidden);
-              stream_past(machine, side, rank, threads, between);
+              run_past_experts(machine, rank, threads, between);
               side.sink += read_through(side.tokens.get(), 4 * pairs / k_top_k * hidden);
             });
             return machine.team.run(threads, [&](int rank) {
@@ -90,7 +82,7 @@ MicroCase combine_case(const MicroMachine& machine, int threads, std::int64_t hi
               Side& side = data->sides[static_cast<std::size_t>(rank)];
               side.sink += read_through(side.tokens.get(), 4 * pairs / k_top_k * hidden);
               std::fill_n(side.rows.get(), pairs * hidden, 0.5F);
-              stream_past(machine, side, rank, threads, between);
+              run_past_experts(machine, rank, threads, between);
             });
             return machine.team.run(threads, [&](int rank) {
               Side& side = data->sides[static_cast<std::size_t>(rank)];

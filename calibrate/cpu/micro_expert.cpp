@@ -67,9 +67,8 @@ MicroCase gate_case(const MicroMachine& machine, GateShape shape, std::int64_t r
         float* at = memory->front().get();
         const float* w = machine.pool.matrix(machine.pool.matrices(weights) - 1, weights);
         machine.team.run(1, [&](int) {
-          *sink += read_through(machine.pool.floats().data(),
-                                std::min(between, machine.pool.bytes() - 4 * weights)) +
-                   read_through(at, 4 * x);
+          run_past_experts(machine, 0, 1, between);
+          *sink += read_through(at, 4 * x);
         });
         TimedSample sample = machine.team.run(1, [&](int) {
           for (int i = 0; i < calls; ++i) {
@@ -89,9 +88,11 @@ std::vector<MicroCase> expert_cases(const MicroMachine& machine, bool quick) {
       quick ? std::vector<ExpertShape>{{512, 256}, {512, 512}}
             : std::vector<ExpertShape>{{512, 256}, {512, 512}, {1024, 512}, {1024, 256}};
   const std::vector<std::int64_t> all_rows =
-      quick ? std::vector<std::int64_t>{1, 2, 4, 5, 8, 16, 32, 64, 128}
-            : std::vector<std::int64_t>{1,  2,  3,  4,  5,  6,  7,  8,   10,  12,
-                                        16, 20, 24, 32, 48, 64, 96, 128, 192, 256};
+      quick
+          ? std::vector<std::int64_t>{1, 2, 4, 6, 8, 9, 11, 14, 16, 19, 25, 32, 37, 50, 64, 79, 128}
+          : std::vector<std::int64_t>{1,  2,  3,  4,  5,  6,  7,  8,   9,   10,  11,  13, 14,
+                                      15, 16, 17, 19, 21, 22, 24, 27,  29,  32,  33,  37, 41,
+                                      46, 50, 55, 64, 67, 79, 97, 110, 128, 151, 193, 256};
   const std::vector<std::int64_t> some_rows =
       quick ? std::vector<std::int64_t>{1, 16} : std::vector<std::int64_t>{1, 4, 16, 48};
   const std::vector<std::int64_t> sets =

@@ -1,6 +1,8 @@
+#include <algorithm>
 #include <array>
 #include <memory>
 
+#include "calibrate/cpu/host_kernels.h"
 #include "calibrate/cpu/micro_case.h"
 
 namespace moesim {
@@ -46,6 +48,17 @@ std::function<TimedSample()> cycling(const MicroMachine& machine, int threads,
     sample.seconds /= calls;
     return sample;
   };
+}
+
+void run_past_experts(const MicroMachine& machine, int rank, int threads, std::int64_t bytes) {
+  constexpr ExpertShape shape{512, 512};
+  std::array<float, 2 * 512 + 3 * 512> memory{};
+  float* x = memory.data();
+  const std::int64_t each = std::min(bytes, machine.pool.bytes()) / threads / shape.weight_bytes();
+  for (std::int64_t i = 0; i < each; ++i) {
+    expert_ffn(shape, machine.pool.matrix(rank * each + i, shape.weights()), x, 1, x + 1024,
+               x + 512);
+  }
 }
 
 }  // namespace detail
