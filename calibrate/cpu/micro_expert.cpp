@@ -125,11 +125,11 @@ std::vector<MicroCase> expert_cases(const MicroMachine& machine, bool quick) {
 
 std::vector<MicroCase> gate_cases(const MicroMachine& machine, bool quick) {
   const std::vector<std::int64_t> rows =
-      quick ? std::vector<std::int64_t>{1, 4, 8, 32, 128}
+      quick ? std::vector<std::int64_t>{1, 4, 8, 32, 64}
             : std::vector<std::int64_t>{1, 2, 4, 5, 8, 16, 32, 64, 128, 256, 512};
   std::vector<MicroCase> cases;
   const std::vector<std::int64_t> between =
-      quick ? std::vector<std::int64_t>{0, 96} : std::vector<std::int64_t>{0, 12, 36, 96};
+      quick ? std::vector<std::int64_t>{0, 12, 96} : std::vector<std::int64_t>{0, 12, 36, 96};
   for (const std::int64_t experts : {8, 64}) {
     for (const std::int64_t hidden : {512, 1024}) {
       for (const std::int64_t count : rows) {

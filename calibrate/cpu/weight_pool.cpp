@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 
 #include "sim/core/error.h"
@@ -29,6 +30,7 @@ std::unique_ptr<float[], FreeMemory> aligned_floats(std::size_t count) {
   if (unit == k_huge_page) {
     madvise(memory, bytes, MADV_HUGEPAGE);  // advice: a refusal only measures worse
   }
+  std::memset(memory, 0, bytes);  // the pages exist from here on: no measurement pays for them
   return std::unique_ptr<float[], FreeMemory>(memory);
 }
 

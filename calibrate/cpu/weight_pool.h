@@ -12,7 +12,7 @@ namespace moesim {
 struct FreeMemory {
   void operator()(float* memory) const;
 };
-// Uninitialised floats on a page boundary (O_DIRECT asks for it), with huge pages where the system
+// Zeros on a page boundary (O_DIRECT asks for it), with huge pages where the system
 // gives them.
 std::unique_ptr<float[], FreeMemory> aligned_floats(std::size_t count);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <optional>
 #include <set>
 
 #include "sim/core/error.h"
@@ -58,6 +59,57 @@ TEST_CASE("steps follow what they wait for, on other threads only", "[calibrate_
     for (const int before : plan.steps[s].after) {
       CHECK(before < static_cast<int>(s));
       CHECK(plan.steps[static_cast<std::size_t>(before)].thread != plan.steps[s].thread);
+    }
+  }
+}
+
+// Whoever reads a row must come after whoever writes it, by whatever chain of steps.
+TEST_CASE("experts come after the dispatch of all their rows, combine after the experts",
+          "[calibrate_cpu][property]") {
+  const auto kinds = test::all_kinds();
+  const MoeConfig config = kinds[GENERATE_REF(range(std::size_t{0}, kinds.size()))];
+  CAPTURE(describe(config));
+  const MoePlan plan = make_plan(config);
+  const std::size_t n = plan.steps.size();
+  std::vector<std::set<std::size_t>> before(n);  // transitive
+  std::vector<std::optional<std::size_t>> last(2);
+  for (std::size_t s = 0; s < n; ++s) {
+    const MoeStep& step = plan.steps[s];
+    std::vector<std::size_t> direct(step.after.begin(), step.after.end());
+    auto& previous = last[static_cast<std::size_t>(step.thread)];
+    if (previous) {
+      direct.push_back(*previous);
+    }
+    previous = s;
+    for (const std::size_t d : direct) {
+      before[s].insert(d);
+      before[s].insert(before[d].begin(), before[d].end());
+    }
+  }
+  const auto done_before = [&](std::size_t s, MoeStepKind kind, int rank, int part) {
+    return std::ranges::any_of(before[s], [&](std::size_t b) {
+      const MoeStep& one = plan.steps[b];
+      return one.kind == kind && one.layer == plan.steps[s].layer &&
+             one.batch == plan.steps[s].batch && one.rank == rank &&
+             (one.part < 0 || one.part == part);
+    });
+  };
+  for (std::size_t s = 0; s < n; ++s) {
+    const MoeStep& step = plan.steps[s];
+    const MoeLayerPlan& layer =
+        plan.plan[static_cast<std::size_t>(step.layer)][static_cast<std::size_t>(step.batch)];
+    for (int source = 0; source < config.ranks; ++source) {
+      for (const PairRow& pair : layer.pairs[static_cast<std::size_t>(source)]) {
+        const bool only_own_experts = step.kind == MoeStepKind::experts && step.part == 0;
+        if (step.kind == MoeStepKind::experts && pair.destination == step.rank &&
+            (!only_own_experts || source == step.rank)) {
+          CHECK(done_before(s, MoeStepKind::dispatch, source, step.rank));
+        }
+        if (step.kind == MoeStepKind::combine && source == step.rank) {
+          CHECK(done_before(s, MoeStepKind::experts, pair.destination, 0));
+          CHECK(done_before(s, MoeStepKind::experts, pair.destination, 1));
+        }
+      }
     }
   }
 }
