@@ -22,7 +22,7 @@ constexpr double k_floor = 1e-6;
 // Of neighbours on a logarithmic ladder: closer steps could not be told apart.
 constexpr double k_least_ratio = 1.3;
 constexpr double k_rows_apart = 8;
-constexpr double k_least_ratio_of_moves = 2.9;  // their working sets vary with their rows, too
+constexpr double k_least_ratio_of_moves = 1.9;  // their working sets vary with their rows, too
 
 using Features = std::vector<double>;
 
@@ -280,17 +280,25 @@ HostProfile fit_host_profile(const std::vector<MicroRow>& rows, const std::strin
   const auto read = [&](const MicroKey& k) {
     return KernelCall{1.0, number(k.n), 0.0, number(k.n), number(k.working_set_bytes)};
   };
+  // Summing up also reads and writes the tokens.
+  const auto summed = [&](const MicroKey& k) {
+    KernelCall call = moved(k);
+    const double tokens = number(k.rows) / k.depth;
+    call.rows += tokens;
+    call.bytes += 8.0 * tokens * number(k.k);
+    return call;
+  };
   constexpr FarTerms all_far = FarTerms::rows_and_bytes;
   profile.expert = fit_named(rows, "expert", expert, FarTerms::bytes, where);
   profile.private_caches = has_private_caches(profile.expert);
   profile.gate = fit_named(rows, "gate", gate, all_far, where);
   profile.dispatch_local = fit_named(rows, "dispatch_local", moved, all_far, where);
-  profile.combine_local = fit_named(rows, "combine_local", moved, all_far, where);
+  profile.combine_local = fit_named(rows, "combine_local", summed, all_far, where);
   const bool two = std::ranges::any_of(rows, [](const MicroRow& r) { return r.key.threads == 2; });
   profile.dispatch_remote =
       two ? fit_named(rows, "dispatch_remote", moved, all_far, where) : profile.dispatch_local;
   profile.combine_remote =
-      two ? fit_named(rows, "combine_remote", moved, all_far, where) : profile.combine_local;
+      two ? fit_named(rows, "combine_remote", summed, all_far, where) : profile.combine_local;
   profile.disk = fit_named(rows, "disk_direct", read, FarTerms::bytes, where);
   profile.page_cache = fit_named(rows, "disk_warm", read, FarTerms::bytes, where);
   for (const MicroRow& row : rows) {

@@ -1,6 +1,7 @@
 #include "calibrate/cpu/host_lowering.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <set>
 
@@ -50,7 +51,6 @@ class Lowering {
   // Bytes between two uses of an expert (pass), of a router, of a row.
   struct Sets {
     double pass = 0.0;
-    double layer = 0.0;
     double gate = 0.0;
     double moves = 0.0;
   };
@@ -64,7 +64,8 @@ class Lowering {
     const auto gates = static_cast<double>(4 * config_.layers * config_.experts) * hidden;
     const auto ranks = static_cast<std::size_t>(config_.ranks);
     sets_.resize(ranks);
-    double all_weights = 0.0;
+    double all_kept = 0.0;
+    double all_touched = 0.0;
     double all_rows = 0.0;
     for (std::size_t r = 0; r < ranks; ++r) {
       double touched = 0.0;
@@ -79,25 +80,30 @@ class Lowering {
         }
         touched += static_cast<double>(experts.size()) * weight_bytes;
       }
+      double kept = touched;
       if (config_.home != ExpertHome::memory) {
-        touched = std::min(touched, config_.cache_experts * weight_bytes);
+        kept = std::min(touched, config_.cache_experts * weight_bytes);
       }
       rows += static_cast<double>(config_.tokens_per_rank);
-      sets_[r] = {touched, 4.0 * hidden * rows};
-      all_weights += touched;
+      sets_[r] = {kept, touched, 4.0 * hidden * rows};
+      all_kept += kept;
+      all_touched += touched;
       all_rows += 4.0 * hidden * rows;
     }
     for (Sets& set : sets_) {
-      const double weights =
-          profile_.private_caches ? set.pass * static_cast<double>(ranks) : all_weights;
-      const double rows =
-          profile_.private_caches ? set.layer * static_cast<double>(ranks) : all_rows;
-      set.pass = weights + gates + rows;
-      set.layer = (weights + gates) / config_.layers + rows;
+      // Of both ranks.
+      const auto together = [&](double own, double all) {
+        return profile_.private_caches ? own * static_cast<double>(ranks) : all;
+      };
+      const double kept = together(set.pass, all_kept);
+      const double touched = together(set.gate, all_touched);
+      const double rows = together(set.moves, all_rows);
+      set.pass = kept + gates + rows;
       // The thread that moves rows does not see the experts' weights in a cache of its own.
       const bool apart = profile_.private_caches && config_.overlap == HostOverlap::two_batch;
-      set.gate = apart ? gates + rows : set.pass;
-      set.moves = apart ? rows : set.layer;
+      const double passing = apart ? gates : touched + gates;
+      set.gate = passing + rows;
+      set.moves = passing / config_.layers + rows;
     }
   }
 
@@ -136,13 +142,13 @@ class Lowering {
         add_gate(step);
         break;
       case MoeStepKind::dispatch:
-        add_moves(step, profile_.dispatch_local, profile_.dispatch_remote, made_.dispatched_pairs);
+        add_dispatch(step);
         break;
       case MoeStepKind::experts:
         add_experts(step);
         break;
       case MoeStepKind::combine:
-        add_moves(step, profile_.combine_local, profile_.combine_remote, made_.combined_pairs);
+        add_combine(step);
         break;
     }
     std::vector<TaskId> before(step.after.begin(), step.after.end());
@@ -197,26 +203,39 @@ class Lowering {
     add_call(step, profile_.gate, call);
   }
 
-  void add_moves(const MoeStep& step, const KernelTimes& local, const KernelTimes& remote,
-                 std::int64_t& counted) {
-    double here = 0.0;
-    double there = 0.0;
+  void add_dispatch(const MoeStep& step) {
+    const std::array<double, 2> rows = count_pairs(step, made_.dispatched_pairs);
+    add_rows(step, profile_.dispatch_local, rows[0], 0.0);
+    add_rows(step, profile_.dispatch_remote, rows[1], 0.0);
+  }
+
+  // The tokens are read and written, too: shared out by where their terms are.
+  void add_combine(const MoeStep& step) {
+    const std::array<double, 2> rows = count_pairs(step, made_.combined_pairs);
+    add_rows(step, profile_.combine_local, rows[0], rows[0] / config_.top_k);
+    add_rows(step, profile_.combine_remote, rows[1], rows[1] / config_.top_k);
+  }
+
+  // Of the step: whose other side is this thread's, and another one's.
+  std::array<double, 2> count_pairs(const MoeStep& step, std::int64_t& counted) const {
+    std::array<double, 2> rows{};
     for (const PairRow& pair : layer_of(step).pairs[static_cast<std::size_t>(step.rank)]) {
       if (step.part < 0 || step.part == pair.destination) {
         // With micro-batches the experts run on the other thread.
         const int owner = config_.overlap == HostOverlap::two_batch ? 1 : pair.destination;
-        (owner == step.thread ? here : there) += 1.0;
+        rows.at(owner == step.thread ? 0 : 1) += 1.0;
         ++counted;
       }
     }
-    add_rows(step, local, here);
-    add_rows(step, remote, there);
+    return rows;
   }
 
-  void add_rows(const MoeStep& step, const KernelTimes& times, double rows) {
-    if (rows > 0.0) {
+  void add_rows(const MoeStep& step, const KernelTimes& times, double pairs, double tokens) {
+    if (pairs > 0.0) {
       const auto hidden = static_cast<double>(config_.shape.hidden);
-      add_call(step, times, {rows, 0.0, hidden, 4.0 * rows * hidden, sets_of(step).moves});
+      add_call(step, times,
+               {pairs + tokens, 0.0, hidden, hidden * (4.0 * pairs + 8.0 * tokens),
+                sets_of(step).moves});
     }
   }
 

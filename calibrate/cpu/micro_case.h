@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "calibrate/cpu/expert_file.h"
 #include "calibrate/cpu/micro_rows.h"
 #include "calibrate/cpu/thread_team.h"
 #include "calibrate/cpu/weight_pool.h"
@@ -22,13 +23,14 @@ struct MicroCase {
 struct MicroMachine {
   ThreadTeam& team;
   const WeightPool& pool;
-  std::string scratch_folder;  // on the disk that is to be measured
+  const ExpertFile& file;  // on the disk that is to be measured
 };
 
 struct MicroFamily {
   std::string_view name;  // of its file: NAME.csv
   std::string_view summary;
-  bool for_profile;  // does fit_host_profile read it?
+  bool for_profile;          // does fit_host_profile read it?
+  double seconds_per_visit;  // devices vary more than processors
   std::vector<MicroCase> (*cases)(const MicroMachine& machine, bool quick);
 };
 
@@ -44,6 +46,7 @@ std::vector<MicroCase> gate_cases(const MicroMachine& machine, bool quick);
 std::vector<MicroCase> exchange_cases(const MicroMachine& machine, bool quick);
 std::vector<MicroCase> attention_cases(const MicroMachine& machine, bool quick);
 std::vector<MicroCase> disk_cases(const MicroMachine& machine, bool quick);
+std::vector<MicroCase> disk_path_cases(const MicroMachine& machine, bool quick);
 std::vector<MicroCase> handoff_cases(const MicroMachine& machine, bool quick);
 
 // Cycles through the matrices of a working set, each thread through its own equal part, and runs

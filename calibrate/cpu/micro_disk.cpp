@@ -1,12 +1,12 @@
 // Reads of expert weights from a file: from the device and from the page cache, one reader or
 // several at once.
 #include <algorithm>
+#include <initializer_list>
 #include <memory>
 #include <vector>
 
 #include "calibrate/cpu/expert_file.h"
 #include "calibrate/cpu/micro_case.h"
-#include "calibrate/cpu/micro_run.h"
 
 namespace moesim::detail {
 namespace {
@@ -30,8 +30,8 @@ struct Places {
   std::int64_t cache = 0;
 };
 
-MicroCase disk_case(const MicroMachine& machine, std::shared_ptr<ExpertFile> file,
-                    const std::string& kernel, int queue, std::int64_t bytes, Places where) {
+MicroCase disk_case(const MicroMachine& machine, const std::string& kernel, int queue,
+                    std::int64_t bytes, Places where) {
   auto readers = std::make_shared<std::vector<Reader>>(static_cast<std::size_t>(queue));
   const std::int64_t places = where.part / bytes;
   // Layers read their experts in order. Where the system would read ahead, a stride that wanders
@@ -51,12 +51,12 @@ MicroCase disk_case(const MicroMachine& machine, std::shared_ptr<ExpertFile> fil
               reader.slot = (reader.slot + 1) % slots;
               float* to = reader.slots.get() + reader.slot * (bytes / 4);
               if (kernel == "disk_mmap_cold" || kernel == "disk_mmap_warm") {
-                file->read_mapped(offset, bytes, to, kernel == "disk_mmap_cold");
+                machine.file.read_mapped(offset, bytes, to, kernel == "disk_mmap_cold");
               } else {
-                file->read(offset, bytes, to,
-                           kernel == "disk_direct"    ? ReadMode::cold_direct
-                           : kernel == "disk_dropped" ? ReadMode::cold_dropped
-                                                      : ReadMode::warm);
+                machine.file.read(offset, bytes, to,
+                                  kernel == "disk_direct"    ? ReadMode::cold_direct
+                                  : kernel == "disk_dropped" ? ReadMode::cold_dropped
+                                                             : ReadMode::warm);
               }
             });
             // An expert is read to be used.
@@ -68,32 +68,35 @@ MicroCase disk_case(const MicroMachine& machine, std::shared_ptr<ExpertFile> fil
           }};
 }
 
-}  // namespace
-
-std::vector<MicroCase> disk_cases(const MicroMachine& machine, bool quick) {
-  auto file = std::make_shared<ExpertFile>(machine.scratch_folder, machine.pool, disk_bytes(quick));
+std::vector<MicroCase> cases_of(const MicroMachine& machine,
+                                std::initializer_list<const char*> kernels, bool quick) {
   const std::vector<std::int64_t> sizes =
       quick ? std::vector<std::int64_t>{512 * k_kib, 1536 * k_kib, 3072 * k_kib}
             : std::vector<std::int64_t>{4 * k_kib,    64 * k_kib,   512 * k_kib,
                                         1536 * k_kib, 3072 * k_kib, 6144 * k_kib};
+  const std::int64_t bytes_of_file = machine.file.bytes();
   std::vector<MicroCase> cases;
-  for (const char* kernel :
-       {"disk_direct", "disk_dropped", "disk_warm", "disk_mmap_cold", "disk_mmap_warm"}) {
-    const std::string name = kernel;
-    if (quick && name != "disk_direct" && name != "disk_warm") {
-      continue;
-    }
+  for (const char* kernel : kernels) {
     for (int queue = 1; queue <= std::min(2, machine.team.size()); ++queue) {
       for (const std::int64_t bytes : sizes) {
         // What little is used of the file, or written of the cache, lies nearer.
         cases.push_back(
-            disk_case(machine, file, name, queue, bytes, {file->bytes() / 8, k_small_cache}));
-        cases.push_back(
-            disk_case(machine, file, name, queue, bytes, {file->bytes(), k_large_cache}));
+            disk_case(machine, kernel, queue, bytes, {bytes_of_file / 8, k_small_cache}));
+        cases.push_back(disk_case(machine, kernel, queue, bytes, {bytes_of_file, k_large_cache}));
       }
     }
   }
   return cases;
+}
+
+}  // namespace
+
+std::vector<MicroCase> disk_cases(const MicroMachine& machine, bool quick) {
+  return cases_of(machine, {"disk_direct", "disk_warm"}, quick);
+}
+
+std::vector<MicroCase> disk_path_cases(const MicroMachine& machine, bool quick) {
+  return cases_of(machine, {"disk_dropped", "disk_mmap_cold", "disk_mmap_warm"}, quick);
 }
 
 }  // namespace moesim::detail

@@ -104,7 +104,7 @@ std::vector<MicroCase> exchange_cases(const MicroMachine& machine, bool quick) {
       quick ? std::vector<std::int64_t>{4, 64, 512}
             : std::vector<std::int64_t>{4, 16, 64, 256, 1024, 4096};
   const std::vector<std::int64_t> between =
-      quick ? std::vector<std::int64_t>{0, 12, 96} : std::vector<std::int64_t>{0, 3, 12, 36, 96};
+      quick ? std::vector<std::int64_t>{0, 12, 96} : std::vector<std::int64_t>{0, 12, 24, 96};
   std::vector<MicroCase> cases;
   for (int threads = 1; threads <= std::min(2, machine.team.size()); ++threads) {
     for (const std::int64_t hidden : {512, 1024}) {

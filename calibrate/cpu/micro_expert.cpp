@@ -94,10 +94,10 @@ std::vector<MicroCase> expert_cases(const MicroMachine& machine, bool quick) {
                                       15, 16, 17, 19, 21, 22, 24, 27,  29,  32,  33,  37, 41,
                                       46, 50, 55, 64, 67, 79, 97, 110, 128, 151, 193, 256};
   const std::vector<std::int64_t> some_rows =
-      quick ? std::vector<std::int64_t>{1, 16} : std::vector<std::int64_t>{1, 4, 16, 48};
+      quick ? std::vector<std::int64_t>{1, 16} : std::vector<std::int64_t>{1, 4, 19};
   const std::vector<std::int64_t> sets =
       quick ? std::vector<std::int64_t>{6, 12, 24, 48, 96}
-            : std::vector<std::int64_t>{3, 6, 12, 24, 36, 48, 72, 96, 144, 256};
+            : std::vector<std::int64_t>{3, 6, 12, 18, 24, 36, 48, 72, 96, 144, 256};
   const std::int64_t far = sets.back() * k_mib;
   std::vector<MicroCase> cases;
   for (const ExpertShape& shape : shapes) {
@@ -107,16 +107,19 @@ std::vector<MicroCase> expert_cases(const MicroMachine& machine, bool quick) {
       }
     }
   }
-  const ExpertShape middle{512, 512};
-  for (int threads = 1; threads <= std::min(2, machine.team.size()); ++threads) {
-    for (const std::int64_t rows : some_rows) {
-      for (const std::int64_t set : sets) {
-        if (set * k_mib > middle.weight_bytes() * threads && (threads == 2 || set * k_mib != far)) {
-          cases.push_back(expert_case(machine, threads, middle, rows, set * k_mib));
+  // How far away weights are, for two sizes of expert, so that size and distance are told apart.
+  for (const ExpertShape& shape : {ExpertShape{512, 512}, ExpertShape{512, 256}}) {
+    for (int threads = 1; threads <= std::min(2, machine.team.size()); ++threads) {
+      for (const std::int64_t rows : some_rows) {
+        for (const std::int64_t set : sets) {
+          if (set * k_mib > shape.weight_bytes() * threads &&
+              (threads == 2 || set * k_mib != far)) {
+            cases.push_back(expert_case(machine, threads, shape, rows, set * k_mib));
+          }
         }
-      }
-      if (threads == 2) {
-        cases.push_back(expert_case(machine, threads, middle, rows, 0));
+        if (threads == 2) {
+          cases.push_back(expert_case(machine, threads, shape, rows, 0));
+        }
       }
     }
   }
@@ -129,7 +132,7 @@ std::vector<MicroCase> gate_cases(const MicroMachine& machine, bool quick) {
             : std::vector<std::int64_t>{1, 2, 4, 5, 8, 16, 32, 64, 128, 256, 512};
   std::vector<MicroCase> cases;
   const std::vector<std::int64_t> between =
-      quick ? std::vector<std::int64_t>{0, 12, 96} : std::vector<std::int64_t>{0, 12, 36, 96};
+      quick ? std::vector<std::int64_t>{0, 12, 96} : std::vector<std::int64_t>{0, 12, 24, 96};
   for (const std::int64_t experts : {8, 64}) {
     for (const std::int64_t hidden : {512, 1024}) {
       for (const std::int64_t count : rows) {

@@ -84,8 +84,9 @@ std::int64_t disk_bytes(bool quick) { return std::int64_t{quick ? 64 : 192} << 2
 
 int micro_rounds(bool quick) { return quick ? 2 : 4; }
 
-RepeatLimits micro_limits(bool quick) {
-  return quick ? RepeatLimits{0.006, 3, 40, 8.0} : RepeatLimits{0.012, 4, 60, 8.0};
+RepeatLimits micro_limits(const MicroFamily& family, bool quick) {
+  return quick ? RepeatLimits{family.seconds_per_visit / 2.0, 3, 40, 8.0}
+               : RepeatLimits{family.seconds_per_visit, 4, 60, 8.0};
 }
 
 void MicroSession::add(std::vector<MicroCase> more, const RepeatLimits& limits) {
@@ -115,13 +116,14 @@ std::vector<MicroRunResult> run_microbenchmarks(
       host_description();  // before the team narrows what this thread may use
   ThreadTeam team(static_cast<int>(std::min<std::size_t>(usable_processors().size(), 64)));
   const WeightPool pool(pool_bytes(options.quick), k_weight_scale);
-  const MicroMachine machine{team, pool,
-                             options.scratch_folder.empty() ? options.out : options.scratch_folder};
+  const ExpertFile file(options.scratch_folder.empty() ? options.out : options.scratch_folder, pool,
+                        disk_bytes(options.quick));
+  const MicroMachine machine{team, pool, file};
   std::vector<MicroRunResult> results;
   for (const MicroFamily& family : families) {
     const std::string name(family.name);
     MicroSession session;
-    session.add(family.cases(machine, options.quick), micro_limits(options.quick));
+    session.add(family.cases(machine, options.quick), micro_limits(family, options.quick));
     MicroRunResult result{name, options.out + "/" + name + ".csv", session.keys.size(), false};
     if (is_finished(result.path, session.keys, source)) {
       result.kept = true;

@@ -16,7 +16,7 @@ std::string host_description();
 std::int64_t pool_bytes(bool quick);
 std::int64_t disk_bytes(bool quick);  // of the file of experts
 int micro_rounds(bool quick);
-RepeatLimits micro_limits(bool quick);
+RepeatLimits micro_limits(const MicroFamily& family, bool quick);
 inline constexpr float k_weight_scale = 0.05F;
 
 // Cases and their samples, ready for interleave(); rows in the same order afterwards.

@@ -161,14 +161,14 @@ HostValidation validate_host(const HostValidationOptions& options,
   ThreadTeam team(static_cast<int>(std::min<std::size_t>(usable_processors().size(), 2)));
   const WeightPool pool(pool_bytes(options.quick), k_weight_scale);
   const ExpertFile file(options.scratch_folder, pool, disk_bytes(options.quick));
-  const MicroMachine machine{team, pool, options.scratch_folder};
+  const MicroMachine machine{team, pool, file};
 
   HostValidation result;
   MicroSession session;
   if (!options.profile) {
     for (const MicroFamily& family : micro_families()) {
       if (family.for_profile) {
-        session.add(family.cases(machine, options.quick), micro_limits(options.quick));
+        session.add(family.cases(machine, options.quick), micro_limits(family, options.quick));
       }
     }
   }

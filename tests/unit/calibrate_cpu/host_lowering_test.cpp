@@ -53,7 +53,7 @@ TEST_CASE("a single pair takes the sum of its kernels", "[calibrate_cpu][unit]")
   const double set = 24576 + 256 + rows;
   const double expected =
       p.gate.alone_s({1, 64, 1, 256, set}) + p.dispatch_local.alone_s({1, 0, 64, 256, set}) +
-      p.expert.alone_s({1, 6144, 0, 24576, set}) + p.combine_local.alone_s({1, 0, 64, 256, set});
+      p.expert.alone_s({1, 6144, 0, 24576, set}) + p.combine_local.alone_s({2, 0, 64, 768, set});
   const LayerTimes times = predict(plan, p);
   CHECK(times.step_s == Approx(expected).epsilon(1e-9));
   CHECK(times.phase_s[2] == Approx(p.expert.alone_s({1, 6144, 0, 24576, set})).epsilon(1e-9));
