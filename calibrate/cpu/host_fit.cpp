@@ -1,22 +1,24 @@
 // Host profiles from microbenchmarks. Every time is a sum of non-negative coefficients times known
 // features, ladders included (their rises are the coefficients, so they cannot fall); fitted in two
-// steps: non-negative least squares of relative errors by coordinate descent, then the robust
-// logarithmic fit of least_squares.h from there.
+// steps: non-negative least squares of relative errors, then the robust logarithmic fit of
+// least_squares.h from there.
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <set>
 
 #include "calibrate/cpu/host_kernels.h"
 #include "calibrate/cpu/host_profile.h"
+#include "calibrate/cpu/non_negative.h"
 #include "calibrate/least_squares.h"
 #include "sim/core/error.h"
 
 namespace moesim {
 namespace {
 
-constexpr int k_sweeps = 3000;
 constexpr int k_robust_iterations = 40;
+constexpr double k_slack = 10.0;
 // Below this share of the largest time per feature a coefficient is as good as zero.
 constexpr double k_floor = 1e-6;
 // Of neighbours on a logarithmic ladder: closer steps could not be told apart.
@@ -26,45 +28,20 @@ constexpr double k_least_ratio_of_moves = 1.9;  // their working sets vary with 
 
 using Features = std::vector<double>;
 
-// argmin over x >= 0 of sum_i (1 - sum_j features_ij x_j / seconds_i)^2
-std::vector<double> non_negative_start(const std::vector<Features>& features,
-                                       const std::vector<double>& seconds) {
-  const std::size_t n = features.front().size();
-  std::vector<double> x(n, 0.0);
-  std::vector<double> left(seconds.size(), 1.0);
-  for (int sweep = 0; sweep < k_sweeps; ++sweep) {
-    for (std::size_t j = 0; j < n; ++j) {
-      double top = 0.0;
-      double bottom = 0.0;
-      for (std::size_t i = 0; i < seconds.size(); ++i) {
-        const double a = features[i][j] / seconds[i];
-        top += a * left[i];
-        bottom += a * a;
-      }
-      const double moved = bottom > 0.0 ? std::max(x[j] + top / bottom, 0.0) - x[j] : 0.0;
-      if (moved != 0.0) {
-        x[j] += moved;
-        for (std::size_t i = 0; i < seconds.size(); ++i) {
-          left[i] -= moved * features[i][j] / seconds[i];
-        }
-      }
-    }
-  }
-  return x;
-}
-
 std::vector<double> fit_features(const std::vector<Features>& features,
                                  const std::vector<double>& seconds) {
-  const std::vector<double> start = non_negative_start(features, seconds);
+  const std::vector<double> start = fit_non_negative(features, seconds);
   std::vector<FitParameter> parameters;
   for (std::size_t j = 0; j < start.size(); ++j) {
-    double bound = 0.0;  // one feature cannot take longer than the whole
+    // One feature cannot take much longer than the whole, in any row. (Not in the rows that hardly
+    // have it: they would allow anything.)
+    double bound = std::numeric_limits<double>::max();
     for (std::size_t i = 0; i < seconds.size(); ++i) {
       if (features[i][j] > 0.0) {
-        bound = std::max(bound, seconds[i] / features[i][j]);
+        bound = std::min(bound, k_slack * seconds[i] / features[i][j]);
       }
     }
-    bound = std::max(bound, 1e-30);
+    bound = bound == std::numeric_limits<double>::max() ? 1.0 : bound;
     const double low = k_floor * bound;
     parameters.push_back({std::clamp(start[j], low, bound), low, bound, start[j] < low});
   }
