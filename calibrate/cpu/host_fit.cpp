@@ -73,8 +73,7 @@ Ladder ladder_over(const std::vector<HostKernelRow>& rows, double KernelCall::* 
   }
   Ladder ladder{{}, {}, logarithmic, goes_on};
   for (const double point : points) {
-    // Products of a few rows each have their own code in BLAS, larger ones differ by their rest
-    // only, which the fit averages over.
+    // Products of a few rows each have their own code in BLAS.
     const bool own = !logarithmic && point <= k_rows_apart;
     if (ladder.at.empty() || own || point > least_ratio * ladder.at.back()) {
       ladder.at.push_back(point);
@@ -135,6 +134,9 @@ void fit_alone(const std::vector<HostKernelRow>& rows, FarTerms far, KernelTimes
     for (std::size_t j = 1; j < times.far_per_row_s.at.size(); ++j) {
       f.push_back(call.rows * by_set.share(j, call.working_set_bytes));
     }
+    for (std::size_t j = 1; j < k_row_tile; ++j) {
+      f.push_back(row_remainder(call.rows) == j ? call.weights : 0.0);
+    }
     features.push_back(std::move(f));
     seconds.push_back(row.seconds);
   }
@@ -145,7 +147,9 @@ void fit_alone(const std::vector<HostKernelRow>& rows, FarTerms far, KernelTimes
   std::size_t next = take_rises(by_rows, x, 3, 0);
   next = take_rises(times.alone_s_per_byte, x, next, 1);
   next = take_rises(times.far_fixed_s, x, next, 1);
-  take_rises(times.far_per_row_s, x, next, 1);
+  next = take_rises(times.far_per_row_s, x, next, 1);
+  std::copy_n(x.begin() + static_cast<std::ptrdiff_t>(next), k_row_tile - 1,
+              times.remainder_s.begin() + 1);
 }
 
 // Core times grow by one factor, memory times by working set.

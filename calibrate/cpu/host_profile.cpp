@@ -60,6 +60,7 @@ Json kernel_json(const KernelTimes& k) {
           {"per_element_s", k.per_element_s},
           {"contention", k.contention},
           {"per_weight", ladder_json(k.per_weight_s, "rows", "s")},
+          {"remainder_s", k.remainder_s},
           {"alone", ladder_json(k.alone_s_per_byte, "working_set_bytes", "s_per_byte")},
           {"both", ladder_json(k.both_s_per_byte, "working_set_bytes", "s_per_byte")},
           {"far_fixed", ladder_json(k.far_fixed_s, "working_set_bytes", "s")},
@@ -85,6 +86,11 @@ KernelTimes read_kernel(ConfigObject object) {
       read_ladder(object.object("far_fixed"), "working_set_bytes", "s", {{}, {}, true, false});
   k.far_per_row_s =
       read_ladder(object.object("far_per_row"), "working_set_bytes", "s", {{}, {}, true, false});
+  const std::vector<double> remainder = object.numbers("remainder_s", 0.0, k_most);
+  if (remainder.size() != k_row_tile) {
+    object.fail("remainder_s", "needs " + std::to_string(k_row_tile) + " values");
+  }
+  std::ranges::copy(remainder, k.remainder_s.begin());
   ConfigObject fit = object.object("fit");
   k.rows_fitted = fit.integer("rows", 0);
   k.median_error = fit.number("median_error", 0.0, k_most);
@@ -113,9 +119,14 @@ double Ladder::operator()(double x) const {
   return sum;
 }
 
+std::size_t row_remainder(double rows) {
+  const auto whole = static_cast<std::size_t>(rows);
+  return whole <= k_row_tile ? 0 : whole % k_row_tile;
+}
+
 double KernelTimes::core_s(const KernelCall& call) const {
   return fixed_s + call.rows * (per_row_s + call.width * per_element_s) +
-         call.weights * per_weight_s(call.rows);
+         call.weights * (per_weight_s(call.rows) + remainder_s.at(row_remainder(call.rows)));
 }
 
 double KernelTimes::memory_s(const KernelCall& call) const {

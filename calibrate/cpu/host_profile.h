@@ -2,7 +2,8 @@
 // away their data is, fitted to microbenchmarks only.
 //
 //   time of a call alone = core + memory
-//   core   = fixed + rows * per_row + rows * width * per_element + weights * per_weight(rows)
+//   core   = fixed + rows * per_row + rows * width * per_element
+//            + weights * (per_weight(rows) + remainder(rows mod 8))
 //   memory = far_fixed(working set) + rows * far_per_row(working set) + bytes * alone(working set)
 //
 // core: everything is as near as it ever is. memory: what the distance of the data adds; it grows
@@ -10,6 +11,7 @@
 // times grow by `contention` (shared units, clocks), and bytes take both(working set of the two).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -40,11 +42,16 @@ struct KernelCall {
   double working_set_bytes = 0.0;
 };
 
+// Matrix products work on tiles of that many rows; what is left over takes code of its own.
+inline constexpr std::size_t k_row_tile = 8;
+std::size_t row_remainder(double rows);  // 0 up to one tile: those have points of their own
+
 struct KernelTimes {
   double fixed_s = 0.0;
   double per_row_s = 0.0;
   double per_element_s = 0.0;
-  Ladder per_weight_s;      // by rows; empty: no products
+  Ladder per_weight_s;                           // by rows; empty: no products
+  std::array<double, k_row_tile> remainder_s{};  // per weight; [0] is 0
   Ladder alone_s_per_byte;  // by working set, as all below; the first point is 0
   Ladder both_s_per_byte;
   Ladder far_fixed_s;  // empty: none

@@ -80,6 +80,27 @@ TEST_CASE("latency and bandwidth of far rows are told apart", "[calibrate_cpu][p
   CHECK(fitted.alone_s_per_byte(1e8) == Approx(4e-11).epsilon(0.1));
 }
 
+TEST_CASE("rows beyond whole tiles have their price", "[calibrate_cpu][property]") {
+  CHECK(row_remainder(7) == 0);
+  CHECK(row_remainder(8) == 0);
+  CHECK(row_remainder(11) == 3);
+  CHECK(row_remainder(16) == 0);
+  KernelTimes truth = known();
+  truth.remainder_s = {0, 2e-11, 2e-11, 4e-11, 1e-11, 2e-11, 2e-11, 4e-11};
+  std::vector<HostKernelRow> rows = rows_of(truth);
+  for (double count = 9; count < 40; ++count) {
+    const KernelCall call{count, 4e5, 0.0, 1.6e6, 1e6};
+    rows.push_back({call, 1, truth.alone_s(call)});
+  }
+  const KernelTimes fitted = fit_kernel(rows, FarTerms::bytes);
+  CHECK(fitted.median_error < 0.01);
+  for (const double count : {9, 15, 16, 27, 35}) {
+    const KernelCall call{count, 8e5, 0.0, 3.2e6, 1e6};
+    CAPTURE(count);
+    CHECK(fitted.alone_s(call) == Approx(truth.alone_s(call)).epsilon(0.03));
+  }
+}
+
 // Noise makes measured times fall here and there; a fit must not.
 TEST_CASE("fitted times never fall with rows or working set", "[calibrate_cpu][property]") {
   const auto seed = GENERATE(range(0, 5));
@@ -91,7 +112,7 @@ TEST_CASE("fitted times never fall with rows or working set", "[calibrate_cpu][p
   }
   const KernelTimes fitted = fit_kernel(rows, FarTerms::bytes);
   double before = 0.0;
-  for (double count = 1; count < 200; count *= 1.1) {
+  for (const double count : {1, 2, 3, 4, 6, 8, 16, 24, 40, 64, 80, 200}) {  // whole tiles
     const double now = fitted.alone_s({count, 1e6, 0.0, 4e6, 5e7});
     CHECK(now >= before);
     before = now;
