@@ -5,6 +5,7 @@
 
 #include "calibrate/cpu/micro_run.h"
 #include "calibrate/cpu/validate_host.h"
+#include "sim/core/error.h"
 #include "sim/core/rng.h"
 #include "workloads/moetrace.h"
 
@@ -72,6 +73,7 @@ bool is_sensible(const MoeConfig& c, bool quick) {
          c.top_k <= c.experts;
 }
 
+// Throws ConfigError when no shape of that many experts fits.
 void add_trace(const HostValidationOptions& options, std::vector<MoeConfig>& configs) {
   const TraceFile file(options.trace);
   const TraceShape& trace = file.view().shape();
@@ -85,12 +87,15 @@ void add_trace(const HostValidationOptions& options, std::vector<MoeConfig>& con
     c.routing = options.trace;
     c.experts = trace.experts;
     c.top_k = trace.top_k;
-    c.layers = std::min<int>(2, trace.layers);
+    c.layers = options.quick ? 1 : std::min(2, trace.layers);
     if (is_sensible(c, options.quick)) {
       configs.push_back(c);
       ++added;
     } else if (i > 1000) {
-      return;  // a model too large for this machine's pool
+      throw ConfigError(options.trace, "routes to " + std::to_string(c.experts) +
+                                           " experts; the largest model that is run here holds " +
+                                           std::to_string(pool_bytes(options.quick)) +
+                                           " bytes of them");
     }
   }
 }
