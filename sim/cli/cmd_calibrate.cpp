@@ -47,7 +47,8 @@ int fit(const Options& options) {
 
 void add_calibrate_command(CLI::App& app, Command& command) {
   auto options = std::make_shared<Options>();
-  CLI::App* sub = app.add_subcommand("calibrate", "fit profiles to measurements");
+  CLI::App* sub =
+      app.add_subcommand("calibrate", "measure this machine, fit profiles to measurements");
   sub->require_subcommand(1);
   CLI::App* fit_sub =
       sub->add_subcommand("fit", "one kernel profile per system, framework and version");
@@ -66,6 +67,8 @@ void add_calibrate_command(CLI::App& app, Command& command) {
       "Example:\n  moesim calibrate fit measured --out my_catalog/models/profiles --date 2026-11\n"
       "  moesim simulate SCENARIO --catalog my_catalog");
   fit_sub->callback([options, &command] { command.run = [options] { return fit(*options); }; });
+  add_calibrate_run_command(*sub, command);
+  add_calibrate_host_command(*sub, command);
 }
 
 }  // namespace moesim

@@ -233,6 +233,7 @@ void add_validate_command(CLI::App& app, Command& command) {
       ->add_flag("--leave-device-out", options->leave_device_out,
                  "predict every device from the others, as if nobody had measured it");
   add("collectives", "collectives and all-to-all", collectives);
+  add_validate_host_command(*sub, command);
   sub->footer(
       "Errors are |predicted/measured - 1|; the naive baseline is the data sheet's roofline.\n"
       "A fit that knows its errors has 80 % of the rows inside p10-p90.\n"

@@ -70,6 +70,11 @@ class ProgressBar {
   int shown_percent_ = -1;
 };
 
+// Runs a program (words[0]: its path) with its output on ours and further environment variables
+// ("NAME=value"); its exit status, or 1 after a signal. Throws std::system_error when it cannot be
+// started.
+int run_program(std::vector<std::string> words, const std::vector<std::string>& variables);
+
 // One per command; each adds its subcommand to the application.
 void add_simulate_command(CLI::App& app, Command& command);
 void add_trace_command(CLI::App& app, Command& command);
@@ -77,5 +82,9 @@ void add_validate_command(CLI::App& app, Command& command);
 void add_calibrate_command(CLI::App& app, Command& command);
 void add_report_command(CLI::App& app, Command& command);
 void add_catalog_command(CLI::App& app, Command& command);
+// Below `calibrate` and `validate`.
+void add_calibrate_run_command(CLI::App& calibrate, Command& command);
+void add_calibrate_host_command(CLI::App& calibrate, Command& command);
+void add_validate_host_command(CLI::App& validate, Command& command);
 
 }  // namespace moesim

@@ -1,0 +1,98 @@
+#include "calibrate/cpu/micro_rows.h"
+
+#include <array>
+#include <set>
+#include <string_view>
+
+#include "calibrate/csv.h"
+#include "sim/core/config.h"
+#include "sim/core/error.h"
+#include "sim/core/quantity_text.h"
+
+namespace moesim {
+namespace {
+
+constexpr std::array<std::string_view, 12> k_columns{
+    "kernel", "threads", "rows",   "n",   "k",   "working_set_bytes",
+    "depth",  "unit",    "median", "p10", "p90", "repeats"};
+constexpr std::string_view k_source = " source:";
+
+std::string source_of(const CsvTable& csv) {
+  const std::string& comment = csv.comment();
+  const auto at = comment.find(k_source);
+  if (at == std::string::npos) {
+    throw ConfigError(csv.path() + ":1:1", "no comment line \"# source: ...\" before the header");
+  }
+  const auto begin = comment.find_first_not_of(' ', at + k_source.size());
+  const auto end = comment.find('\n', at);
+  return begin >= end ? "" : comment.substr(begin, end - begin);
+}
+
+}  // namespace
+
+std::string micro_table_text(const MicroTable& table) {
+  std::string text = "# source: " + table.source + "\n";
+  for (const std::string_view column : k_columns) {
+    text += std::string(column) + (column == k_columns.back() ? "\n" : ",");
+  }
+  for (const MicroRow& row : table.rows) {
+    const MicroKey& key = row.key;
+    text += key.kernel + "," + std::to_string(key.threads) + "," + std::to_string(key.rows) + "," +
+            std::to_string(key.n) + "," + std::to_string(key.k) + "," +
+            std::to_string(key.working_set_bytes) + "," + std::to_string(key.depth) + ",s," +
+            format_number(row.median_s) + "," + format_number(row.p10_s) + "," +
+            format_number(row.p90_s) + "," + std::to_string(row.repeats) + "\n";
+  }
+  return text;
+}
+
+MicroTable parse_micro_table(const std::string& text, const std::string& path) {
+  const CsvTable csv = CsvTable::parse(text, path);
+  std::array<std::size_t, k_columns.size()> column{};
+  for (std::size_t c = 0; c < k_columns.size(); ++c) {
+    column.at(c) = csv.column(k_columns.at(c));
+  }
+  if (csv.columns() != k_columns.size()) {
+    throw ConfigError(path,
+                      "has columns that no microbenchmark writes; allowed: " + joined(k_columns));
+  }
+  MicroTable table{source_of(csv), {}};
+  std::set<MicroKey> seen;
+  for (std::size_t r = 0; r < csv.rows(); ++r) {
+    const auto whole = [&](std::size_t c, std::int64_t min) {
+      return csv.count(r, column.at(c), min);
+    };
+    MicroRow row;
+    row.key = {std::string(csv.text(r, column[0])),
+               static_cast<int>(whole(1, 1)),
+               whole(2, 0),
+               whole(3, 0),
+               whole(4, 0),
+               whole(5, 0),
+               static_cast<int>(whole(6, 1))};
+    if (csv.text(r, column[7]) != "s") {
+      csv.fail(r, column[7], "is not the unit of times here; write seconds and s");
+    }
+    row.median_s = csv.positive(r, column[8]);
+    row.p10_s = csv.positive(r, column[9]);
+    row.p90_s = csv.positive(r, column[10]);
+    row.repeats = whole(11, 1);
+    if (row.p10_s > row.median_s) {
+      csv.fail(r, column[9], "is above the median");
+    }
+    if (row.p90_s < row.median_s) {
+      csv.fail(r, column[10], "is below the median");
+    }
+    if (!seen.insert(row.key).second) {
+      csv.fail(r, column[0], "repeats a case that an earlier line has");
+    }
+    table.rows.push_back(std::move(row));
+  }
+  return table;
+}
+
+MicroTable read_micro_table(const std::string& path) {
+  return parse_micro_table(read_text_file(path), path);
+}
+
+}  // namespace moesim

@@ -1,0 +1,272 @@
+#include "calibrate/cpu/moe_plan.h"
+
+#include <algorithm>
+#include <set>
+
+#include "placement/placement.h"
+#include "sim/core/error.h"
+#include "sim/engine/traffic.h"
+#include "workloads/moetrace.h"
+
+namespace moesim {
+namespace {
+
+void check(const MoeConfig& c) {
+  const auto wrong = [&](const std::string& what) { throw ConfigError(describe(c), what); };
+  if (c.shape.hidden < 1 || c.shape.inter < 1 || c.layers < 1 || c.tokens_per_rank < 1) {
+    wrong("sizes, layers and tokens must be at least 1");
+  }
+  if (c.ranks < 1 || c.ranks > 2) {
+    wrong("1 or 2 ranks");
+  }
+  if (c.overlap == HostOverlap::two_batch && (c.ranks != 1 || c.tokens_per_rank < 2)) {
+    wrong("two micro-batches need one rank (its second thread moves tokens) and two tokens");
+  }
+  if ((c.home == ExpertHome::memory) != (c.cache_experts == 0)) {
+    wrong("a cache of experts, and only that, needs weights on disk");
+  }
+}
+
+ExpertPlacement place(const MoeConfig& c) {
+  std::vector<std::string> names;
+  for (const PlacementPolicyEntry& policy : placement_policies()) {
+    if (policy.name == c.placement) {
+      ExpertPlacement placement = policy.place({c.layers, c.experts, c.ranks, c.redundant, {}});
+      check_placement(placement);
+      return placement;
+    }
+    names.emplace_back(policy.name);
+  }
+  throw ConfigError("placement",
+                    "\"" + c.placement + "\" is no policy; there are: " + joined(names));
+}
+
+// Of a trace with more layers than the model, the first ones.
+RoutedTokens draw_tokens(const MoeConfig& c, const std::vector<std::string>& profiles) {
+  RouterSpec router{c.layers, c.experts, c.top_k};
+  if (c.routing.ends_with(".moetrace")) {
+    router.layers = TraceFile(c.routing).view().shape().layers;
+    if (router.layers < c.layers) {
+      throw ConfigError(c.routing, "has " + std::to_string(router.layers) +
+                                       " layers; the model has " + std::to_string(c.layers));
+    }
+  }
+  BatchShape batch;
+  batch.ranks = c.ranks;
+  batch.tokens_per_rank = c.tokens_per_rank;
+  batch.context = 1;
+  batch.seed = c.seed;
+  RoutedTokens tokens = make_routing_source(c.routing, router, profiles, "routing")->batch(batch);
+  tokens.layers = c.layers;
+  tokens.ids.resize(static_cast<std::size_t>(c.layers * tokens.tokens() * c.top_k));
+  return tokens;
+}
+
+// Rows of the receive buffers are ordered by expert, then source rank, then token.
+MoeLayerPlan plan_layer(const MoePlan& plan, int layer, int batch, const ReplicaChoice& replicas) {
+  const MoeConfig& c = plan.config;
+  const auto ranks = static_cast<std::size_t>(c.ranks);
+  const auto experts = static_cast<std::size_t>(c.experts);
+  MoeLayerPlan made;
+  made.experts.resize(ranks);
+  made.pairs.resize(ranks);
+  made.rows.assign(ranks, 0);
+  // [rank][expert][source] -> pairs, as indices into pairs[source]
+  std::vector<std::vector<std::size_t>> found(ranks * experts * ranks);
+  const std::int64_t begin = plan.first_token[static_cast<std::size_t>(batch)];
+  const std::int64_t end = plan.first_token[static_cast<std::size_t>(batch) + 1];
+  for (std::size_t source = 0; source < ranks; ++source) {
+    for (std::int64_t token = begin; token < end; ++token) {
+      const std::uint16_t* picks = plan.picks(layer, static_cast<int>(source), token);
+      for (int j = 0; j < c.top_k; ++j) {
+        const int slot = replicas.slot(static_cast<int>(source), picks[j]);
+        const int rank = replicas.rank_of_slot(slot);
+        const std::size_t at = static_cast<std::size_t>(rank) * experts + picks[j];
+        found[at * ranks + source].push_back(made.pairs[source].size());
+        made.pairs[source].push_back({static_cast<std::int32_t>(token), j, rank, 0});
+      }
+    }
+  }
+  for (std::size_t rank = 0; rank < ranks; ++rank) {
+    for (std::size_t expert = 0; expert < experts; ++expert) {
+      ExpertRows rows{static_cast<std::int32_t>(expert), made.rows[rank], 0, true};
+      for (std::size_t source = 0; source < ranks; ++source) {
+        for (const std::size_t pair : found[(rank * experts + expert) * ranks + source]) {
+          made.pairs[source][pair].row = made.rows[rank]++;
+          ++rows.rows;
+          rows.own_rank_only = rows.own_rank_only && source == rank;
+        }
+      }
+      if (rows.rows > 0) {
+        made.experts[rank].push_back(rows);
+      }
+    }
+  }
+  return made;
+}
+
+class ScheduleBuilder {
+ public:
+  explicit ScheduleBuilder(MoePlan& plan) : plan_(plan) {}
+
+  int add(MoeStepKind kind, int layer, int batch, int rank, int thread, int part,
+          std::vector<int> after) {
+    std::erase(after, -1);
+    plan_.steps.push_back({kind, layer, batch, rank, part, thread, std::move(after)});
+    return static_cast<int>(plan_.steps.size()) - 1;
+  }
+
+  void in_phases(int layer) {
+    const int ranks = plan_.config.ranks;
+    std::vector<int> dispatched;
+    std::vector<int> computed;
+    for (int r = 0; r < ranks; ++r) {
+      add(MoeStepKind::gate, layer, 0, r, r, -1, {});
+      dispatched.push_back(add(MoeStepKind::dispatch, layer, 0, r, r, -1, {}));
+    }
+    for (int r = 0; r < ranks; ++r) {
+      computed.push_back(add(MoeStepKind::experts, layer, 0, r, r, -1, of_others(dispatched, r)));
+    }
+    for (int r = 0; r < ranks; ++r) {
+      add(MoeStepKind::combine, layer, 0, r, r, -1, of_others(computed, r));
+    }
+  }
+
+  // Own rows go last, since the other rank waits for its rows and this one can begin with its own.
+  void by_arrival(int layer) {
+    const int ranks = plan_.config.ranks;
+    std::vector<int> sent;
+    std::vector<int> computed;
+    for (int r = 0; r < ranks; ++r) {
+      add(MoeStepKind::gate, layer, 0, r, r, -1, {});
+      sent.push_back(ranks == 1 ? -1 : add(MoeStepKind::dispatch, layer, 0, r, r, 1 - r, {}));
+      add(MoeStepKind::dispatch, layer, 0, r, r, r, {});
+    }
+    for (int r = 0; r < ranks; ++r) {
+      add(MoeStepKind::experts, layer, 0, r, r, 0, {});
+      computed.push_back(add(MoeStepKind::experts, layer, 0, r, r, 1, of_others(sent, r)));
+    }
+    for (int r = 0; r < ranks; ++r) {
+      add(MoeStepKind::combine, layer, 0, r, r, -1, of_others(computed, r));
+    }
+  }
+
+  // Thread 0 moves, thread 1 computes.
+  void two_batches() {
+    std::vector<int> computed{-1, -1};
+    for (int layer = 0; layer <= plan_.config.layers; ++layer) {
+      for (int b = 0; b < 2; ++b) {
+        int& done = computed[static_cast<std::size_t>(b)];
+        if (layer > 0) {
+          add(MoeStepKind::combine, layer - 1, b, 0, 0, -1, {done});
+        }
+        if (layer < plan_.config.layers) {
+          add(MoeStepKind::gate, layer, b, 0, 0, -1, {});
+          const int sent = add(MoeStepKind::dispatch, layer, b, 0, 0, -1, {});
+          done = add(MoeStepKind::experts, layer, b, 0, 1, -1, {sent});
+        }
+      }
+    }
+  }
+
+ private:
+  static std::vector<int> of_others(std::vector<int> steps, int rank) {
+    steps.erase(steps.begin() + rank);
+    return steps;
+  }
+  MoePlan& plan_;
+};
+
+}  // namespace
+
+std::string_view overlap_name(HostOverlap overlap) {
+  return overlap == HostOverlap::none      ? "none"
+         : overlap == HostOverlap::arrival ? "arrival"
+                                           : "two_batch";
+}
+
+std::string_view home_name(ExpertHome home) {
+  return home == ExpertHome::memory ? "memory" : home == ExpertHome::disk ? "disk" : "page_cache";
+}
+
+std::string_view step_name(MoeStepKind kind) {
+  switch (kind) {
+    case MoeStepKind::gate:
+      return "gate";
+    case MoeStepKind::dispatch:
+      return "dispatch";
+    case MoeStepKind::experts:
+      return "experts";
+    case MoeStepKind::combine:
+      return "combine";
+  }
+  return "";
+}
+
+std::string describe(const MoeConfig& c) {
+  std::string text = std::to_string(c.shape.hidden) + "x" + std::to_string(c.shape.inter) + " E" +
+                     std::to_string(c.experts) + " k" + std::to_string(c.top_k) + " L" +
+                     std::to_string(c.layers) + " T" + std::to_string(c.tokens_per_rank) + "x" +
+                     std::to_string(c.ranks) + " " + c.placement;
+  if (c.redundant > 0) {
+    text += "+" + std::to_string(c.redundant);
+  }
+  text += " " + c.routing;
+  if (c.overlap != HostOverlap::none) {
+    text += " " + std::string(overlap_name(c.overlap));
+  }
+  if (c.home != ExpertHome::memory) {
+    text += " " + std::string(home_name(c.home)) + " C" + std::to_string(c.cache_experts);
+  }
+  return text;
+}
+
+const std::uint16_t* MoePlan::picks(int layer, int rank, std::int64_t token) const {
+  const std::int64_t index = rank * config.tokens_per_rank + token;
+  return tokens.layer(layer).data() + index * config.top_k;
+}
+
+std::int64_t MoePlan::touched_experts(int layer) const {
+  const auto ids = tokens.layer(layer);
+  return static_cast<std::int64_t>(std::set<std::uint16_t>(ids.begin(), ids.end()).size());
+}
+
+std::int64_t MoePlan::touched_bytes() const {
+  std::int64_t experts = 0;
+  for (int l = 0; l < config.layers; ++l) {
+    experts += touched_experts(l);
+  }
+  return experts * config.shape.weight_bytes();
+}
+
+MoePlan make_plan(const MoeConfig& config, const std::vector<std::string>& routing_profiles) {
+  check(config);
+  MoePlan plan;
+  plan.config = config;
+  plan.tokens = draw_tokens(config, routing_profiles);
+  const ExpertPlacement placement = place(config);
+  const std::vector<int> one_node(static_cast<std::size_t>(config.ranks), 0);
+  plan.first_token =
+      config.batches() == 1
+          ? std::vector<std::int64_t>{0, config.tokens_per_rank}
+          : std::vector<std::int64_t>{0, config.tokens_per_rank / 2, config.tokens_per_rank};
+  ScheduleBuilder schedule(plan);
+  for (int l = 0; l < config.layers; ++l) {
+    const ReplicaChoice replicas(placement, l, one_node);
+    auto& layer = plan.plan.emplace_back();
+    for (int b = 0; b < config.batches(); ++b) {
+      layer.push_back(plan_layer(plan, l, b, replicas));
+    }
+    if (config.overlap == HostOverlap::none) {
+      schedule.in_phases(l);
+    } else if (config.overlap == HostOverlap::arrival) {
+      schedule.by_arrival(l);
+    }
+  }
+  if (config.overlap == HostOverlap::two_batch) {
+    schedule.two_batches();
+  }
+  return plan;
+}
+
+}  // namespace moesim

@@ -1,0 +1,105 @@
+"""validate_host_test.py MOESIM: `validate host` and `calibrate run` keep their contract.
+
+Asserts structure, never times: those belong to the machine.
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+MOESIM = sys.argv.pop(1)
+PHASES = ("gate", "dispatch", "experts", "combine", "disk")
+
+
+def run(*arguments):
+    return subprocess.run([MOESIM, *arguments], capture_output=True, text=True, timeout=280)
+
+
+class Host(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def check_document(self, document, configurations):
+        counted = sum(row["n"] for row in document["skipped"])
+        self.assertEqual(len(document["configurations"]) + counted, configurations)
+        for row in document["configurations"]:
+            self.assertGreater(row["measured"]["step_s"], 0)
+            self.assertGreater(row["predicted"]["step_s"], 0)
+            self.assertLess(row["deviation_from_reference"], 1e-4)
+            for phase in PHASES:
+                self.assertIn(phase + "_s", row["measured"]["phases"])
+                self.assertIn(phase + "_s", row["predicted"]["phases"])
+        for group in document["groups"]:
+            self.assertTrue(group["name"].startswith("host/"), group)
+            for key in ("n", "median_ape", "p90_ape", "worst_ape", "mean_signed_error"):
+                self.assertIn(key, group)
+        names = [group["name"] for group in document["groups"]]
+        if document["configurations"]:
+            self.assertIn("host/all/step", names)
+            step = next(g for g in document["groups"] if g["name"] == "host/all/step")
+            self.assertIn("naive_median_ape", step["baseline"])
+            self.assertEqual(step["n"], len(document["configurations"]))
+
+    def test_microbenchmarks_layers_and_prediction(self):
+        saved = self.folder / "host"
+        result = run("validate", "host", "--quick", "--json", "--save", str(saved))
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.check_document(json.loads(result.stdout), 24)
+        # The profile that it saved serves another run, which then measures layers only.
+        result = run("validate", "host", "--quick", "--json", "--configurations", "3",
+                     "--profile", str(saved / "profile.json"))
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.check_document(json.loads(result.stdout), 3)
+        # So does its table, as the microbenchmarks' own tables do.
+        lines = (saved / "microbenchmarks.csv").read_text().splitlines()
+        self.assertTrue(lines[0].startswith("# source: "))
+        self.assertGreater(len(lines), 100)
+
+    def test_calibration_goes_on_where_it_was(self):
+        out = self.folder / "tables"
+        arguments = ("calibrate", "run", "cpu", "--quick", "--out", str(out), "--only", "handoff",
+                     "--only", "stream")
+        first = run(*arguments)
+        self.assertEqual(first.returncode, 0, first.stderr)
+        self.assertNotIn("kept", first.stdout)
+        before = (out / "stream.csv").read_bytes()
+        (out / "handoff.csv").write_text("# source: half a file\nkernel,thr")
+        second = run(*arguments)
+        self.assertEqual(second.returncode, 0, second.stderr)
+        self.assertEqual(second.stdout.count("(kept)"), 1)
+        self.assertEqual((out / "stream.csv").read_bytes(), before)
+        self.assertGreater(len((out / "handoff.csv").read_text().splitlines()), 2)
+
+    def test_bad_input(self):
+        result = run("calibrate", "run", "cpu", "--out", str(self.folder), "--only", "gpu")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("gpu", result.stderr)
+        self.assertIn("handoff", result.stderr)  # what there is
+        result = run("calibrate", "host", str(self.folder), "--out", str(self.folder / "p.json"))
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("expert.csv", result.stderr)
+        (self.folder / "p.json").write_text('{"schema": "moesim.host_profile/1"}')
+        result = run("validate", "host", "--profile", str(self.folder / "p.json"))
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("p.json#/source", result.stderr)
+        result = run("validate", "host", "--quick", "--scratch", "/nonexistent")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("/nonexistent", result.stderr)
+
+    def test_cuda_benchmark(self):
+        program = pathlib.Path(MOESIM).resolve().parent / "moesim-cuda-bench"
+        if program.exists():
+            self.skipTest("it is built here; its own tests run it")
+        result = run("calibrate", "run", "cuda", "--out", str(self.folder), "--only", "gemm")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("moesim-cuda-bench", result.stderr)
+        self.assertIn("nvcc", result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

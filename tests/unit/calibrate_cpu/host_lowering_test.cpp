@@ -1,0 +1,153 @@
+#include "calibrate/cpu/host_lowering.h"
+
+#include <catch2/catch.hpp>
+#include <set>
+
+#include "calibrate/cpu/validate_host.h"
+#include "support.h"
+
+using namespace moesim;
+
+TEST_CASE("lowering keeps every pair and every byte", "[calibrate_cpu][property]") {
+  const auto kinds = test::all_kinds();
+  const MoeConfig config = kinds[GENERATE_REF(range(std::size_t{0}, kinds.size()))];
+  CAPTURE(describe(config));
+  const MoePlan plan = make_plan(config);
+  const LoweredPlan lowered = lower_plan(plan, test::made_up_host());
+  const std::int64_t pairs = config.ranks * config.tokens_per_rank * config.top_k * config.layers;
+  CHECK(lowered.dispatched_pairs == pairs);
+  CHECK(lowered.computed_pairs == pairs);
+  CHECK(lowered.combined_pairs == pairs);
+  double calls = 0;
+  for (const auto& layer : plan.plan) {
+    for (const MoeLayerPlan& batch : layer) {
+      for (const auto& experts : batch.experts) {
+        calls += static_cast<double>(experts.size());
+      }
+    }
+  }
+  CHECK(lowered.weight_bytes == calls * static_cast<double>(config.shape.weight_bytes()));
+  CHECK(lowered.disk_reads == 0);
+  CHECK(lowered.graph.tasks().size() == plan.steps.size());
+  // The busiest thread's work is a lower bound; nothing waits longer than all work together.
+  const LayerTimes times = run_lowered(lowered, plan);
+  double work = 0.0;
+  for (const double phase : times.phase_s) {
+    work += phase * config.ranks;
+  }
+  CHECK(times.step_s <= work * (1 + 1e-9));
+  CHECK(times.step_s >= work / config.threads() * (1 - 1e-9));
+}
+
+// One token, one expert, one layer: the kernels one after the other, each as the profile says.
+TEST_CASE("a single pair takes the sum of its kernels", "[calibrate_cpu][unit]") {
+  MoeConfig config = test::small_model();
+  config.experts = 1;
+  config.top_k = 1;
+  config.layers = 1;
+  config.tokens_per_rank = 1;
+  const HostProfile p = test::made_up_host();
+  const MoePlan plan = make_plan(config);
+  // 64 x 32: 6,144 weights of 4 bytes; a router of 64; rows of 256 bytes, one token and two copies.
+  const double rows = 3 * 256.0;
+  const double set = 24576 + 256 + rows;
+  const double expected =
+      p.gate.alone_s({1, 64, 1, 256, set}) + p.dispatch_local.alone_s({1, 0, 64, 256, set}) +
+      p.expert.alone_s({1, 6144, 0, 24576, set}) + p.combine_local.alone_s({2, 0, 64, 768, set});
+  const LayerTimes times = predict(plan, p);
+  CHECK(times.step_s == Approx(expected).epsilon(1e-9));
+  CHECK(times.phase_s[2] == Approx(p.expert.alone_s({1, 6144, 0, 24576, set})).epsilon(1e-9));
+}
+
+// All tokens go to all experts, so that more tokens are more rows everywhere.
+TEST_CASE("the predicted time never falls with more tokens", "[calibrate_cpu][property]") {
+  MoeConfig config = test::small_model();
+  config.experts = 4;
+  config.top_k = 4;
+  config.ranks = GENERATE(1, 2);
+  config.overlap = GENERATE(HostOverlap::none, HostOverlap::arrival);
+  double before = 0.0;
+  for (config.tokens_per_rank = 1; config.tokens_per_rank < 300; config.tokens_per_rank *= 2) {
+    const double now = predict(make_plan(config), test::made_up_host()).step_s;
+    CAPTURE(describe(config));
+    CHECK(now > before);
+    before = now;
+  }
+}
+
+TEST_CASE("two ranks share the memory, one does not", "[calibrate_cpu][property]") {
+  MoeConfig config = test::small_model();
+  config.shape = {512, 512};  // far enough away to count
+  HostProfile alone = test::made_up_host();
+  HostProfile crowded = alone;
+  alone.expert.both_s_per_byte = alone.expert.alone_s_per_byte;
+  for (double& value : crowded.expert.both_s_per_byte.value) {
+    value *= 3;
+  }
+  CHECK(predict(make_plan(config), alone).step_s == predict(make_plan(config), crowded).step_s);
+  config.ranks = 2;
+  CHECK(predict(make_plan(config), alone).step_s <
+        0.95 * predict(make_plan(config), crowded).step_s);
+}
+
+TEST_CASE("a larger cache never costs time", "[calibrate_cpu][property]") {
+  MoeConfig config = test::small_model();
+  config.home = GENERATE(ExpertHome::disk, ExpertHome::page_cache);
+  HostProfile profile = test::made_up_host();
+  // Where slots are does not matter here.
+  profile.expert.alone_s_per_byte.value = {0, 0};
+  double before = 1e9;
+  std::int64_t reads = 1000;
+  for (config.cache_experts = 1; config.cache_experts <= 16; ++config.cache_experts) {
+    const MoePlan plan = make_plan(config);
+    const LoweredPlan lowered = lower_plan(plan, profile);
+    CHECK(lowered.disk_reads <= reads);  // LRU is a stack algorithm
+    CHECK(lowered.disk_bytes ==
+          static_cast<double>(lowered.disk_reads * config.shape.weight_bytes()));
+    reads = lowered.disk_reads;
+    const double now = run_lowered(lowered, plan).step_s;
+    CHECK(now <= before * (1 + 1e-9) + 1e-5);  // a larger cache's slots may lie further away
+    before = now;
+  }
+  CHECK(reads == 0);
+}
+
+TEST_CASE("errors are grouped by regime and over all", "[calibrate_cpu][unit]") {
+  std::vector<HostComparison> rows(3);
+  for (std::size_t i = 0; i < 3; ++i) {
+    rows[i].config.regime = i < 2 ? "one_rank" : "disk";
+    rows[i].measured.step_s = rows[i].first_round_s = rows[i].last_round_s = 1.0;
+    rows[i].p10_s = 0.9;
+    rows[i].p90_s = 1.1;
+    rows[i].naive_s = 0.5;
+  }
+  rows[0].predicted.step_s = 1.2;
+  rows[1].predicted.step_s = 0.9;
+  rows[2].predicted.step_s = 1.4;
+  const std::vector<HostGroup> groups = group_errors(rows);
+  // Phases without time are no groups.
+  REQUIRE(groups.size() == 3);
+  CHECK(groups[0].name == "host/all/step");
+  CHECK(groups[0].n == 3);
+  CHECK(groups[0].median_ape == Approx(0.2));
+  CHECK(groups[0].worst_ape == Approx(0.4));
+  CHECK(groups[0].worst_beyond_noise == Approx(0.3));  // half of p10-p90 is 0.1
+  CHECK(groups[0].naive_median_ape == Approx(0.5));
+  CHECK(groups[1].name == "host/disk/step");
+  CHECK(groups[2].mean_signed_error == Approx(0.05));
+}
+
+TEST_CASE("the drawn configurations are the same every time, and cover every regime",
+          "[calibrate_cpu][unit]") {
+  HostValidationOptions options;
+  options.quick = GENERATE(true, false);
+  const auto configs = host_configurations(options);
+  const auto again = host_configurations(options);
+  REQUIRE(configs.size() == (options.quick ? 24 : 72));
+  std::set<std::string> regimes;
+  for (std::size_t i = 0; i < configs.size(); ++i) {
+    CHECK(describe(configs[i]) == describe(again[i]));
+    regimes.insert(configs[i].regime);
+  }
+  CHECK(regimes.size() == 6);
+}
