@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <numeric>
 #include <optional>
 
@@ -72,15 +71,11 @@ struct Node {
 
 class Booster {
  public:
-  Booster(std::span<const FeatureVector> x, std::span<const double> target,
-          const std::vector<bool>& wanted, const BoostOptions& options)
-      : options_(options),
-        features_(wanted.size()),
-        gains_(wanted.size(), 0.0),
-        residual_(target.begin(), target.end()) {
-    const std::size_t features = features_;
+  Booster(std::span<const FeatureVector> x, std::span<const double> target, std::size_t features,
+          const BoostOptions& options)
+      : options_(options), features_(features), residual_(target.begin(), target.end()) {
     for (std::size_t f = 0; f < features; ++f) {
-      forest_.thresholds.push_back(wanted[f] ? thresholds_of(x, f) : std::vector<float>{});
+      forest_.thresholds.push_back(thresholds_of(x, f));
     }
     bins_.resize(x.size() * features);
     for (std::size_t i = 0; i < x.size(); ++i) {
@@ -91,9 +86,6 @@ class Booster {
       }
     }
   }
-
-  // Of all splits so far, per feature.
-  [[nodiscard]] const std::vector<double>& gains() const { return gains_; }
 
   ForestDefinition run() {
     for (std::size_t t = 0; t < options_.trees; ++t) {
@@ -191,7 +183,6 @@ class Booster {
       if (best == nodes.size()) {
         break;
       }
-      gains_[nodes[best].best->feature] += nodes[best].best->gain;
       split(nodes, best);
     }
     CorrectionTree tree;
@@ -230,7 +221,6 @@ class Booster {
 
   BoostOptions options_;
   std::size_t features_;
-  std::vector<double> gains_;
   ForestDefinition forest_;
   std::vector<std::uint8_t> bins_;  // [row][feature]
   std::vector<double> residual_;
@@ -244,18 +234,7 @@ ForestDefinition boost_trees(std::span<const FeatureVector> x, std::span<const d
   ensure(x.size() == target.size() && features <= k_max_features, "one target per row");
   ensure(options.leaves <= k_max_tree_leaves && options.trees <= k_max_trees,
          "a forest keeps to the limits of CorrectionForest");
-  std::vector<bool> wanted(features, true);
-  if (features > options.features) {
-    Booster scout(x, target, wanted, options);
-    scout.run();
-    std::vector<double> gains = scout.gains();
-    std::ranges::nth_element(gains, gains.begin() + static_cast<std::ptrdiff_t>(options.features),
-                             std::greater{});
-    for (std::size_t f = 0; f < features; ++f) {
-      wanted[f] = scout.gains()[f] > gains[options.features];
-    }
-  }
-  return Booster(x, target, wanted, options).run();
+  return Booster(x, target, features, options).run();
 }
 
 }  // namespace moesim

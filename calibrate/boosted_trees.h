@@ -12,8 +12,6 @@ namespace moesim {
 struct BoostOptions {
   std::size_t trees = k_max_trees;
   std::size_t leaves = k_max_tree_leaves;
-  std::size_t features =
-      8;  // the most useful ones of a first pass; every one costs an estimate time
   std::size_t least_rows = 15;  // in a leaf
   double rate = 0.25;           // share of a leaf's median residual that a tree takes
 };
