@@ -15,8 +15,8 @@ constexpr double k_same_rate = 0.01;
 
 bool near(double a, double b) { return std::abs(a - b) <= k_same_rate * std::abs(b); }
 
-bool same_device(const DevicePeaks& device, const DevicePeaks& fitted) {
-  if (device.device != fitted.device || !near(device.memory.si(), fitted.memory.si()) ||
+bool same_rates(const DevicePeaks& device, const DevicePeaks& fitted) {
+  if (!near(device.memory.si(), fitted.memory.si()) ||
       device.multiprocessors != fitted.multiprocessors) {
     return false;
   }
@@ -24,6 +24,10 @@ bool same_device(const DevicePeaks& device, const DevicePeaks& fitted) {
     const auto found = device.peak.find(entry.first);
     return found == device.peak.end() || near(found->second.si(), entry.second.si());
   });
+}
+
+bool same_device(const DevicePeaks& device, const DevicePeaks& fitted) {
+  return device.device == fitted.device && same_rates(device, fitted);
 }
 
 // Beyond the fitted range every octave costs as much trust again, and a little more.
@@ -224,8 +228,11 @@ BoundFamily KernelLibrary::bind(const DevicePeaks& device, const KernelKey& key,
         bound.basis = exact && same_device(device, candidate.profile->device) ? Basis::calibrated
                                                                               : Basis::transferred;
         bound.corrected = exact && same_die && family->correction != nullptr;
+        // Products of one die that differ in their links alone run the same kernels.
+        const bool twin =
+            candidate.kinship == Kinship::same_die && same_rates(device, candidate.profile->device);
         bound.transfer_sigma =
-            std::max(transfer_sigma(candidate.kinship),
+            std::max(twin ? 0.0 : transfer_sigma(candidate.kinship),
                      exact ? 0.0 : transfer_sigma(Kinship::same_device_framework));
         bound.factor = same_die ? 1.0 : k_other_generation_factor;
         return bound;

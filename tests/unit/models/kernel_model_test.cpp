@@ -103,8 +103,7 @@ TEST_CASE("a transferred profile uses the target's rates", "[models][unit]") {
       library.bind(test::round_device(), shape.key, {.framework = "trtllm"}).estimate(shape);
   const auto slow = library.bind(half, shape.key, {.framework = "trtllm"}).estimate(shape);
   // Half the peak, of which a little more is reached.
-  CHECK(slow.compute.si() ==
-        Approx(2 * full.compute.si() * (1 + 0.1 * std::pow(0.5, 0.6)) / 1.1));
+  CHECK(slow.compute.si() == Approx(2 * full.compute.si() * (1 + 0.1 * std::pow(0.5, 0.6)) / 1.1));
   CHECK(slow.memory == full.memory);
   CHECK(slow.fixed.si() == Approx(full.fixed.si()).epsilon(0.001));
 }
@@ -154,6 +153,22 @@ TEST_CASE("on the same die, cache traffic keeps its rate whatever the memory", "
   CHECK(transferred_context(fitted, fitted, gemm_bf16, 1.4).peak == 1e15);
   other.architecture = "polygon";
   CHECK(transferred_context(other, fitted, gemm_bf16, 1.0).on_die == 3e12);
+}
+
+TEST_CASE("a twin of the measured product is trusted like it", "[models][unit]") {
+  const DevicePeaks fitted = test::round_device();
+  FittedFamily family = test::roofline_family(gemm_bf16, {1e-6, 1.1, 1});
+  family.error_bands = {{1, 0.05}};
+  const KernelLibrary library({test::profile_of(fitted, "trtllm", {family})});
+  const KernelShape shape = shape_of(gemm(1, 4096, 4096));
+  const auto sigma = [&](const DevicePeaks& device) {
+    return library.bind(device, gemm_bf16, {.framework = "trtllm"}).estimate(shape).sigma;
+  };
+  DevicePeaks twin = fitted;
+  twin.device = "twin";
+  CHECK(sigma(twin) == 0.05);
+  twin.memory = Bandwidth(2e12);
+  CHECK(sigma(twin) > 0.09);
 }
 
 TEST_CASE("the nearest other generation is of the same market", "[models][unit]") {
