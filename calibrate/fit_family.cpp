@@ -60,8 +60,7 @@ Rows sample(const Rows& rows, std::size_t count) {
 }
 
 std::vector<double> fit_rows(const Rows& rows, const KernelForm& form, const KernelContext& context,
-                             std::string_view kernel_source, const FitOptions& options,
-                             std::span<const double> initial = {}) {
+                             std::string_view kernel_source, const FitOptions& options) {
   const Rows chosen = sample(rows, options.rows_per_family);
   std::vector<double> measured;
   for (const KernelRow* row : chosen) {
@@ -74,7 +73,7 @@ std::vector<double> fit_rows(const Rows& rows, const KernelForm& form, const Ker
     }
   };
   auto coefficients =
-      fit_coefficients(parameters, measured, predict, options.iterations, initial).coefficients;
+      fit_coefficients(parameters, measured, predict, options.iterations).coefficients;
   for (double& value : coefficients) {
     value = rounded(value);
   }
@@ -110,14 +109,8 @@ class FamilyFit {
         kernel_source_(kernel_source),
         options_(options) {
     whole_.coefficients = fit_rows(rows, form, context, kernel_source, options);
-    std::vector<double> predicted;
-    for (const KernelRow* row : rows) {
-      predicted.push_back(time_of(form, whole_.coefficients, *row, context));
-    }
-    erratic_ = erratic_rows(rows, predicted);
-    std::vector<std::size_t> all(rows.size());
-    std::iota(all.begin(), all.end(), std::size_t{0});
-    whole_.correction = correct(whole_.coefficients, all);
+    erratic_ = erratic_of(whole_.coefficients, rows);
+    whole_.correction = correct(whole_.coefficients, rows, erratic_);
     leave_out();
     if (whole_.correction != nullptr && !correction_helps()) {
       whole_.correction = nullptr;
@@ -194,18 +187,29 @@ class FamilyFit {
                                                   features_of(row.shape, estimate, context_)));
   }
 
+  // By the form alone, from these rows alone.
+  [[nodiscard]] std::vector<bool> erratic_of(std::span<const double> coefficients,
+                                             const Rows& rows) const {
+    std::vector<double> predicted;
+    for (const KernelRow* row : rows) {
+      predicted.push_back(time_of(form_, coefficients, *row, context_));
+    }
+    return erratic_rows(rows, predicted);
+  }
+
   // Trees over the rows that are not erratic; null where there are too few.
   [[nodiscard]] std::shared_ptr<const CorrectionForest> correct(
-      std::span<const double> coefficients, std::span<const std::size_t> chosen) const {
+      std::span<const double> coefficients, const Rows& rows,
+      const std::vector<bool>& erratic) const {
     std::vector<FeatureVector> x;
     std::vector<double> target;
-    for (const std::size_t i : chosen) {
-      if (erratic_[i]) {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      if (erratic[i]) {
         continue;
       }
-      const KernelEstimate estimate = form_.evaluate(coefficients, rows_[i]->shape, context_);
-      x.push_back(features_of(rows_[i]->shape, estimate, context_));
-      target.push_back(std::clamp(std::log(rows_[i]->seconds / estimate.alone().si()),
+      const KernelEstimate estimate = form_.evaluate(coefficients, rows[i]->shape, context_);
+      x.push_back(features_of(rows[i]->shape, estimate, context_));
+      target.push_back(std::clamp(std::log(rows[i]->seconds / estimate.alone().si()),
                                   -k_largest_correction, k_largest_correction));
     }
     if (!options_.correct || x.size() < k_least_corrected_rows) {
@@ -246,26 +250,19 @@ class FamilyFit {
     const bool two_ways = others.size() > 1;
     for (int fold = 0; fold < options_.folds; ++fold) {
       Rows kept;
-      std::vector<std::size_t> kept_index;
       Rows out;
-      for (std::size_t i = 0; i < rows_.size(); ++i) {
-        const KernelRow& row = *rows_[i];
-        if (fold_of(groups, group_of(row)) == fold ||
-            (two_ways && fold_of(others, row.other_group) == fold)) {
-          out.push_back(&row);
-        } else {
-          kept.push_back(&row);
-          kept_index.push_back(i);
-        }
+      for (const KernelRow* row : rows_) {
+        const bool leave = fold_of(groups, group_of(*row)) == fold ||
+                           (two_ways && fold_of(others, row->other_group) == fold);
+        (leave ? out : kept).push_back(row);
       }
       if (kept.empty() || out.empty()) {
         continue;
       }
       Fit fit;
-      fit.coefficients =
-          fit_rows(kept, form_, context_, kernel_source_, options_, whole_.coefficients);
+      fit.coefficients = fit_rows(kept, form_, context_, kernel_source_, options_);
       const Fit form_only = fit;
-      fit.correction = correct(fit.coefficients, kept_index);
+      fit.correction = correct(fit.coefficients, kept, erratic_of(fit.coefficients, kept));
       look_up(kept, out);
       for (const KernelRow* row : out) {
         left_out_.push_back({fold, row->seconds, std::log(row->seconds / predict(form_only, *row)),

@@ -143,10 +143,7 @@ bool beats_physics(const KernelRow& row, const DevicePeaks& device) {
   if (!row.checkable) {
     return false;
   }
-  const KernelContext context = kernel_context(device, row.shape.key);
-  const UsefulWork work = useful_work(row.shape, context);
-  const double memory = (work.bytes - context.l2) / context.bandwidth;
-  return row.seconds < work.flops / context.peak || row.seconds < memory;
+  return row.seconds < least_seconds(row.shape, kernel_context(device, row.shape.key));
 }
 
 }  // namespace moesim

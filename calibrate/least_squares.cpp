@@ -31,7 +31,6 @@ class Problem {
 
   [[nodiscard]] std::size_t free_count() const { return free_.size(); }
   [[nodiscard]] double start(std::size_t i) const { return std::log(parameters_[free_[i]].start); }
-  [[nodiscard]] std::size_t position(std::size_t i) const { return free_[i]; }
   [[nodiscard]] double clamp(std::size_t i, double x) const {
     const FitParameter& p = parameters_[free_[i]];
     return std::clamp(x, std::log(p.min), std::log(p.max));
@@ -110,15 +109,13 @@ void normal_equations(Problem& problem, const Eigen::VectorXd& x, const Eigen::V
 FitResult fit_coefficients(
     std::span<const FitParameter> parameters, std::span<const double> measured,
     const std::function<void(std::span<const double>, std::span<double>)>& predict,
-    int max_iterations, std::span<const double> initial) {
+    int max_iterations) {
   ensure(!measured.empty(), "a fit needs rows");
   Problem problem(parameters, measured, predict);
   const auto n = static_cast<Eigen::Index>(problem.free_count());
   Eigen::VectorXd x(n);
   for (Eigen::Index i = 0; i < n; ++i) {
-    const auto index = static_cast<std::size_t>(i);
-    x[i] = initial.empty() ? problem.start(index)
-                           : problem.clamp(index, std::log(initial[problem.position(index)]));
+    x[i] = problem.start(static_cast<std::size_t>(i));
   }
   Eigen::VectorXd r;
   problem.residuals(x, r);

@@ -23,11 +23,10 @@ struct FitResult {
 // Minimises sum_i w rho((log(predict_i(c)) - log(measured_i))/0.1) + prior, rho(z) = 2(sqrt(1+z^2)
 // - 1), by Levenberg-Marquardt over log(c) with finite differences. The prior pulls a coefficient
 // that the rows do not determine to its start. Deterministic: same input, same bits.
-// predict(c, out) writes one prediction (s) per measured value. `initial`, one coefficient per
-// parameter, only says where the search begins; empty: at the starts.
+// predict(c, out) writes one prediction (s) per measured value.
 FitResult fit_coefficients(
     std::span<const FitParameter> parameters, std::span<const double> measured,
     const std::function<void(std::span<const double>, std::span<double>)>& predict,
-    int max_iterations, std::span<const double> initial = {});
+    int max_iterations);
 
 }  // namespace moesim

@@ -158,9 +158,11 @@ std::vector<std::int64_t> power_law_counts(const LoadCase& load, Rng& rng) {
   const double power = 1 - load.exponent;
   const double from = std::pow(low, power);
   const double to = std::pow(high, power);
+  const bool reciprocal = std::abs(power) < 1e-9;  // the law whose integral is a logarithm
   std::vector<double> popularity(static_cast<std::size_t>(load.experts));
   for (double& p : popularity) {
-    p = std::pow(from + (to - from) * rng.uniform(), 1 / power);
+    const double u = rng.uniform();
+    p = reciprocal ? low * std::pow(high / low, u) : std::pow(from + (to - from) * u, 1 / power);
   }
   const double total = std::accumulate(popularity.begin(), popularity.end(), 0.0);
   const std::int64_t pairs = load.tokens * load.top_k;

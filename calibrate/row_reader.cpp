@@ -56,7 +56,7 @@ std::optional<double> exponent_of(std::string_view distribution) {
   }
   const char* end = distribution.data() + distribution.size();
   const auto result = std::from_chars(distribution.data() + prefix.size(), end, value);
-  const bool usable = result.ec == std::errc() && result.ptr == end && value > 0 && value != 1;
+  const bool usable = result.ec == std::errc() && result.ptr == end && value > 0;
   return usable ? std::optional(value) : std::nullopt;
 }
 

@@ -139,6 +139,10 @@ struct UsefulWork {
 };
 UsefulWork useful_work(const KernelShape& shape, const KernelContext& context);
 
+// No kernel is faster: its arithmetic at the peak, and its bytes, beyond what the second-level
+// cache may have kept, at the memory's bandwidth.
+double least_seconds(const KernelShape& shape, const KernelContext& context);
+
 namespace detail {
 
 // One product of the projections of an MLA module: `batch` times m x k by k x n.

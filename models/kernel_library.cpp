@@ -119,6 +119,13 @@ KernelEstimate BoundFamily::estimate(const KernelShape& shape) const {
   if (corrected) {
     scale *= std::exp(family->correction->log_factor(features_of(shape, result, context)));
   }
+  // Coefficients that a fit found below 1 (overlaps, caches) must not let another device, or a
+  // shape that nobody measured, beat its own peaks.
+  const double bound = least_seconds(shape, spec);
+  const double alone = result.alone().si();
+  if (alone * scale < bound && alone > 0) {
+    scale = bound / alone;
+  }
   result.fixed = result.fixed * scale;
   result.compute = result.compute * scale;
   result.memory = result.memory * scale;
@@ -138,12 +145,41 @@ KernelLibrary::KernelLibrary(std::vector<KernelProfile> profiles) : profiles_(st
   order();
 }
 
+// "0.5.6.post2" < "0.5.14" < "1.3.0rc9" < "1.3.0rc20": numbers count as numbers.
+std::strong_ordering compare_versions(std::string_view a, std::string_view b) {
+  const auto digits = [](std::string_view text) {
+    const auto end = std::ranges::find_if_not(text, [](char c) { return c >= '0' && c <= '9'; });
+    return text.substr(0, static_cast<std::size_t>(end - text.begin()));
+  };
+  while (!a.empty() && !b.empty()) {
+    std::string_view x = digits(a);
+    std::string_view y = digits(b);
+    if (x.empty() || y.empty()) {
+      if (a[0] != b[0]) {
+        return a[0] <=> b[0];
+      }
+      x = a.substr(0, 1);
+      y = b.substr(0, 1);
+    }
+    a.remove_prefix(x.size());
+    b.remove_prefix(y.size());
+    x.remove_prefix(std::min(x.find_first_not_of('0'), x.size()));
+    y.remove_prefix(std::min(y.find_first_not_of('0'), y.size()));
+    const auto order = x.size() != y.size() ? x.size() <=> y.size() : x <=> y;
+    if (order != 0) {
+      return order;
+    }
+  }
+  return a.size() <=> b.size();
+}
+
 // By name, so that folders and their order of reading decide nothing; of one framework the highest
 // version comes first.
 void KernelLibrary::order() {
   std::ranges::sort(profiles_, [](const KernelProfile& a, const KernelProfile& b) {
-    return std::tie(a.device.device, a.framework, b.version) <
-           std::tie(b.device.device, b.framework, a.version);
+    const auto order =
+        std::tie(a.device.device, a.framework) <=> std::tie(b.device.device, b.framework);
+    return order != 0 ? order < 0 : compare_versions(a.version, b.version) > 0;
   });
   for (std::size_t i = 1; i < profiles_.size(); ++i) {
     if (profiles_[i].name() == profiles_[i - 1].name()) {
@@ -207,7 +243,8 @@ std::vector<KernelLibrary::Candidate> KernelLibrary::candidates(const DevicePeak
 BoundFamily KernelLibrary::bind(const DevicePeaks& device, const KernelKey& key,
                                 const BindOptions& options) const {
   BoundFamily bound;
-  bound.context = kernel_context(device, key);
+  bound.spec = kernel_context(device, key);
+  bound.context = bound.spec;
   const auto list =
       options.framework == k_spec_sheet ? std::vector<Candidate>{} : candidates(device, options);
   // Another format on the same die is nearer than the same format on another generation.

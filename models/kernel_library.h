@@ -1,6 +1,7 @@
 // All profiles of some folders, and the rule which of them answers for a kernel.
 #pragma once
 
+#include <compare>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,9 +21,13 @@ struct BoundFamily {
   double factor = 1.0;        // on the form's times
   double transfer_sigma = 0;  // what the transfer adds to the family's standard error
   KernelContext context;
+  KernelContext spec;  // the device's own rates, which nothing beats
 
   [[nodiscard]] KernelEstimate estimate(const KernelShape& shape) const;
 };
+
+// By the numbers in them: "0.5.6.post2" < "0.5.14"; "1.3.0rc9" < "1.3.0rc20".
+std::strong_ordering compare_versions(std::string_view a, std::string_view b);
 
 struct BindOptions {
   std::string_view framework;

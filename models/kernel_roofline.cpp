@@ -111,6 +111,13 @@ UsefulWork useful_work(const KernelShape& shape, const KernelContext& x) {
   throw InvariantError("every kernel kind has useful work");
 }
 
+double least_seconds(const KernelShape& shape, const KernelContext& context) {
+  const UsefulWork work = useful_work(shape, context);
+  const double arithmetic = work.flops / context.peak;
+  const double memory = (work.bytes - context.l2) / context.bandwidth;
+  return arithmetic > memory ? arithmetic : memory;
+}
+
 KernelForm stream_form() {
   return {"stream",
           "t0 + bytes*e_mem*(1 - 0.8 exp(-bytes/(l2_share*L2)))/BW",

@@ -70,12 +70,13 @@ TEST_CASE("a table of points reads back", "[calibrate][unit]") {
   CHECK(read.text(0, read.column("file")) == "folder/x.csv");
   CHECK(read.count(0, read.column("line"), 1) == 7);
   CHECK(read.text(0, read.column("kernel_source")) == "kernel, fast");
-  JudgedPoint quoted = point_of({{1, 1}}, 1, 1);
+  const Shape small{{1, 1}};  // points refer to their shape
+  JudgedPoint quoted = point_of(small, 1, 1);
   quoted.kernel_source = "a \"b\"";
   table.add(quoted);
   CHECK(out.str().find(",\"a \"\"b\"\"\",") != std::string::npos);
   constexpr std::array<std::string_view, 2> strange{"tokens", "colour"};
-  JudgedPoint unknown = point_of({{1, 1}}, 1, 1);
+  JudgedPoint unknown = point_of(small, 1, 1);
   unknown.dim_names = strange;
   CHECK_THROWS_AS(table.add(unknown), InvariantError);
 }

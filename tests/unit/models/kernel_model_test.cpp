@@ -155,6 +155,40 @@ TEST_CASE("on the same die, cache traffic keeps its rate whatever the memory", "
   CHECK(transferred_context(other, fitted, gemm_bf16, 1.0).on_die == 3e12);
 }
 
+TEST_CASE("versions compare by their numbers", "[models][unit]") {
+  CHECK((compare_versions("0.5.6.post2", "0.5.14") < 0));
+  CHECK((compare_versions("1.3.0rc9", "1.3.0rc20") < 0));
+  CHECK((compare_versions("1.3.0rc20", "1.3.0rc20") == 0));
+  CHECK((compare_versions("1.3.0", "1.3.0rc20") < 0));
+  CHECK((compare_versions("0.9", "0.10") < 0));
+  CHECK((compare_versions("a4b22df", "b4b22df") < 0));
+  CHECK((compare_versions("1.01", "1.1") == 0));
+}
+
+TEST_CASE("a prediction never beats the device", "[models][property]") {
+  // Coefficients below 1, as fits with overlap find them, and a correction that halves the time.
+  ForestDefinition forest;
+  forest.thresholds = {{0.0F}};
+  forest.trees.push_back(parse_tree("a0 -7000 -7000", forest.thresholds, "t"));
+  FittedFamily family = test::roofline_family(gemm_bf16, {1e-7, 0.8, 0.7});
+  family.correction = std::make_shared<const CorrectionForest>(forest);
+  const DevicePeaks fitted = test::round_device();
+  const KernelLibrary library({test::profile_of(fitted, "trtllm", {family})});
+  DevicePeaks weak = fitted;
+  weak.device = "weak";
+  weak.peak[DType::bf16] = FlopRate(1e14);
+  for (const DevicePeaks& device : {fitted, weak}) {
+    const BoundFamily bound = library.bind(device, gemm_bf16, {.framework = "trtllm"});
+    for (std::int64_t m = 1; m <= 65536; m *= 4) {
+      const KernelShape shape = shape_of(gemm(m, 16384, 16384));
+      const UsefulWork work = useful_work(shape, kernel_context(device, gemm_bf16));
+      const double time = bound.estimate(shape).alone().si();
+      CHECK(time >= 0.999999 * work.flops / device.peak.at(DType::bf16).si());
+      CHECK(time >= 0.999999 * (work.bytes - device.l2.si()) / device.memory.si());
+    }
+  }
+}
+
 TEST_CASE("a twin of the measured product is trusted like it", "[models][unit]") {
   const DevicePeaks fitted = test::round_device();
   FittedFamily family = test::roofline_family(gemm_bf16, {1e-6, 1.1, 1});
