@@ -208,7 +208,14 @@ std::vector<KernelProfile> fit_profiles(const std::string& dir, const DeviceLook
   }
   const std::vector<Job> jobs = jobs_of(tables);
   if (jobs.empty()) {
-    throw ConfigError(dir, "holds no kernel measurements of a known system");
+    std::size_t rows = 0;
+    for (const KernelRows& table : tables) {
+      rows += table.rows.size();
+    }
+    throw ConfigError(dir, rows == 0 ? std::string("holds no kernel measurements of a known system")
+                                     : "holds " + std::to_string(rows) +
+                                           " measurements, but no kernel with the " +
+                                           std::to_string(k_least_rows) + " that a fit needs");
   }
   std::vector<FittedJob> fitted(jobs.size());
   std::mutex mutex;

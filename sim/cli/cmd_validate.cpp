@@ -219,6 +219,13 @@ void add_validate_command(CLI::App& app, Command& command) {
     kind->add_flag("--regimes", options->regimes,
                    "per group, the range of sizes, experts per rank, ranks or times with the "
                    "largest median error");
+    kind->footer(
+        "Errors are |predicted/measured - 1|; the naive baseline is the data sheet's roofline. 80 "
+        "% of\n"
+        "the rows should lie inside p10-p90. Rows that break a stated rule are skipped and "
+        "counted.\n"
+        "Example:\n  moesim validate " +
+        std::string(name) + " measured/h100_sxm --regimes --png plots/");
     options->common.add_json(*kind);
     options->common.add_catalog(*kind);
     kind->callback([options, &command, run] {
