@@ -183,6 +183,14 @@ void print(const Json& document, const Options& options) {
     table.row(std::move(cells));
   }
   std::cout << table.text();
+  std::int64_t judged = 0;
+  std::int64_t erratic = 0;
+  for (const Json& group : document["groups"]) {
+    judged += group["n"].get<std::int64_t>();
+    erratic += group.contains("erratic") ? group["erratic"]["n"].get<std::int64_t>() : 0;
+  }
+  std::cout << judged << " rows judged, " << erratic
+            << " of them erratic (slower than any shape explains)\n";
   for (const Json& row : document["skipped"]) {
     std::cout << "skipped " << row["n"] << " rows: " << row["reason"].get<std::string>() << "\n";
   }
