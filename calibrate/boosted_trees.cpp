@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
-#include <optional>
 
 #include "models/kernel_profile.h"
 #include "sim/core/error.h"
@@ -65,8 +64,9 @@ struct Split {
 struct Node {
   std::vector<std::uint32_t> rows;
   std::vector<Sum> histogram;  // [feature][bin]; emptied once the node is split
-  std::optional<Split> best;
-  std::optional<std::pair<std::size_t, std::size_t>> children;
+  Split best;                  // no gain: none
+  std::size_t left = 0;        // index of a child; 0: a leaf
+  std::size_t right = 0;
 };
 
 class Booster {
@@ -114,7 +114,7 @@ class Booster {
   }
 
   void find_split(Node& node) const {
-    node.best.reset();
+    node.best = {};
     Sum total;
     for (std::size_t b = 0; b < k_bins; ++b) {
       total.gradient += node.histogram[b].gradient;
@@ -131,7 +131,7 @@ class Booster {
           continue;
         }
         const double gain = left.score() + right.score() - total.score();
-        if (gain > 1e-9 && (!node.best || gain > node.best->gain)) {
+        if (gain > std::max(node.best.gain, 1e-9)) {
           node.best = Split{gain, f, b};
         }
       }
@@ -140,7 +140,7 @@ class Booster {
 
   // Splits nodes[parent] at its best split.
   void split(std::vector<Node>& nodes, std::size_t parent) const {
-    const Split at = *nodes[parent].best;
+    const Split at = nodes[parent].best;
     Node left;
     Node right;
     for (const std::uint32_t row : nodes[parent].rows) {
@@ -157,7 +157,8 @@ class Booster {
     }
     find_split(left);
     find_split(right);
-    nodes[parent].children = {nodes.size(), nodes.size() + 1};
+    nodes[parent].left = nodes.size();
+    nodes[parent].right = nodes.size() + 1;
     nodes.push_back(std::move(left));
     nodes.push_back(std::move(right));
   }
@@ -175,8 +176,8 @@ class Booster {
     for (std::size_t leaves = 1; leaves < options_.leaves; ++leaves) {
       std::size_t best = nodes.size();
       for (std::size_t i = 0; i < nodes.size(); ++i) {
-        if (!nodes[i].children && nodes[i].best &&
-            (best == nodes.size() || nodes[i].best->gain > nodes[best].best->gain)) {
+        if (nodes[i].left == 0 && nodes[i].best.gain > 0 &&
+            (best == nodes.size() || nodes[i].best.gain > nodes[best].best.gain)) {
           best = i;
         }
       }
@@ -194,12 +195,12 @@ class Booster {
   void emit(const std::vector<Node>& nodes, std::size_t index, CorrectionTree& tree) {
     const Node& node = nodes[index];
     TreeNode out;
-    if (node.children) {
-      out.feature = static_cast<std::uint8_t>(node.best->feature);
-      out.threshold = static_cast<std::uint8_t>(node.best->threshold);
+    if (node.left != 0) {
+      out.feature = static_cast<std::uint8_t>(node.best.feature);
+      out.threshold = static_cast<std::uint8_t>(node.best.threshold);
       tree.push_back(out);
-      emit(nodes, node.children->first, tree);
-      emit(nodes, node.children->second, tree);
+      emit(nodes, node.left, tree);
+      emit(nodes, node.right, tree);
       return;
     }
     out.is_leaf = true;

@@ -240,57 +240,75 @@ std::vector<KernelLibrary::Candidate> KernelLibrary::candidates(const DevicePeak
   return list;
 }
 
-BoundFamily KernelLibrary::bind(const DevicePeaks& device, const KernelKey& key,
-                                const BindOptions& options) const {
-  BoundFamily bound;
-  bound.spec = kernel_context(device, key);
-  bound.context = bound.spec;
-  const auto list =
-      options.framework == k_spec_sheet ? std::vector<Candidate>{} : candidates(device, options);
-  // Another format on the same die is nearer than the same format on another generation.
+// Another format on the same die is nearer than the same format on another generation.
+std::optional<KernelLibrary::Match> KernelLibrary::match(const std::vector<Candidate>& list,
+                                                         const KernelKey& key,
+                                                         std::string_view kernel_source) const {
   for (const bool same_die : {true, false}) {
     for (const KernelKey& relative : relatives(key)) {
       for (const Candidate& candidate : list) {
-        const FittedFamily* family = (candidate.kinship <= Kinship::same_die_framework) == same_die
-                                         ? find(*candidate.profile, relative, options.kernel_source)
-                                         : nullptr;
-        if (family == nullptr) {
+        if ((candidate.kinship <= Kinship::same_die_framework) != same_die) {
           continue;
         }
-        const bool exact = with_bf16(relative) == with_bf16(key);
-        bound.profile = candidate.profile;
-        bound.family = family;
-        bound.context =
-            transferred_context(device, candidate.profile->device, key, e_comp_of(*family));
-        bound.basis = exact && same_device(device, candidate.profile->device) ? Basis::calibrated
-                                                                              : Basis::transferred;
-        bound.corrected = exact && same_die && family->correction != nullptr;
-        // Products of one die that differ in their links alone run the same kernels.
-        const bool twin =
-            candidate.kinship == Kinship::same_die && same_rates(device, candidate.profile->device);
-        bound.transfer_sigma =
-            std::max(twin ? 0.0 : transfer_sigma(candidate.kinship),
-                     exact ? 0.0 : transfer_sigma(Kinship::same_device_framework));
-        bound.factor = same_die ? 1.0 : k_other_generation_factor;
-        return bound;
+        if (const auto* family = find(*candidate.profile, relative, kernel_source)) {
+          return Match{candidate, family, with_bf16(relative) == with_bf16(key), same_die};
+        }
       }
     }
   }
+  return std::nullopt;
+}
+
+BoundFamily KernelLibrary::measured(const DevicePeaks& device, const KernelKey& key,
+                                    const Match& match) {
+  const Kinship kin = match.candidate.kinship;
+  const DevicePeaks& fitted = match.candidate.profile->device;
+  BoundFamily bound;
+  bound.profile = match.candidate.profile;
+  bound.family = match.family;
+  bound.spec = kernel_context(device, key);
+  bound.context = transferred_context(device, fitted, key, e_comp_of(*match.family));
+  bound.basis = match.exact && same_device(device, fitted) ? Basis::calibrated : Basis::transferred;
+  bound.corrected = match.exact && match.same_die && match.family->correction != nullptr;
+  // Products of one die that differ in their links alone run the same kernels.
+  const bool twin = kin == Kinship::same_die && same_rates(device, fitted);
+  bound.transfer_sigma =
+      std::max(twin ? 0.0 : transfer_sigma(kin),
+               match.exact ? 0.0 : transfer_sigma(Kinship::same_device_framework));
+  bound.factor = match.same_die ? 1.0 : k_other_generation_factor;
+  return bound;
+}
+
+BoundFamily KernelLibrary::from_spec_sheet(const DevicePeaks& device, const KernelKey& key) const {
   for (const KernelProfile& profile : profiles_) {
-    if (profile.framework == k_spec_sheet) {
-      const FittedFamily* family = find(profile, key, {});
-      if (family == nullptr) {
-        family = find(profile, {spec_sheet_kind(key.kind), key.dtype, key.storage}, {});
-      }
-      if (family != nullptr) {
-        bound.profile = &profile;
-        bound.family = family;
-        return bound;
-      }
+    if (profile.framework != k_spec_sheet) {
+      continue;
+    }
+    const FittedFamily* family = find(profile, key, {});
+    if (family == nullptr) {
+      family = find(profile, {spec_sheet_kind(key.kind), key.dtype, key.storage}, {});
+    }
+    if (family != nullptr) {
+      BoundFamily bound;
+      bound.profile = &profile;
+      bound.family = family;
+      bound.spec = kernel_context(device, key);
+      bound.context = bound.spec;
+      return bound;
     }
   }
   throw ConfigError(family_name(key), "no kernel profile answers for " + device.device +
                                           " and there is no spec_sheet.json to fall back to");
+}
+
+BoundFamily KernelLibrary::bind(const DevicePeaks& device, const KernelKey& key,
+                                const BindOptions& options) const {
+  if (options.framework != k_spec_sheet) {
+    if (const auto found = match(candidates(device, options), key, options.kernel_source)) {
+      return measured(device, key, *found);
+    }
+  }
+  return from_spec_sheet(device, key);
 }
 
 }  // namespace moesim

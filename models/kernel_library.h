@@ -62,8 +62,19 @@ class KernelLibrary {
     Kinship kinship = Kinship::same_device;
     double distance = 0;
   };
+  struct Match {
+    Candidate candidate;
+    const FittedFamily* family = nullptr;
+    bool exact = false;     // the formats that were asked for
+    bool same_die = false;  // not another generation
+  };
   [[nodiscard]] std::vector<Candidate> candidates(const DevicePeaks& device,
                                                   const BindOptions& options) const;
+  [[nodiscard]] std::optional<Match> match(const std::vector<Candidate>& list, const KernelKey& key,
+                                           std::string_view kernel_source) const;
+  [[nodiscard]] static BoundFamily measured(const DevicePeaks& device, const KernelKey& key,
+                                            const Match& match);
+  [[nodiscard]] BoundFamily from_spec_sheet(const DevicePeaks& device, const KernelKey& key) const;
   [[nodiscard]] const FittedFamily* find(const KernelProfile& profile, const KernelKey& key,
                                          std::string_view kernel_source) const;
 
