@@ -1,7 +1,9 @@
 #include "calibrate/cpu/expert_file.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -18,6 +20,13 @@ namespace {
   throw std::system_error(errno, std::generic_category(), what);
 }
 
+// Newer kernels take O_DIRECT there, too.
+bool lives_in_memory(int file) {
+  struct statfs system{};
+  return fstatfs(file, &system) == 0 &&
+         (system.f_type == TMPFS_MAGIC || system.f_type == RAMFS_MAGIC);
+}
+
 }  // namespace
 
 ExpertFile::ExpertFile(const std::string& folder, const WeightPool& pool, std::int64_t bytes)
@@ -27,22 +36,32 @@ ExpertFile::ExpertFile(const std::string& folder, const WeightPool& pool, std::i
   std::string name = folder + "/moesim-experts-XXXXXX";
   std::vector<char> path(name.begin(), name.end());
   path.push_back('\0');
-  buffered_ = mkstemp(path.data());
+  buffered_ = Descriptor(mkostemp(path.data(), O_CLOEXEC));
   if (buffered_ < 0) {
     fail("cannot create a file in " + folder);
   }
-  direct_ = open(path.data(), O_RDONLY | O_DIRECT);
+  if (!lives_in_memory(buffered_)) {
+    direct_ = Descriptor(open(path.data(), O_RDONLY | O_DIRECT | O_CLOEXEC));
+  }
   unlink(path.data());
   const char* from = reinterpret_cast<const char*>(pool.floats().data());
   for (std::int64_t at = 0; at < bytes;) {
     const ssize_t wrote = pwrite(buffered_, from + at, static_cast<std::size_t>(bytes - at), at);
+    if (wrote < 0 && errno == EINTR) {
+      continue;
+    }
     if (wrote <= 0) {
+      errno = wrote == 0 ? ENOSPC : errno;
       fail("cannot write " + std::to_string(bytes) + " bytes of expert weights in " + folder);
     }
     at += wrote;
   }
   // Pages that are still to be written cannot be dropped.
-  if (fsync(buffered_) != 0) {
+  int synced = fsync(buffered_);
+  while (synced != 0 && errno == EINTR) {
+    synced = fsync(buffered_);
+  }
+  if (synced != 0) {
     fail("cannot write expert weights in " + folder);
   }
   void* mapped =
@@ -57,11 +76,11 @@ ExpertFile::~ExpertFile() {
   if (mapping_ != nullptr) {
     munmap(const_cast<char*>(mapping_), static_cast<std::size_t>(bytes_));
   }
-  if (direct_ >= 0) {
-    close(direct_);
-  }
-  if (buffered_ >= 0) {
-    close(buffered_);
+}
+
+ExpertFile::Descriptor::~Descriptor() {
+  if (number_ >= 0) {
+    close(number_);
   }
 }
 
@@ -78,7 +97,11 @@ void ExpertFile::read(std::int64_t offset, std::int64_t bytes, float* to, ReadMo
   for (std::int64_t done = 0; done < bytes;) {
     const ssize_t got = pread(direct ? direct_ : buffered_, at + done,
                               static_cast<std::size_t>(bytes - done), offset + done);
+    if (got < 0 && errno == EINTR) {
+      continue;
+    }
     if (got <= 0) {
+      errno = got == 0 ? EIO : errno;  // the file ends early
       fail("cannot read expert weights");
     }
     done += got;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "calibrate/cpu/weight_pool.h"
 
@@ -23,6 +24,8 @@ class ExpertFile {
   ExpertFile& operator=(const ExpertFile&) = delete;
 
   [[nodiscard]] std::int64_t bytes() const { return bytes_; }
+  // Does cold_direct read the device? Not on file systems without O_DIRECT, nor on those that live
+  // in memory and take the flag all the same.
   [[nodiscard]] bool has_direct() const { return direct_ >= 0; }
 
   // Offset, size and `to` must be multiples of 4,096. Any thread. Throws std::system_error.
@@ -33,11 +36,33 @@ class ExpertFile {
  private:
   void drop(std::int64_t offset, std::int64_t bytes) const;
 
+  // Closed also where the constructor ends with an error.
+  class Descriptor {
+   public:
+    Descriptor() = default;
+    explicit Descriptor(int number) : number_(number) {}
+    Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+    Descriptor& operator=(Descriptor&& other) noexcept {
+      std::swap(number_, other.number_);
+      return *this;
+    }
+    ~Descriptor();
+    operator int() const { return number_; }
+
+   private:
+    int number_ = -1;
+  };
+
   std::int64_t bytes_;
-  int buffered_ = -1;
-  int direct_ = -1;
+  Descriptor buffered_;
+  Descriptor direct_;
   const char* mapping_ = nullptr;
 };
+
+// Why reads from the device are left out.
+inline constexpr const char* k_no_direct_reads =
+    "the scratch folder's file system has no direct reads (O_DIRECT), so that they would measure "
+    "memory; give --scratch a folder on a disk";
 
 inline constexpr std::int64_t k_disk_page = 4096;
 

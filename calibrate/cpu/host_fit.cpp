@@ -24,6 +24,7 @@ constexpr double k_floor = 1e-6;
 // Of neighbours on a logarithmic ladder: closer steps could not be told apart.
 constexpr double k_least_ratio = 1.3;
 constexpr double k_rows_apart = 8;
+constexpr double k_far_bytes = 64e6;            // what is that large comes from memory
 constexpr double k_least_ratio_of_moves = 1.9;  // their working sets vary with their rows, too
 
 using Features = std::vector<double>;
@@ -192,9 +193,16 @@ KernelTimes fit_named(const std::vector<MicroRow>& rows, const std::string& kern
                       const std::function<KernelCall(const MicroKey&)>& call, FarTerms far,
                       const std::string& where) {
   std::vector<HostKernelRow> found = kernel_rows(rows, kernel, call);
-  if (found.empty()) {
-    throw ConfigError(
-        where, "no rows of the kernel " + kernel + "; run: moesim calibrate run cpu --out DIR");
+  // Fewer leave the law's ends open.
+  constexpr std::size_t least_rows = 4;
+  const auto alone = static_cast<std::size_t>(
+      std::ranges::count_if(found, [](const HostKernelRow& row) { return row.threads == 1; }));
+  const std::size_t counted = alone > 0 ? alone : found.size();
+  if (counted < least_rows) {
+    throw ConfigError(where, (counted == 0 ? "no" : std::to_string(counted)) +
+                                 " rows of the kernel " + kernel + ", but a fit needs " +
+                                 std::to_string(least_rows) +
+                                 "; run: moesim calibrate run cpu --out DIR");
   }
   return fit_kernel(found, far);
 }
@@ -280,7 +288,9 @@ HostProfile fit_host_profile(const std::vector<MicroRow>& rows, const std::strin
       two ? fit_named(rows, "dispatch_remote", moved, all_far, where) : profile.dispatch_local;
   profile.combine_remote =
       two ? fit_named(rows, "combine_remote", summed, all_far, where) : profile.combine_local;
-  profile.disk = fit_named(rows, "disk_direct", read, FarTerms::bytes, where);
+  if (std::ranges::any_of(rows, [](const MicroRow& r) { return r.key.kernel == "disk_direct"; })) {
+    profile.disk = fit_named(rows, "disk_direct", read, FarTerms::bytes, where);
+  }
   profile.page_cache = fit_named(rows, "disk_warm", read, FarTerms::bytes, where);
   for (const MicroRow& row : rows) {
     if (row.key.kernel == "handoff_spin") {
@@ -290,10 +300,20 @@ HostProfile fit_host_profile(const std::vector<MicroRow>& rows, const std::strin
       const KernelCall call = expert(row.key);
       profile.peak_flops_per_s =
           std::max(profile.peak_flops_per_s, 2.0 * call.rows * call.weights / row.median_s);
-      if (call.working_set_bytes > 64e6) {
+      if (call.working_set_bytes > k_far_bytes) {
         profile.peak_bytes_per_s = std::max(profile.peak_bytes_per_s, call.bytes / row.median_s);
       }
     }
+  }
+  if (two && profile.handoff_s <= 0.0) {
+    throw ConfigError(where,
+                      "no rows of the kernel handoff_spin, but some of two threads; run: "
+                      "moesim calibrate run cpu --out DIR");
+  }
+  if (profile.peak_bytes_per_s <= 0.0) {
+    throw ConfigError(where,
+                      "no rows of the kernel expert with one thread and a working set of more "
+                      "than 64 MB; run: moesim calibrate run cpu --out DIR");
   }
   return profile;
 }

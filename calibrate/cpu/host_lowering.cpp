@@ -260,8 +260,9 @@ class Lowering {
   }
 
   void add_read(const MoeStep& step, double bytes) {
-    const KernelTimes& disk =
-        config_.home == ExpertHome::disk ? profile_.disk : profile_.page_cache;
+    const bool device = config_.home == ExpertHome::disk;
+    ensure(!device || profile_.disk.has_value(), "the profile has a disk");
+    const KernelTimes& disk = device ? *profile_.disk : profile_.page_cache;
     const double slots = bytes * static_cast<double>(config_.ranks * config_.cache_experts);
     const auto touched = static_cast<double>(plan_.touched_bytes());
     const KernelCall call{1.0, bytes, 0.0, bytes, touched + std::min(slots, touched)};

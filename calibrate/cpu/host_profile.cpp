@@ -27,7 +27,6 @@ constexpr std::array k_kernels{
     NamedKernel{"dispatch_remote", &HostProfile::dispatch_remote},
     NamedKernel{"combine_local", &HostProfile::combine_local},
     NamedKernel{"combine_remote", &HostProfile::combine_remote},
-    NamedKernel{"disk", &HostProfile::disk},
     NamedKernel{"page_cache", &HostProfile::page_cache},
 };
 
@@ -36,7 +35,7 @@ Json ladder_json(const Ladder& ladder, const std::string& at, const std::string&
 }
 
 Ladder read_ladder(ConfigObject object, const std::string& at, const std::string& value,
-                   const Ladder& kind) {
+                   const Ladder& kind, bool may_be_empty) {
   Ladder ladder = kind;
   ladder.at = object.numbers(at, 0.0, 1e15);
   ladder.value = object.numbers(value, 0.0, k_most);
@@ -49,6 +48,9 @@ Ladder read_ladder(ConfigObject object, const std::string& at, const std::string
   }
   if (!std::ranges::is_sorted(ladder.value)) {
     object.fail(value, "must not fall");
+  }
+  if (ladder.at.empty() && !may_be_empty) {
+    object.fail(at, "needs at least one point");
   }
   object.reject_unknown_keys();
   return ladder;
@@ -71,21 +73,23 @@ Json kernel_json(const KernelTimes& k) {
             {"largest_rows", k.largest_rows}}}};
 }
 
-KernelTimes read_kernel(ConfigObject object) {
+KernelTimes read_kernel(ConfigObject object, bool has_products) {
   KernelTimes k;
   k.fixed_s = object.number("fixed_s", 0.0, k_most);
   k.per_row_s = object.number("per_row_s", 0.0, k_most);
   k.per_element_s = object.number("per_element_s", 0.0, k_most);
   k.contention = object.number("contention", 1.0, 2.0);
-  k.per_weight_s = read_ladder(object.object("per_weight"), "rows", "s", {{}, {}, false, true});
-  k.alone_s_per_byte =
-      read_ladder(object.object("alone"), "working_set_bytes", "s_per_byte", {{}, {}, true, false});
-  k.both_s_per_byte =
-      read_ladder(object.object("both"), "working_set_bytes", "s_per_byte", {{}, {}, true, false});
-  k.far_fixed_s =
-      read_ladder(object.object("far_fixed"), "working_set_bytes", "s", {{}, {}, true, false});
-  k.far_per_row_s =
-      read_ladder(object.object("far_per_row"), "working_set_bytes", "s", {{}, {}, true, false});
+  const auto by_working_set = [&](std::string_view key, const std::string& value,
+                                  bool may_be_empty) {
+    return read_ladder(object.object(key), "working_set_bytes", value, {{}, {}, true, false},
+                       may_be_empty);
+  };
+  k.per_weight_s =
+      read_ladder(object.object("per_weight"), "rows", "s", {{}, {}, false, true}, !has_products);
+  k.alone_s_per_byte = by_working_set("alone", "s_per_byte", false);
+  k.both_s_per_byte = by_working_set("both", "s_per_byte", false);
+  k.far_fixed_s = by_working_set("far_fixed", "s", true);
+  k.far_per_row_s = by_working_set("far_per_row", "s", true);
   const std::vector<double> remainder = object.numbers("remainder_s", 0.0, k_most);
   if (remainder.size() != k_row_tile) {
     object.fail("remainder_s", "needs " + std::to_string(k_row_tile) + " values");
@@ -96,6 +100,9 @@ KernelTimes read_kernel(ConfigObject object) {
   k.median_error = fit.number("median_error", 0.0, k_most);
   k.largest_rows = fit.number("largest_rows", 0.0, 1e12);
   fit.reject_unknown_keys();
+  if (k.alone_s({1, 1e6, 1e3, 1e6, 1e12}) <= 0.0) {
+    object.fail("fixed_s", "is 0 like all other times of the kernel; a call takes time");
+  }
   object.reject_unknown_keys();
   return k;
 }
@@ -150,6 +157,9 @@ Json host_profile_json(const HostProfile& profile) {
   for (const NamedKernel& kernel : k_kernels) {
     document["kernels"][std::string(kernel.name)] = kernel_json(profile.*kernel.times);
   }
+  if (profile.disk) {
+    document["kernels"]["disk"] = kernel_json(*profile.disk);
+  }
   return document;
 }
 
@@ -167,7 +177,11 @@ HostProfile parse_host_profile(const Json& document, const std::string& where) {
   profile.peak_bytes_per_s = root.number("peak_bytes_per_s", 1.0, 1e18);
   ConfigObject kernels = root.object("kernels");
   for (const NamedKernel& kernel : k_kernels) {
-    profile.*kernel.times = read_kernel(kernels.object(kernel.name));
+    const bool has_products = kernel.name == "expert" || kernel.name == "gate";
+    profile.*kernel.times = read_kernel(kernels.object(kernel.name), has_products);
+  }
+  if (kernels.has("disk")) {
+    profile.disk = read_kernel(kernels.object("disk"), false);
   }
   kernels.reject_unknown_keys();
   root.reject_unknown_keys();

@@ -14,6 +14,7 @@
 #include <array>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -82,7 +83,7 @@ struct HostProfile {
   KernelTimes combine_remote;
   // Reads: one row; bytes also count as weights; the working set is the part of the file in use.
   // contention: of the device, when two read.
-  KernelTimes disk;
+  std::optional<KernelTimes> disk;  // none where the file system has no direct reads
   KernelTimes page_cache;
   double handoff_s = 0.0;
   // Do two cores keep their data apart, whatever the system says of its caches?
@@ -92,8 +93,8 @@ struct HostProfile {
 };
 
 // Fits a profile to the tables of the families with `for_profile`. Without rows of two threads
-// (one processor) everything remote equals local. Throws ConfigError(where, ...) when a kernel has
-// no rows.
+// (one processor) everything remote equals local; without rows of disk_direct there is no disk.
+// Throws ConfigError(where, ...) when another kernel has too few rows.
 HostProfile fit_host_profile(const std::vector<MicroRow>& rows, const std::string& source,
                              const std::string& where);
 
@@ -109,7 +110,8 @@ KernelTimes fit_kernel(const std::vector<HostKernelRow>& rows, FarTerms far);
 bool has_private_caches(const KernelTimes& times);
 
 nlohmann::json host_profile_json(const HostProfile& profile);
-// Throws ConfigError with file and JSON pointer.
+// Throws ConfigError with file and JSON pointer, also for kernels that take no time or have no
+// ladders.
 HostProfile parse_host_profile(const nlohmann::json& document, const std::string& where);
 
 }  // namespace moesim

@@ -31,6 +31,7 @@ struct MicroFamily {
   std::string_view summary;
   bool for_profile;          // does fit_host_profile read it?
   double seconds_per_visit;  // devices vary more than processors
+  int device_kernels;        // that are left out where the file has no direct reads
   std::vector<MicroCase> (*cases)(const MicroMachine& machine, bool quick);
 };
 

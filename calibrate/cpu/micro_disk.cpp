@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <initializer_list>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "calibrate/cpu/expert_file.h"
@@ -77,6 +78,11 @@ std::vector<MicroCase> cases_of(const MicroMachine& machine,
   const std::int64_t bytes_of_file = machine.file.bytes();
   std::vector<MicroCase> cases;
   for (const char* kernel : kernels) {
+    const std::string_view name(kernel);
+    const bool from_device = name != "disk_warm" && name != "disk_mmap_warm";
+    if (from_device && !machine.file.has_direct()) {
+      continue;  // the file may live in memory
+    }
     for (int queue = 1; queue <= std::min(2, machine.team.size()); ++queue) {
       for (const std::int64_t bytes : sizes) {
         // What little is used of the file, or written of the cache, lies nearer.

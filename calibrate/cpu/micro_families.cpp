@@ -11,22 +11,22 @@ std::span<const MicroFamily> micro_families() {
   constexpr double core = 0.012;
   constexpr double device = 0.04;
   static constexpr std::array families{
-      MicroFamily{"gemm", "matrix products fp32, bf16, int8 by shape and threads", false, core,
+      MicroFamily{"gemm", "matrix products fp32, bf16, int8 by shape and threads", false, core, 0,
                   detail::gemm_cases},
       MicroFamily{"stream", "copy, triad, read and memcpy by working set and threads", false, core,
-                  detail::stream_cases},
+                  0, detail::stream_cases},
       MicroFamily{"expert", "SwiGLU experts by tokens per expert, working set and threads", true,
-                  core, detail::expert_cases},
-      MicroFamily{"gate", "router product and top-k", true, core, detail::gate_cases},
+                  core, 0, detail::expert_cases},
+      MicroFamily{"gate", "router product and top-k", true, core, 0, detail::gate_cases},
       MicroFamily{"exchange", "token rows copied to, and summed up from, this or another core",
-                  true, core, detail::exchange_cases},
-      MicroFamily{"attention", "grouped-query decode attention by KV length", false, core,
+                  true, core, 0, detail::exchange_cases},
+      MicroFamily{"attention", "grouped-query decode attention by KV length", false, core, 0,
                   detail::attention_cases},
       MicroFamily{"disk", "reads of experts from device and page cache, by size and queue", true,
-                  device, detail::disk_cases},
+                  device, 1, detail::disk_cases},
       MicroFamily{"disk_paths", "the same with a dropped page cache and through mmap", false,
-                  device, detail::disk_path_cases},
-      MicroFamily{"handoff", "from one thread to another and back", true, core,
+                  device, 2, detail::disk_path_cases},
+      MicroFamily{"handoff", "from one thread to another and back", true, core, 0,
                   detail::handoff_cases},
   };
   return families;

@@ -1,5 +1,6 @@
 #include "calibrate/cpu/micro_rows.h"
 
+#include <algorithm>
 #include <array>
 #include <set>
 #include <string_view>
@@ -16,6 +17,37 @@ constexpr std::array<std::string_view, 12> k_columns{
     "kernel", "threads", "rows",   "n",   "k",   "working_set_bytes",
     "depth",  "unit",    "median", "p10", "p90", "repeats"};
 constexpr std::string_view k_source = " source:";
+
+constexpr std::int64_t k_most_size = std::int64_t{1} << 40;
+constexpr double k_most_elements = 0x1p50;  // of a product of two sizes
+constexpr std::int64_t k_most_threads = 1024;
+constexpr std::int64_t k_most_depth = 1'000'000;
+constexpr double k_least_s = 1e-12;
+constexpr double k_most_s = 1e6;
+
+// Which sizes the kernels have, by the start of their names; the others may be 0.
+struct Sizes {
+  std::string_view kernels;
+  bool rows;
+  bool n;
+  bool k;
+  bool working_set;
+};
+constexpr std::array k_sizes{
+    Sizes{"gemm_", true, true, true, false},     Sizes{"expert", true, true, true, true},
+    Sizes{"gate", true, true, true, true},       Sizes{"dispatch_", true, false, true, false},
+    Sizes{"combine_", true, false, true, false}, Sizes{"attention_", true, true, true, false},
+    Sizes{"disk_", false, true, false, true},    Sizes{"stream_", false, false, false, true},
+    Sizes{"memcpy", false, false, false, true}};
+
+Sizes sizes_of(std::string_view kernel) {
+  for (const Sizes& sizes : k_sizes) {
+    if (kernel.starts_with(sizes.kernels)) {
+      return sizes;
+    }
+  }
+  return {};
+}
 
 std::string source_of(const CsvTable& csv) {
   const std::string& comment = csv.comment();
@@ -59,24 +91,40 @@ MicroTable parse_micro_table(const std::string& text, const std::string& path) {
   MicroTable table{source_of(csv), {}};
   std::set<MicroKey> seen;
   for (std::size_t r = 0; r < csv.rows(); ++r) {
-    const auto whole = [&](std::size_t c, std::int64_t min) {
-      return csv.count(r, column.at(c), min);
+    const auto whole = [&](std::size_t c, std::int64_t min, std::int64_t max) {
+      const std::int64_t value = csv.count(r, column.at(c), min);
+      if (value > max) {
+        csv.fail(r, column.at(c), "is more than " + std::to_string(max));
+      }
+      return value;
     };
+    const auto seconds = [&](std::size_t c) {
+      const double value = csv.positive(r, column.at(c));
+      if (value < k_least_s || value > k_most_s) {
+        csv.fail(r, column.at(c), "is no time of a call; they are from 1e-12 to 1e6 s");
+      }
+      return value;
+    };
+    const Sizes sizes = sizes_of(csv.text(r, column[0]));
     MicroRow row;
     row.key = {std::string(csv.text(r, column[0])),
-               static_cast<int>(whole(1, 1)),
-               whole(2, 0),
-               whole(3, 0),
-               whole(4, 0),
-               whole(5, 0),
-               static_cast<int>(whole(6, 1))};
+               static_cast<int>(whole(1, 1, k_most_threads)),
+               whole(2, sizes.rows ? 1 : 0, k_most_size),
+               whole(3, sizes.n ? 1 : 0, k_most_size),
+               whole(4, sizes.k ? 1 : 0, k_most_size),
+               whole(5, sizes.working_set ? 1 : 0, k_most_size),
+               static_cast<int>(whole(6, 1, k_most_depth))};
+    if (static_cast<double>(std::max(row.key.rows, row.key.n)) * static_cast<double>(row.key.k) >
+        k_most_elements) {
+      csv.fail(r, column[4], "makes, with rows or n, a matrix of more than 2^50 elements");
+    }
     if (csv.text(r, column[7]) != "s") {
       csv.fail(r, column[7], "is not the unit of times here; write seconds and s");
     }
-    row.median_s = csv.positive(r, column[8]);
-    row.p10_s = csv.positive(r, column[9]);
-    row.p90_s = csv.positive(r, column[10]);
-    row.repeats = whole(11, 1);
+    row.median_s = seconds(8);
+    row.p10_s = seconds(9);
+    row.p90_s = seconds(10);
+    row.repeats = whole(11, 1, k_most_size);
     if (row.p10_s > row.median_s) {
       csv.fail(r, column[9], "is above the median");
     }

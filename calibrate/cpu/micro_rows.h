@@ -38,7 +38,8 @@ struct MicroTable {
 std::string micro_table_text(const MicroTable& table);
 
 // Throws ConfigError with file, line and column for a missing or unknown column, a unit other than
-// s, values that are no finite positive times, quantiles out of order, and a repeated case.
+// s, times outside of 1e-12 to 1e6 s, sizes that the kernel needs and that are 0, sizes beyond
+// 2^40, more than 1,024 threads, quantiles out of order, and a repeated case.
 MicroTable parse_micro_table(const std::string& text, const std::string& path);
 MicroTable read_micro_table(const std::string& path);
 

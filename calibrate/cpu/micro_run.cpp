@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "calibrate/cpu/host_kernels.h"
+#include "calibrate/cpu/host_tables.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
 
@@ -34,9 +35,6 @@ std::string today() {
   std::strftime(text.data(), text.size(), "%Y-%m-%d", &utc);
   return text.data();
 }
-
-// All but the date.
-std::string machine_of(const std::string& source) { return source.substr(0, source.rfind(", ")); }
 
 // Did an earlier run on this machine measure exactly these cases? A damaged file counts as not.
 bool is_finished(const std::string& path, const std::vector<MicroKey>& keys,
@@ -124,7 +122,8 @@ std::vector<MicroRunResult> run_microbenchmarks(
     const std::string name(family.name);
     MicroSession session;
     session.add(family.cases(machine, options.quick), micro_limits(family, options.quick));
-    MicroRunResult result{name, options.out + "/" + name + ".csv", session.keys.size(), false};
+    MicroRunResult result{name, options.out + "/" + name + ".csv", session.keys.size(),
+                          file.has_direct() ? 0 : family.device_kernels, false};
     if (is_finished(result.path, session.keys, source)) {
       result.kept = true;
     } else {

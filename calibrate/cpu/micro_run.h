@@ -39,6 +39,7 @@ struct MicroRunResult {
   std::string family;
   std::string path;
   std::size_t rows = 0;
+  int left_out = 0;   // kernels, for k_no_direct_reads
   bool kept = false;  // an earlier run on the same machine had finished it
 };
 

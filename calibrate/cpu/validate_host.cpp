@@ -165,18 +165,26 @@ HostValidation validate_host(const HostValidationOptions& options,
 
   HostValidation result;
   MicroSession session;
+  std::vector<std::pair<std::string, std::size_t>> ends;  // family, where its cases end
   if (!options.profile) {
     for (const MicroFamily& family : micro_families()) {
       if (family.for_profile) {
         session.add(family.cases(machine, options.quick), micro_limits(family, options.quick));
+        ends.emplace_back(family.name, session.keys.size());
       }
     }
   }
+  const bool has_disk = file.has_direct() && (!options.profile || options.profile->disk);
   std::int64_t too_wide = 0;
+  std::int64_t without_disk = 0;
   std::vector<std::unique_ptr<LayerCase>> layers;
   for (const MoeConfig& config : host_configurations(options)) {
     if (config.threads() > team.size()) {
       ++too_wide;
+      continue;
+    }
+    if (config.home == ExpertHome::disk && !has_disk) {
+      ++without_disk;
       continue;
     }
     auto one = std::make_unique<LayerCase>(make_plan(config));
@@ -195,6 +203,10 @@ HostValidation validate_host(const HostValidationOptions& options,
   if (too_wide > 0) {
     result.skipped.emplace_back("needs two processors", too_wide);
   }
+  if (without_disk > 0) {
+    result.skipped.emplace_back(file.has_direct() ? "the profile has no disk" : k_no_direct_reads,
+                                without_disk);
+  }
   interleave(session.cases, micro_rounds(options.quick), options.quick ? 28.0 : 190.0,
              [&](std::size_t done, std::size_t all) {
                if (progress) {
@@ -202,9 +214,15 @@ HostValidation validate_host(const HostValidationOptions& options,
                }
              });
   const std::span<const Repeated> measured(session.cases);
-  result.micro = micro_rows(session.keys, measured.first(session.keys.size()));
-  result.profile = options.profile ? *options.profile
-                                   : fit_host_profile(result.micro, source, "microbenchmarks");
+  const std::vector<MicroRow> rows = micro_rows(session.keys, measured.first(session.keys.size()));
+  auto from = rows.begin();
+  for (const auto& [family, end] : ends) {
+    const auto to = rows.begin() + static_cast<std::ptrdiff_t>(end);
+    result.micro.push_back({family, {source, {from, to}}});
+    from = to;
+  }
+  result.profile =
+      options.profile ? *options.profile : fit_host_profile(rows, source, "microbenchmarks");
   std::int64_t disturbed = 0;
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const Repeated& repeated = measured[session.keys.size() + i];

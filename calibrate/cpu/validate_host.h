@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "calibrate/cpu/host_lowering.h"
-#include "calibrate/cpu/micro_rows.h"
+#include "calibrate/cpu/host_tables.h"
 
 namespace moesim {
 
@@ -55,7 +55,7 @@ struct HostGroup {
 
 struct HostValidation {
   HostProfile profile;
-  std::vector<MicroRow> micro;  // what the profile was fitted to, if it was
+  std::vector<HostTable> micro;  // what the profile was fitted to, if it was
   std::vector<HostComparison> rows;
   std::vector<HostGroup> groups;
   std::vector<std::pair<std::string, std::int64_t>> skipped;

@@ -8,6 +8,7 @@
 #include <ctime>
 #include <iostream>
 #include <map>
+#include <optional>
 #include <system_error>
 
 #include "calibrate/cuda/device/check_libraries.h"
@@ -23,7 +24,7 @@ enum Exit { done = 0, run_failed = 1, bad_input = 2, internal_error = 3 };
 
 struct Arguments {
   std::string out;
-  std::string system;
+  std::optional<std::string> system;
   std::vector<std::string> only;
   bool quick = false;
   bool list = false;
@@ -153,8 +154,7 @@ int measure(const Arguments& arguments) {
   MOESIM_CHECK(cudaSetDevice(device));
   const Clocks clocks(device);
   const DeviceFacts facts = facts_of(device, devices, clocks);
-  const std::string system =
-      arguments.system.empty() ? guess_system_name(facts.name) : arguments.system;
+  const std::string system = arguments.system ? *arguments.system : guess_system_name(facts.name);
   Session session({arguments.out, system, MOESIM_VERSION, nccl_version(), today()}, facts);
   std::size_t cases = 0;
   for (const Family& family : chosen(arguments)) {
@@ -179,6 +179,9 @@ int measure(const Arguments& arguments) {
 }
 
 int run(const Arguments& arguments) {
+  if (arguments.system) {
+    check_system_name(*arguments.system);
+  }
   if (arguments.list) {
     list_families();
     return done;

@@ -1,11 +1,10 @@
 // moesim calibrate run: microbenchmarks of this machine.
-#include <algorithm>
 #include <filesystem>
 #include <iostream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "calibrate/cpu/host_profile.h"
+#include "calibrate/cpu/host_tables.h"
 #include "calibrate/cpu/micro_run.h"
 #include "sim/cli/command_line.h"
 #include "sim/core/config.h"
@@ -34,6 +33,9 @@ int run_cpu(const MicroRunOptions& options) {
   }
   for (const MicroRunResult& result : results) {
     std::cout << result.path << " " << result.rows << " rows" << (result.kept ? " (kept)" : "")
+              << (result.left_out > 0 ? ", " + std::to_string(result.left_out) +
+                                            " kernels left out: " + k_no_direct_reads
+                                      : "")
               << "\n";
   }
   return 0;
@@ -54,16 +56,9 @@ int run_cuda(const std::vector<std::string>& arguments) {
 }
 
 int fit_host(const std::string& folder, const std::string& out) {
-  std::vector<MicroRow> rows;
-  std::string source;
-  for (const MicroFamily& family : micro_families()) {
-    if (family.for_profile) {
-      MicroTable table = read_micro_table(folder + "/" + std::string(family.name) + ".csv");
-      source = table.source;
-      std::ranges::move(table.rows, std::back_inserter(rows));
-    }
-  }
-  write_text_file(out, host_profile_json(fit_host_profile(rows, source, folder)).dump(1) + "\n");
+  const std::vector<HostTable> tables = read_host_tables(folder);
+  const HostProfile profile = fit_host_profile(rows_of(tables), tables.back().table.source, folder);
+  write_text_file(out, host_profile_json(profile).dump(1) + "\n");
   std::cout << out << "\n";
   return 0;
 }

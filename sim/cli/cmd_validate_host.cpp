@@ -1,8 +1,12 @@
 // moesim validate host: small Mixture-of-Experts layers really run on this machine, beside what the
 // simulator says of them from microbenchmarks alone.
+#include <unistd.h>
+
+#include <cerrno>
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <system_error>
 
 #include "calibrate/cpu/validate_host.h"
 #include "sim/cli/command_line.h"
@@ -119,16 +123,35 @@ void print_tables(const HostValidation& result) {
 }
 
 void save(const HostValidation& result, const std::string& folder) {
-  std::filesystem::create_directories(folder);
   write_text_file(folder + "/profile.json", host_profile_json(result.profile).dump(1) + "\n");
   write_text_file(folder + "/validation.json", document_of(result).dump(1) + "\n");
   if (!result.micro.empty()) {
-    write_text_file(folder + "/microbenchmarks.csv",
-                    micro_table_text({result.profile.source, result.micro}));
+    write_host_tables(result.micro, folder);
+  }
+}
+
+// Measuring takes minutes: what cannot be kept must be told before.
+void prepare_folder(const std::string& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error || ::access(folder.c_str(), W_OK | X_OK) != 0) {
+    throw ConfigError(
+        "--save " + folder,
+        "cannot be created or written to: " +
+            (error ? error : std::error_code(errno, std::generic_category())).message() +
+            "; give a folder of your own");
   }
 }
 
 int validate(const Options& options) {
+  constexpr std::string_view suffix = ".moetrace";
+  if (!options.run.trace.empty() && !options.run.trace.ends_with(suffix)) {
+    throw ConfigError("--trace " + options.run.trace,
+                      "is no trace of routing; give a file that ends in " + std::string(suffix));
+  }
+  if (!options.save.empty()) {
+    prepare_folder(options.save);
+  }
   HostValidationOptions run = options.run;
   if (!options.profile.empty()) {
     run.profile = parse_host_profile(read_json_file(options.profile), options.profile + "#");
@@ -164,7 +187,7 @@ void add_validate_host_command(CLI::App& validate_app, Command& command) {
   sub->add_option("--profile", options->profile,
                   "profile of this machine (default: measured now, in turns with the layers)")
       ->type_name("FILE");
-  sub->add_option("--save", options->save, "folder for profile, microbenchmarks and results")
+  sub->add_option("--save", options->save, "folder for profile, tables (FAMILY.csv) and results")
       ->type_name("DIR");
   sub->add_option("--scratch", options->run.scratch_folder,
                   "folder on the disk from which experts are read (default: the temporary one)")

@@ -1,10 +1,12 @@
 """validate_host_test.py MOESIM: `validate host` and `calibrate run` keep their contract.
 
-Asserts structure, never times: those belong to the machine.
+Asserts structure. Times belong to the machine: of them only that the prediction is not plainly wrong.
 """
 
 import json
+import os
 import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -45,20 +47,58 @@ class Host(unittest.TestCase):
             self.assertIn("naive_median_ape", step["baseline"])
             self.assertEqual(step["n"], len(document["configurations"]))
 
+    def check_steps(self, document):
+        rows = document["configurations"]
+        self.assertTrue(rows, f"everything was skipped: {document['skipped']}")
+        if len(rows) >= 5:
+            factors = [max(row["predicted"]["step_s"] / row["measured"]["step_s"],
+                           row["measured"]["step_s"] / row["predicted"]["step_s"])
+                       for row in rows]
+            self.assertLess(statistics.median(factors), 2, factors)
+
     def test_microbenchmarks_layers_and_prediction(self):
         saved = self.folder / "host"
         result = run("validate", "host", "--quick", "--json", "--save", str(saved))
         self.assertEqual(result.returncode, 0, result.stderr)
         self.check_document(json.loads(result.stdout), 24)
+        self.check_steps(json.loads(result.stdout))
         # The profile that it saved serves another run, which then measures layers only.
         result = run("validate", "host", "--quick", "--json", "--configurations", "3",
                      "--profile", str(saved / "profile.json"))
         self.assertEqual(result.returncode, 0, result.stderr)
         self.check_document(json.loads(result.stdout), 3)
-        # So does its table, as the microbenchmarks' own tables do.
-        lines = (saved / "microbenchmarks.csv").read_text().splitlines()
-        self.assertTrue(lines[0].startswith("# source: "))
-        self.assertGreater(len(lines), 100)
+        # Its tables give that profile again.
+        again = self.folder / "again.json"
+        result = run("calibrate", "host", str(saved), "--out", str(again))
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(json.loads(again.read_text()),
+                         json.loads((saved / "profile.json").read_text()))
+        # Damage is named with its place, and tables of two machines are refused.
+        table = saved / "gate.csv"
+        good = table.read_text()
+        lines = good.splitlines()
+        lines[2] = lines[2].replace("gate,1,", "gate,4096,")
+        table.write_text("\n".join(lines) + "\n")
+        result = run("calibrate", "host", str(saved), "--out", str(again))
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("gate.csv:3:threads", result.stderr)
+        table.write_text(good.replace("# source: ", "# source: another ", 1))
+        result = run("calibrate", "host", str(saved), "--out", str(again))
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("gate.csv:1:1", result.stderr)
+        self.assertIn("another", result.stderr)
+
+    def test_memory_is_not_measured_as_a_disk(self):
+        if not os.path.ismount("/dev/shm") or not os.access("/dev/shm", os.W_OK):
+            self.skipTest("there is no /dev/shm")
+        result = run("calibrate", "run", "cpu", "--quick", "--only", "disk", "--out",
+                     str(self.folder), "--scratch", "/dev/shm")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("1 kernels left out", result.stdout)
+        self.assertIn("O_DIRECT", result.stdout)
+        text = (self.folder / "disk.csv").read_text()
+        self.assertIn("disk_warm", text)
+        self.assertNotIn("disk_direct", text)
 
     def test_calibration_goes_on_where_it_was(self):
         out = self.folder / "tables"
@@ -87,6 +127,13 @@ class Host(unittest.TestCase):
         result = run("validate", "host", "--profile", str(self.folder / "p.json"))
         self.assertEqual(result.returncode, 2)
         self.assertIn("p.json#/source", result.stderr)
+        result = run("validate", "host", "--quick", "--trace", "routing.csv")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("--trace", result.stderr)
+        self.assertIn(".moetrace", result.stderr)
+        result = run("validate", "host", "--quick", "--save", str(self.folder / "p.json"))
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("--save", result.stderr)
         result = run("validate", "host", "--quick", "--scratch", "/nonexistent")
         self.assertEqual(result.returncode, 1)
         self.assertIn("/nonexistent", result.stderr)

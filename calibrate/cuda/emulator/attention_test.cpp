@@ -1,7 +1,9 @@
 #include <catch2/catch.hpp>
+#include <utility>
 
 #include "calibrate/cuda/emulator/copy_time.h"
 #include "calibrate/cuda/emulator/test_values.h"
+#include "calibrate/cuda/host/session.h"
 #include "calibrate/cuda/kernels/attention.h"
 
 using namespace moesim;
@@ -83,6 +85,17 @@ TEST_CASE("latent decode kernels read values from the keys", "[calibrate][crossc
     CHECK(decode_error<Bf16>({2, length, 16, 1, 576, 512, false, 2}, 1) < tolerance);
     CHECK(decode_error<Fp8>({1, length, 80, 1, 576, 512, true, 1}, 2) < tolerance);
   }
+}
+
+TEST_CASE("kernels that a device has no shared memory for are left out", "[calibrate][unit]") {
+  emulation::set_copy_time(CopyTime::latest);
+  int& most = emulation::shared_memory_per_block();
+  const int before = std::exchange(most, 99 * 1024);
+  CHECK_THROWS_AS(decode_error<Bf16>({1, 33, 16, 1, 576, 512, false, 1}, 1), Unsupported);
+  CHECK_NOTHROW(decode_error<Bf16>({1, 33, 4, 2, 64, 64, false, 1}, 1));
+  most = 32 * 1024;
+  CHECK_THROWS_AS(prefill_error({1, 33, 2, 2, 192, 128}, 1), Unsupported);
+  most = before;
 }
 
 TEST_CASE("caches are split until the device is full", "[calibrate][unit]") {

@@ -7,4 +7,7 @@ namespace moesim::emulation {
 enum class CopyTime { latest, earliest };
 void set_copy_time(CopyTime time);
 
+// What a block may have; at first 163 KiB, those of the smallest of the three architectures.
+int& shared_memory_per_block();
+
 }  // namespace moesim::emulation

@@ -201,6 +201,11 @@ void copy_asynchronously(void* to, const void* from, std::size_t bytes, bool zer
   }
 }
 
+int& shared_memory_per_block() {
+  static thread_local int bytes = 163 * 1024;
+  return bytes;
+}
+
 void commit() { fiber().groups.emplace_back(); }
 
 void wait(int pending) {
@@ -223,8 +228,16 @@ cudaError_t cudaMemsetAsync(void* target, int value, std::size_t bytes, cudaStre
   std::memset(target, value, bytes);
   return cudaSuccess;
 }
+cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
+  *value = moesim::emulation::shared_memory_per_block();
+  return cudaSuccess;
+}
 cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int value) {
-  // The smallest of the three architectures lets a block have 163 KiB.
-  return value <= 163 * 1024 ? cudaSuccess : cudaErrorInvalidValue;
+  return value <= moesim::emulation::shared_memory_per_block() ? cudaSuccess
+                                                               : cudaErrorInvalidValue;
 }
 }

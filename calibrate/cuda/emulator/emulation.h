@@ -83,8 +83,3 @@ inline int __float_as_int(float x) {
   std::memcpy(&bits, &x, sizeof bits);
   return bits;
 }
-// The header has this template for nvcc only.
-template <class... Arguments>
-cudaError_t cudaFuncSetAttribute(void (*kernel)(Arguments...), cudaFuncAttribute which, int value) {
-  return cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), which, value);
-}

@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "calibrate/cuda/device/check.h"
+#include "calibrate/cuda/device/shared_memory.h"
 #include "calibrate/cuda/host/session.h"
 #include "calibrate/cuda/kernels/attention.h"
 #include "calibrate/cuda/kernels/device_math.cuh"
@@ -274,8 +275,7 @@ __global__ void combine_kernel(Pointers p, int splits, int v_dim, __nv_bfloat16*
 template <class C>
 void launch(const DecodeShape& shape, const Pointers& pointers, cudaStream_t stream) {
   constexpr int shared = sizeof(Shared<C>);
-  MOESIM_CHECK(
-      cudaFuncSetAttribute(decode_kernel<C>, cudaFuncAttributeMaxDynamicSharedMemorySize, shared));
+  allow_shared_memory(reinterpret_cast<const void*>(decode_kernel<C>), shared);
   const int per_key = shape.heads / shape.kv_heads;
   const dim3 grid(static_cast<unsigned>(shape.splits),
                   static_cast<unsigned>((per_key + C::rows - 1) / C::rows * shape.kv_heads),

@@ -1,6 +1,7 @@
 #include <string>
 
 #include "calibrate/cuda/device/check.h"
+#include "calibrate/cuda/device/shared_memory.h"
 #include "calibrate/cuda/host/session.h"
 #include "calibrate/cuda/kernels/attention.h"
 #include "calibrate/cuda/kernels/device_math.cuh"
@@ -190,8 +191,7 @@ template <int QkDim, int VDim>
 void launch(const PrefillShape& shape, const void* q, const void* k, const void* v, void* out,
             cudaStream_t stream) {
   constexpr int shared = 2 * sizeof(Stage<QkDim, VDim>);
-  MOESIM_CHECK(cudaFuncSetAttribute(prefill_kernel<QkDim, VDim>,
-                                    cudaFuncAttributeMaxDynamicSharedMemorySize, shared));
+  allow_shared_memory(reinterpret_cast<const void*>(prefill_kernel<QkDim, VDim>), shared);
   const dim3 grid(static_cast<unsigned>((shape.length + tile - 1) / tile),
                   static_cast<unsigned>(shape.heads), static_cast<unsigned>(shape.batch));
   const float scale = log2_e / sqrtf(static_cast<float>(QkDim));

@@ -34,7 +34,7 @@ struct GroupedGemm {
   const float* w_scales = nullptr;  // fp8_block: [experts][ceil(n / 128)][ceil(k / 128)]
 };
 // `tiles`: on the device. Throws Unsupported for other formats; the caller sees to it that the
-// device has fp8 tensor cores (from compute capability 8.9 on).
+// device has compute capability 9.0 for fp8 (the code that older ones load traps).
 void grouped_gemm(const GroupedGemm& gemm, const RowTile* tiles, int tile_count,
                   cudaStream_t stream);
 

@@ -59,6 +59,61 @@ TEST_CASE("a single pair takes the sum of its kernels", "[calibrate_cpu][unit]")
   CHECK(times.phase_s[2] == Approx(p.expert.alone_s({1, 6144, 0, 24576, set})).epsilon(1e-9));
 }
 
+// Ranks wait for each other twice a layer: experts for rows, combine for results.
+TEST_CASE("every wait for other threads costs one handoff", "[calibrate_cpu][unit]") {
+  MoeConfig config = test::small_model();
+  config.ranks = 2;
+  config.layers = 1;
+  HostProfile profile = test::made_up_host();
+  profile.handoff_s = 0.0;
+  const double without = predict(make_plan(config), profile).step_s;
+  profile.handoff_s = 1e-4;
+  CHECK(predict(make_plan(config), profile).step_s == Approx(without + 2e-4).epsilon(1e-9));
+}
+
+// The experts run on the other thread, so every row is written for, and read from, another core.
+TEST_CASE("rows of two micro-batches belong to the other thread", "[calibrate_cpu][unit]") {
+  MoeConfig config = test::small_model();
+  config.layers = 1;
+  config.overlap = HostOverlap::two_batch;
+  HostProfile profile = test::made_up_host();
+  profile.handoff_s = 0.0;
+  for (KernelTimes* kernel :
+       {&profile.expert, &profile.gate, &profile.dispatch_local, &profile.dispatch_remote,
+        &profile.combine_local, &profile.combine_remote}) {
+    kernel->contention = 1.0;
+    kernel->alone_s_per_byte.value = {0, 0};
+    kernel->both_s_per_byte.value = {0, 0};
+  }
+  const LayerTimes times = predict(make_plan(config), profile);
+  const double pairs = 16 * 2;  // in two steps
+  CHECK(times.phase_s[1] ==
+        Approx(2 * profile.dispatch_remote.fixed_s + pairs * profile.dispatch_remote.per_row_s)
+            .epsilon(1e-9));
+  CHECK(times.phase_s[3] ==
+        Approx(2 * profile.combine_remote.fixed_s + (pairs + 16) * profile.combine_remote.per_row_s)
+            .epsilon(1e-9));
+}
+
+// One expert a layer and a cache of one: every use is a miss.
+TEST_CASE("weights are cold after a read from the device only", "[calibrate_cpu][unit]") {
+  MoeConfig config = test::small_model();
+  config.shape = {512, 256};
+  config.experts = 1;
+  config.top_k = 1;
+  config.tokens_per_rank = 1;
+  config.cache_experts = 1;
+  config.home = GENERATE(ExpertHome::disk, ExpertHome::page_cache);
+  const bool device = config.home == ExpertHome::disk;
+  const HostProfile p = test::made_up_host();
+  const double bytes = 3 * 512 * 256 * 4;
+  const KernelTimes& disk = device ? *p.disk : p.page_cache;
+  const double far = device ? 1e15 : bytes;
+  const double expected = 2 * (disk.alone_s({1, bytes, 0, bytes, 3 * bytes}) +
+                               p.expert.alone_s({1, bytes / 4, 0, bytes, far}));
+  CHECK(predict(make_plan(config), p).phase_s[2] == Approx(expected).epsilon(1e-9));
+}
+
 // All tokens go to all experts, so that more tokens are more rows everywhere.
 TEST_CASE("the predicted time never falls with more tokens", "[calibrate_cpu][property]") {
   MoeConfig config = test::small_model();

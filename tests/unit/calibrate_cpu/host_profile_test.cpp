@@ -140,6 +140,19 @@ TEST_CASE("a profile without rows of a kernel names it", "[calibrate_cpu][unit]"
                     Contains("folder") && Contains("expert") && Contains("calibrate run cpu"));
 }
 
+TEST_CASE("a fit asks for enough rows of every kernel", "[calibrate_cpu][unit]") {
+  const std::vector<MicroRow> rows{{{"expert", 1, 16, 512, 256, 1000, 1}, 1e-5, 1e-5, 1e-5, 9}};
+  CHECK_THROWS_WITH(fit_host_profile(rows, "x, 2026-01-01", "folder"),
+                    Contains("folder") && Contains("1 rows of the kernel expert"));
+}
+
+TEST_CASE("a profile may have no disk", "[calibrate_cpu][unit]") {
+  HostProfile profile = test::made_up_host();
+  profile.disk.reset();
+  const nlohmann::json document = host_profile_json(profile);
+  CHECK_FALSE(parse_host_profile(document, "p.json#").disk.has_value());
+}
+
 TEST_CASE("a profile survives writing and reading, and damage is named", "[calibrate_cpu][unit]") {
   const HostProfile profile = test::made_up_host();
   nlohmann::json document = host_profile_json(profile);
@@ -163,6 +176,18 @@ TEST_CASE("a profile survives writing and reading, and damage is named", "[calib
       Contains("p.json#/kernels/gate/per_weight/rows") && Contains("ascend"));
   CHECK_THROWS_WITH(parse_host_profile(damaged("/kernels/expert/contention", 3), "p.json#"),
                     Contains("p.json#/kernels/expert/contention"));
+  nlohmann::json zero = document;
+  for (const char* key : {"fixed_s", "per_row_s", "per_element_s"}) {
+    zero["kernels"]["combine_local"][key] = 0.0;
+  }
+  zero["kernels"]["combine_local"]["alone"]["s_per_byte"] = {0.0, 0.0};
+  CHECK_THROWS_WITH(parse_host_profile(zero, "p.json#"),
+                    Contains("p.json#/kernels/combine_local/fixed_s") && Contains("takes time"));
+  nlohmann::json empty = document;
+  empty["kernels"]["gate"]["per_weight"] = {{"rows", nlohmann::json::array()},
+                                            {"s", nlohmann::json::array()}};
+  CHECK_THROWS_WITH(parse_host_profile(empty, "p.json#"),
+                    Contains("p.json#/kernels/gate/per_weight/rows") && Contains("one point"));
   CHECK_THROWS_WITH(parse_host_profile(damaged("/kernels/expert/typo", 3), "p.json#"),
                     Contains("p.json#/kernels/expert/typo") && Contains("unknown"));
 }

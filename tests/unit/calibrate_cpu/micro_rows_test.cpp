@@ -51,6 +51,20 @@ TEST_CASE("a damaged table names file, line and column", "[calibrate_cpu][unit]"
                     Contains("expert.csv:3:p90"));
   CHECK_THROWS_WITH(parse(k_head + "expert,0,16,512,256,1000,1,s,2e-5,1e-5,3e-5,9\n"),
                     Contains("expert.csv:3:threads"));
+  CHECK_THROWS_WITH(parse(k_head + "expert,1025,16,512,256,1000,1,s,2e-5,1e-5,3e-5,9\n"),
+                    Contains("expert.csv:3:threads") && Contains("more than 1024"));
+  CHECK_THROWS_WITH(parse(k_head + "expert,1,0,512,256,1000,1,s,2e-5,1e-5,3e-5,9\n"),
+                    Contains("expert.csv:3:rows"));
+  CHECK_THROWS_WITH(parse(k_head + "dispatch_local,1,4,0,0,1000,1,s,2e-5,1e-5,3e-5,9\n"),
+                    Contains("expert.csv:3:k"));
+  CHECK_THROWS_WITH(parse(k_head + "gate,1,4,8,8,1099511627777,1,s,2e-5,1e-5,3e-5,9\n"),
+                    Contains("expert.csv:3:working_set_bytes"));
+  CHECK_THROWS_WITH(parse(k_head + "gate,1,4,1099511627776,4096,9,1,s,2e-5,1e-5,3e-5,9\n"),
+                    Contains("expert.csv:3:k") && Contains("2^50"));
+  CHECK_THROWS_WITH(parse(k_head + "expert,1,16,512,256,1000,1,s,2e6,1e-5,3e6,9\n"),
+                    Contains("expert.csv:3:median") && Contains("1e-12 to 1e6 s"));
+  CHECK_THROWS_WITH(parse(k_head + "expert,1,16,512,256,1000,1,s,2e-5,1e-13,3e-5,9\n"),
+                    Contains("expert.csv:3:p10") && Contains("1e-12 to 1e6 s"));
   CHECK_THROWS_WITH(parse(k_head.substr(k_head.find('\n') + 1) + good), Contains("# source"));
   std::string wide = k_head;
   wide.insert(wide.size() - 1, ",more");

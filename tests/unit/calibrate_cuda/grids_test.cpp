@@ -74,21 +74,62 @@ TEST_CASE("statistics are order statistics", "[calibrate][unit]") {
 }
 
 TEST_CASE("devices get their names of the catalogue", "[calibrate][unit]") {
-  const std::map<std::string, std::string> known{
-      {"NVIDIA H100 80GB HBM3", "h100_sxm"}, {"NVIDIA H200", "h200_sxm"},
-      {"NVIDIA H800", "h800_sxm"},           {"NVIDIA A100-SXM4-80GB", "a100_sxm"},
-      {"NVIDIA B200", "b200_sxm"},           {"NVIDIA RTX A6000", "rtx_a6000"}};
-  for (const auto& [device, system] : known) {
+  const std::multimap<std::string, std::string> known{
+      {"a100_pcie", "NVIDIA A100 80GB PCIe"},
+      {"a100_sxm", "NVIDIA A100-SXM4-80GB"},
+      {"a30", "NVIDIA A30"},
+      {"a800_sxm", "NVIDIA A800-SXM4-80GB"},
+      {"b200_sxm", "NVIDIA B200"},
+      {"b300_sxm", "NVIDIA B300 SXM6 AC"},
+      {"b300_sxm", "NVIDIA B300"},
+      {"gb200", "NVIDIA GB200"},
+      {"gb300", "NVIDIA GB300"},
+      {"h100_pcie", "NVIDIA H100 PCIe"},
+      {"h100_sxm", "NVIDIA H100 80GB HBM3"},
+      {"h20", "NVIDIA H20"},
+      {"h200_sxm", "NVIDIA H200"},
+      {"h800_sxm", "NVIDIA H800"},
+      {"l4", "NVIDIA L4"},
+      {"l40s", "NVIDIA L40S"},
+      {"rtx_4090", "NVIDIA GeForce RTX 4090"},
+      {"rtx_a6000", "NVIDIA RTX A6000"},
+      {"rtx_pro_6000", "NVIDIA RTX PRO 6000 Blackwell Workstation Edition"},
+      {"rtx_pro_6000_server", "NVIDIA RTX PRO 6000 Blackwell Server Edition"}};
+  const std::filesystem::path devices(MOESIM_SOURCE_DIR "/hardware/catalog/devices");
+  for (const auto& [system, device] : known) {
     CAPTURE(device);
     CHECK(guess_system_name(device) == system);
-    CHECK(
+    CHECK(std::filesystem::exists(devices / (system + ".json")));
+    CHECK_NOTHROW(check_system_name(system));
+  }
+  const std::set<std::string> other_makers{"ascend_910b4", "epyc_9654", "kunpeng_920"};
+  for (const auto& entry : std::filesystem::directory_iterator(devices)) {
+    const std::string name = entry.path().stem().string();
+    CAPTURE(name);
+    CHECK((other_makers.contains(name) || known.contains(name)));
+  }
+}
+
+// Other memories, slices, and slower boards of the same chips.
+TEST_CASE("devices that are not of the catalogue keep their own names", "[calibrate][unit]") {
+  const std::map<std::string, std::string> own{
+      {"NVIDIA GH200 480GB", "gh200_480gb"},
+      {"NVIDIA A100-SXM4-40GB", "a100_sxm4_40gb"},
+      {"NVIDIA A100-PCIE-40GB", "a100_pcie_40gb"},
+      {"NVIDIA H100 80GB HBM3 MIG 1g.10gb", "h100_80gb_hbm3_mig_1g_10gb"},
+      {"NVIDIA A100-SXM4-80GB MIG 3g.40gb", "a100_sxm4_80gb_mig_3g_40gb"},
+      {"NVIDIA H200 NVL", "h200_nvl"},
+      {"NVIDIA H100 NVL", "h100_nvl"},
+      {"NVIDIA H20-3e", "h20_3e"},
+      {"NVIDIA L40", "l40"},
+      {"NVIDIA GeForce RTX 4090 Laptop GPU", "geforce_rtx_4090_laptop_gpu"},
+      {"???", "unknown"}};
+  for (const auto& [device, system] : own) {
+    CHECK(guess_system_name(device) == system);
+    CHECK_FALSE(
         std::filesystem::exists(MOESIM_SOURCE_DIR "/hardware/catalog/devices/" + system + ".json"));
   }
-  // Slower boards of the same chips are other systems.
-  CHECK(guess_system_name("NVIDIA H100 PCIe") == "h100_pcie");
-  CHECK(guess_system_name("NVIDIA A100 80GB PCIe") == "a100_pcie");
-  CHECK(guess_system_name("NVIDIA GB200") == "gb200");
-  CHECK(guess_system_name("NVIDIA L40S") == "l40s");
-  CHECK(guess_system_name("NVIDIA GeForce RTX 4090") == "geforce_rtx_4090");
-  CHECK(guess_system_name("???") == "unknown");
+  for (const char* bad : {"", "../up", "H100", "h100 sxm", "h100-sxm"}) {
+    CHECK_THROWS_WITH(check_system_name(bad), Catch::Matchers::Contains("--system"));
+  }
 }
