@@ -193,7 +193,7 @@ class Lowering {
 
   void add_gate(const MoeStep& step) {
     const auto batch = static_cast<std::size_t>(step.batch);
-    const double weights = static_cast<double>(config_.experts * config_.shape.hidden);
+    const auto weights = static_cast<double>(config_.experts * config_.shape.hidden);
     KernelCall call;
     call.rows = static_cast<double>(plan_.first_token[batch + 1] - plan_.first_token[batch]);
     call.weights = weights;
