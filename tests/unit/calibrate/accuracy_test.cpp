@@ -17,7 +17,7 @@ constexpr double k_slack = 1.02;
 }  // namespace
 
 TEST_CASE("shipped profiles are as accurate as the committed table says",
-          "[calibrate][validation][shared]") {
+          "[calibrate][validation][shared][slow]") {
   const std::string data = MOESIM_SHARED_DIR "/data/measured";
   if (!std::filesystem::exists(data)) {
     WARN("skipped: the measurements are not on this machine");

@@ -35,7 +35,7 @@ bool is_wide(const MeasuredFile& file) {
 }  // namespace
 
 TEST_CASE("no measured kernel row is dropped without a stated rule",
-          "[calibrate][validation][shared]") {
+          "[calibrate][validation][shared][slow]") {
   const std::string data = MOESIM_SHARED_DIR "/data/measured";
   if (!std::filesystem::exists(data)) {
     WARN("skipped: the measurements are not on this machine");

@@ -154,7 +154,7 @@ TEST_CASE("families' seconds and shares account for the whole step", "[engine][p
 // The quantiles' own sampling error at 1000 draws is 0.054 sigma, some 0.5 % of the step; the
 // interval is wider than 6 % each way, so 2 % tells it from sums that are all shared or all
 // independent.
-TEST_CASE("linear propagation agrees with Monte Carlo", "[engine][property]") {
+TEST_CASE("linear propagation agrees with Monte Carlo", "[engine][property][slow]") {
   const int ranks = GENERATE(8, 16);
   const double communication = GENERATE(0.05, 0.2);
   const Ran run = run_with_errors(ranks, 0.15, communication);
@@ -169,7 +169,7 @@ TEST_CASE("linear propagation agrees with Monte Carlo", "[engine][property]") {
 }
 
 // Sums of errors by a factor of two are skewed upwards, and first order does not see it.
-TEST_CASE("large errors make the bars optimistic", "[engine][property]") {
+TEST_CASE("large errors make the bars optimistic", "[engine][property][slow]") {
   const Ran run = run_with_errors(16, 0.1, 0.8);
   const std::vector<double> drawn = monte_carlo(run.step.lowered);
   const double sigma = propagate_uncertainty(run.step.lowered, run.step.result).sigma;
