@@ -11,6 +11,7 @@
 #include "calibrate/cpu/host_kernels.h"
 #include "calibrate/cpu/host_profile.h"
 #include "calibrate/cpu/non_negative.h"
+#include "calibrate/fit_errors.h"
 #include "calibrate/least_squares.h"
 #include "sim/core/error.h"
 
@@ -170,12 +171,6 @@ void fit_both(const std::vector<HostKernelRow>& rows, KernelTimes& times) {
   const std::vector<double> x = fit_features(features, seconds);
   times.contention = std::clamp(x[0], 1.0, 2.0);
   take_rises(by_set, x, 1, 1);
-}
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::ranges::nth_element(values, middle);
-  return *middle;
 }
 
 std::vector<HostKernelRow> kernel_rows(const std::vector<MicroRow>& rows, const std::string& kernel,
