@@ -88,7 +88,7 @@ TEST_CASE("MoETuner's clusters are as even as enumeration's", "[placement][prope
   const bool exact = GENERATE(true, false);
   CAPTURE(seed, exact);
   Rng rng(seed);
-  const PlacementProblem p = test::random_problem(rng, 2, 6, 3, 3, exact ? 2 : 3);
+  const PlacementProblem p = test::random_problem(rng, 2, 8, 2, 2, exact ? 4 : 6);
   SolverRun run({});
   const MoetunerResult result = solve_moetuner(p, run);
   CHECK(result.clusters_proven);
@@ -155,4 +155,44 @@ TEST_CASE("MoETuner's clusters go to GPUs at the least worst pair", "[placement]
     } while (std::ranges::next_permutation(second).found);
   }
   CHECK(result.worst_pair_sum == best);
+}
+
+TEST_CASE("no layer of MoETuner's sweeps can be improved alone", "[placement][property]") {
+  const auto seed = GENERATE(range(std::uint64_t{0}, std::uint64_t{15}));
+  CAPTURE(seed);
+  Rng rng(seed);
+  const int gpus = 6;
+  PlacementProblem p = test::random_problem(rng, 3, gpus, gpus, 2, 1);
+  std::vector<std::vector<double>> traffic(2);
+  for (auto& between : traffic) {
+    for (int i = 0; i < gpus * gpus; ++i) {
+      between.push_back(static_cast<double>(rng.below(50)));
+    }
+  }
+  std::vector<int> identity(at(gpus));
+  std::iota(identity.begin(), identity.end(), 0);
+  MoetunerResult result;
+  result.gpu_of_cluster.assign(3, identity);
+  SolverRun run({});
+  assign_clusters(p, traffic, std::vector<std::vector<int>>(3, std::vector<int>(at(gpus), 1)), run,
+                  result);
+  const auto worst = [&](std::size_t l, const std::vector<std::vector<int>>& gpu_of) {
+    double most = 0.0;
+    for (std::size_t a = 0; a < at(gpus); ++a) {
+      for (std::size_t b = 0; b < at(gpus); ++b) {
+        most = std::max(most,
+                        traffic[l][a * at(gpus) + b] * p.distance(gpu_of[l][a], gpu_of[l + 1][b]));
+      }
+    }
+    return most;
+  };
+  for (std::size_t l = 0; l < 3; ++l) {
+    std::vector<std::vector<int>> gpu_of = result.gpu_of_cluster;
+    gpu_of[l] = identity;
+    double best = std::numeric_limits<double>::infinity();
+    do {
+      best = std::min(best, worst(0, gpu_of) + worst(1, gpu_of));
+    } while (std::ranges::next_permutation(gpu_of[l]).found);
+    CHECK(result.worst_pair_sum == best);
+  }
 }
