@@ -107,7 +107,12 @@ void load(const MilpModel& model, double scale, OsiClpSolverInterface& solver) {
     cost[c] *= scale;
   }
   solver.loadProblem(matrix, lower.data(), upper.data(), cost.data(), least.data(), most.data());
+  // Starts are given by name. Rows need names as soon as columns have some: Clp's presolve reads
+  // them unasked (coin-or/Cbc#515, a crash).
   solver.setIntParam(OsiNameDiscipline, 1);
+  for (std::size_t r = 0; r < model.rows.size(); ++r) {
+    solver.setRowName(static_cast<int>(r), "r" + std::to_string(r));
+  }
   for (std::size_t c = 0; c < cost.size(); ++c) {
     solver.setColName(static_cast<int>(c), column_name(c));
     if (model.integer[c] != 0) {
@@ -130,13 +135,14 @@ std::vector<std::string> arguments_for(const MilpLimits& limits, const SolverRun
     add("-timeMode", "elapsed");
     add("-seconds", std::to_string(std::max(0.01, end - run.seconds())));
   }
+
   arguments.emplace_back("-solve");
   arguments.emplace_back("-quit");
   return arguments;
 }
 
 void set_start(const MilpModel& model, CbcModel& cbc) {
-  if (model.start.size() != model.cost.size()) {
+  if (!model.feasible(model.start, k_tolerance)) {
     return;
   }
   std::vector<std::pair<std::string, double>> start;
