@@ -136,6 +136,8 @@ std::vector<std::string> arguments_for(const MilpLimits& limits, const SolverRun
     add("-seconds", std::to_string(std::max(0.01, end - run.seconds())));
   }
 
+  // Assertions of Clp have been seen to fail in the feasibility pump; programs here have starts.
+  add("-feasibilityPump", "off");
   arguments.emplace_back("-solve");
   arguments.emplace_back("-quit");
   return arguments;
