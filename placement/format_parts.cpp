@@ -105,6 +105,9 @@ void check_complete(ExpertPlacement& placement, const std::string& where) {
       experts = placement.experts > 0 ? experts : std::max(experts, e + 1);
     }
   }
+  if (experts == 0) {
+    throw ConfigError(where, "no expert in any slot; a placement holds at least one");
+  }
   for (std::size_t l = 0; l < placement.slot_expert.size(); ++l) {
     std::vector<bool> held(at(experts), false);
     const auto& row = placement.slot_expert[l];

@@ -1,6 +1,6 @@
-#include <cstdio>
+#include <unistd.h>
+
 #include <filesystem>
-#include <fstream>
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
@@ -228,6 +228,7 @@ TEST_CASE("bad placement files say what is wrong, where, and what is right", "[p
        "#/physical_to_logical_map/0: expert 1 of 3 has no slot"},
       {R"({"physical_to_logical_map": {}})", "#/physical_to_logical_map: not an array"},
       {R"({"physical_to_logical_map": []})", "#/physical_to_logical_map: no layers"},
+      {R"({"physical_to_logical_map": [[]]})", "#/physical_to_logical_map: no expert"},
       {R"({"logical_count": [[1, 2]]})", "#/logical_count: says how often"},
       {R"({"layer_list": []})", "#/moe_layer_count: missing"},
       {R"({"moe_layer_count": 2, "layer_list": [{}]})", "#/moe_layer_count: 2, but"},
@@ -272,9 +273,7 @@ TEST_CASE("bad placement files say what is wrong, where, and what is right", "[p
 
 TEST_CASE("a placement file is written whole or not at all", "[placement][unit]") {
   const auto folder =
-      std::filesystem::temp_directory_path() /
-      ("moesim_formats_" +
-       std::to_string(std::hash<std::string>{}(Catch::getResultCapture().getCurrentTestName())));
+      std::filesystem::temp_directory_path() / ("moesim_formats_" + std::to_string(::getpid()));
   std::filesystem::create_directories(folder);
   const std::string path = (folder / "p.yaml").string();
   write_placement_file(path, format("trtllm"), small(), {});
