@@ -86,7 +86,7 @@ std::string write_moesim(const ExpertPlacement& placement, const FormatOptions& 
                      "\",\n  \"experts\": " + std::to_string(placement.experts) +
                      ",\n  \"devices\": " + std::to_string(placement.devices) +
                      ",\n  \"first_slot\": " + detail::row_text(placement.first_slot);
-  if (!options.layers.empty()) {
+  if (options.first_layer > 0 || !options.layers.empty()) {
     text += ",\n  \"model_layers\": " +
             detail::row_text(detail::layer_numbers(placement, options, "moesim"));
   }

@@ -165,7 +165,7 @@ int equal_full_slots(const ExpertPlacement& placement, std::string_view format) 
 std::vector<int> layer_numbers(const ExpertPlacement& placement, const FormatOptions& options,
                                std::string_view format) {
   if (options.layers.empty()) {
-    return consecutive_layers(0, static_cast<int>(placement.slot_expert.size()));
+    return consecutive_layers(options.first_layer, static_cast<int>(placement.slot_expert.size()));
   }
   if (options.layers.size() != placement.slot_expert.size()) {
     throw ConfigError(format, std::to_string(options.layers.size()) +

@@ -33,7 +33,7 @@ void check_complete(ExpertPlacement& placement, const std::string& where);
 // Slots per device. Throws ConfigError(format, ...) unless all have the same and none is empty.
 int equal_full_slots(const ExpertPlacement& placement, std::string_view format);
 void no_empty_slots(const ExpertPlacement& placement, std::string_view format);
-// options.layers, or 0, 1, ...; checked against the placement.
+// options.layers, or those from first_layer on; checked against the placement.
 std::vector<int> layer_numbers(const ExpertPlacement& placement, const FormatOptions& options,
                                std::string_view format);
 

@@ -5,6 +5,7 @@
 // SGLang hands every key of the file to a function that knows only this one, so nothing else is
 // written. Its layers count the dense ones, whose rows it never uses: they get SGLang's own
 // default, slot s holding expert s mod experts. The number of GPUs is SGLang's --ep-size.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "placement/format_parts.h"
@@ -15,6 +16,20 @@ namespace {
 
 using Json = nlohmann::json;
 constexpr std::string_view k_name = "sglang";
+
+detail::IdRows chosen_rows(const detail::IdRows& rows, const std::vector<int>& layers,
+                           const std::string& where) {
+  detail::IdRows chosen;
+  for (const int layer : layers) {
+    if (std::cmp_greater_equal(layer, rows.size())) {
+      throw ConfigError(where, "has " + std::to_string(rows.size()) +
+                                   " layers, dense ones included, so there is no layer " +
+                                   std::to_string(layer));
+    }
+    chosen.push_back(rows[static_cast<std::size_t>(layer)]);
+  }
+  return chosen;
+}
 
 }  // namespace
 
@@ -34,18 +49,13 @@ PlacementFile read_sglang(const PlacementDocument& document, const FormatOptions
   const std::string where = root + "/physical_to_logical_map";
   detail::IdRows rows = detail::id_rows((*document.json)["physical_to_logical_map"], where, 0);
   PlacementFile file;
-  if (!options.layers.empty()) {
-    detail::IdRows chosen;
-    for (const int layer : options.layers) {
-      if (std::cmp_greater_equal(layer, rows.size())) {
-        throw ConfigError(where, "has " + std::to_string(rows.size()) +
-                                     " layers, dense ones included, so there is no layer " +
-                                     std::to_string(layer));
-      }
-      chosen.push_back(rows[static_cast<std::size_t>(layer)]);
-    }
-    rows = std::move(chosen);
-    file.layers = options.layers;
+  file.layers = options.layers;
+  if (file.layers.empty() && options.first_layer > 0) {
+    file.layers = consecutive_layers(
+        options.first_layer, std::max(1, static_cast<int>(rows.size()) - options.first_layer));
+  }
+  if (!file.layers.empty()) {
+    rows = chosen_rows(rows, file.layers, where);
   }
   file.placement = detail::even_placement(std::move(rows), options.devices, where);
   detail::check_complete(file.placement, where);

@@ -15,8 +15,12 @@ struct FormatOptions {
   // Devices that share the slots equally, for files that do not say (sglang, trtllm, eplb); 0: not
   // given.
   int devices = 0;
-  // The model's layer of every layer of the placement, ascending; empty: 0, 1, ... Formats that
-  // number model layers (sglang, trtllm) write these; sglang files are read at these rows only.
+  // The model's layer of the placement's first one: how many dense layers come before it. Formats
+  // that number model layers (sglang, trtllm) count from here; of sglang files, earlier rows are
+  // left out.
+  int first_layer = 0;
+  // The model's layer of every layer of the placement, ascending, where they do not simply follow
+  // first_layer.
   std::vector<int> layers;
 };
 

@@ -75,15 +75,18 @@ TEST_CASE("the model's layer numbers survive", "[placement][property]") {
   Rng rng(seed);
   const ExpertPlacement placement = random_placement(rng, {});
   const int count = static_cast<int>(placement.slot_expert.size());
-  const FormatOptions options{placement.devices, consecutive_layers(3, count)};
+  const FormatOptions options{placement.devices, 0, consecutive_layers(3, count)};
   for (const std::string_view name : {"moesim", "sglang", "trtllm"}) {
     CAPTURE(name, seed);
     const std::string text = format(name).write(placement, options);
-    const FormatOptions reading{placement.devices,
+    const FormatOptions reading{placement.devices, 0,
                                 name == "sglang" ? options.layers : std::vector<int>{}};
     const PlacementFile file = read_placement_text(text, "p", reading);
     CHECK(same(file.placement, placement));
     CHECK(file.layers == options.layers);
+    const FormatOptions offset{placement.devices, 3, {}};
+    CHECK(format(name).write(placement, offset) == text);
+    CHECK(same(read_placement_text(text, "p", offset).placement, placement));
   }
 }
 
