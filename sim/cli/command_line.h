@@ -80,6 +80,7 @@ void add_simulate_command(CLI::App& app, Command& command);
 void add_trace_command(CLI::App& app, Command& command);
 void add_validate_command(CLI::App& app, Command& command);
 void add_calibrate_command(CLI::App& app, Command& command);
+void add_place_command(CLI::App& app, Command& command);
 void add_report_command(CLI::App& app, Command& command);
 void add_catalog_command(CLI::App& app, Command& command);
 // Below `calibrate` and `validate`.

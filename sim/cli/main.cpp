@@ -51,6 +51,7 @@ int main(int argc, char** argv) {
   moesim::add_trace_command(app, command);
   moesim::add_validate_command(app, command);
   moesim::add_calibrate_command(app, command);
+  moesim::add_place_command(app, command);
   moesim::add_report_command(app, command);
   moesim::add_catalog_command(app, command);
   try {
