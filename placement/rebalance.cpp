@@ -97,8 +97,15 @@ int RebalanceStudy::solved(By by, int first, int last) {
   SolverRun run(task_.solver);
   SolverAnswer answer = (by == By::eplb ? solve_eplb : task_.solve)(problem, run);
   check_feasible(task_.problem, answer.placement, "the solver's placement");
-  candidates_.push_back(std::move(answer.placement));
-  return solved_[key] = static_cast<int>(candidates_.size()) - 1;
+  const auto same = std::ranges::find_if(candidates_, [&](const ExpertPlacement& known) {
+    return known.first_slot == answer.placement.first_slot &&
+           known.slot_expert == answer.placement.slot_expert;
+  });
+  const int candidate = static_cast<int>(same - candidates_.begin());
+  if (same == candidates_.end()) {
+    candidates_.push_back(std::move(answer.placement));
+  }
+  return solved_[key] = candidate;
 }
 
 const RebalanceStudy::Served& RebalanceStudy::served(int candidate, int window) {
