@@ -6,6 +6,8 @@
 
 #include "placement/optimise.h"
 #include "sim/cli/command_line.h"
+#include "sim/cli/place_diff.h"
+#include "sim/cli/place_rebalance.h"
 #include "sim/cli/place_report.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
@@ -91,6 +93,9 @@ void add_place_command(CLI::App& app, Command& command) {
   options->common.add_json(*sub);
   options->common.add_catalog(*sub);
   options->common.add_threads(*sub);
+  sub->require_subcommand(0, 1);
+  add_place_diff(*sub, command);
+  add_place_rebalance(*sub, command);
   sub->callback([sub, options, &command] {
     if (options->input.empty() && sub->get_subcommands().empty()) {
       throw CLI::RequiredError("problem");

@@ -1,0 +1,17 @@
+// A new placement when what it would have gained on the last window, times the windows over which
+// loads are expected to stay like that, exceeds what the move costs.
+#include "placement/rebalance_policies.h"
+
+namespace moesim::rebalance {
+
+std::vector<int> plan_threshold(RebalanceStudy& study) {
+  return plan_forward(study, [](const PastView& past) {
+    const int proposal = past.proposal();
+    const double gain =
+        past.last_window_seconds(past.current()) - past.last_window_seconds(proposal);
+    return gain * past.options().horizon > past.migration_seconds(proposal) ? proposal
+                                                                            : past.current();
+  });
+}
+
+}  // namespace moesim::rebalance

@@ -1,0 +1,25 @@
+// Quantities on the command line: "44 MB", "200 GB/s".
+#pragma once
+
+#include <string>
+
+#include "sim/core/error.h"
+#include "sim/core/quantity_text.h"
+
+namespace moesim {
+
+// In SI; an empty text is 0. Throws ConfigError("--option text", ...).
+template <class Q>
+double quantity_option(const std::string& option, const std::string& text) {
+  if (text.empty()) {
+    return 0.0;
+  }
+  const auto value = parse_quantity<Q>(text);
+  if (!value || !(value->si() >= 0.0)) {
+    throw ConfigError(option + " " + text, "is no such quantity; write it like \"" +
+                                               std::string(quantity_example<Q>()) + "\"");
+  }
+  return value->si();
+}
+
+}  // namespace moesim
