@@ -181,6 +181,7 @@ void AllToAllLowering::fill(Direction direction, const LayerDemand& demand,
   for (int r = 0; r < grid_.ranks; ++r) {
     most_tokens = std::max(most_tokens, demand.layout->tokens_of(r));
   }
+  cost.token_copies = copies;
   cost.payload_bytes = copies * copy.si() * static_cast<double>(spec_.lanes.size());
   cost.latency = found.law.latency(grid_.nodes(), spec_.slots, most_tokens);
   cost.extrapolated = found.extrapolates(most_tokens, spec_.payload.hidden, grid_.ranks);

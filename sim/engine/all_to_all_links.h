@@ -21,6 +21,7 @@ struct LinkLoad {
 struct CollectiveCost {
   Seconds latency;
   std::vector<LinkLoad> loads;  // ascending link
+  double token_copies = 0.0;    // token copies sent to other ranks, once for all lanes
   double payload_bytes = 0.0;   // sent by all ranks to other ranks, before division by efficiency
   bool extrapolated = false;    // outside the profile's fit range
   double sigma = 0.0;           // relative standard error of the time alone

@@ -54,12 +54,17 @@ struct PlacementChoice {
   int redundant_experts = 0;
 };
 
+// Where a token is between layers: back at its home rank after every layer, or still on the rank of
+// its last expert (context-coherent expert parallelism, ExFlow, arXiv:2401.08383).
+enum class TokenResidency { home, last_expert };
+
 struct Policy {
   std::string all_to_all;
   std::string kernels;  // framework whose kernel profiles apply
   std::string overlap;
   DType dispatch = DType::bf16;  // of tokens on their way to experts
   DType combine = DType::bf16;   // and back
+  TokenResidency residency = TokenResidency::home;
   OpPrecision precision;
 };
 
