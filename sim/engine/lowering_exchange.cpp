@@ -24,6 +24,7 @@ AllToAllLowering make_all_to_all(const Topology& topology, std::span<const CommP
                   .dispatch = policy.dispatch,
                   .combine = policy.combine};
   spec.slots = slots;
+  spec.link_rate = policy.all_to_all_link_rate;
   for (int lane = 0; lane < groups.lanes; ++lane) {
     spec.lanes.emplace_back();
     for (int unit = 0; unit < groups.units; ++unit) {

@@ -105,6 +105,9 @@ Policy parse_policy(ConfigObject object) {
   Policy policy;
   policy.all_to_all =
       object.choice_or("all_to_all", "deepep_low_latency", names_of(all_to_all_algorithms()));
+  if (object.has("all_to_all_link_rate")) {
+    policy.all_to_all_link_rate = object.positive<Bandwidth>("all_to_all_link_rate");
+  }
   policy.kernels = object.choice_or("kernels", "trtllm", frameworks);
   policy.overlap = object.choice_or("overlap", "none", names_of(overlap_policies()));
   policy.dispatch = object.dtype_or("dispatch", DType::bf16);

@@ -60,6 +60,8 @@ enum class TokenResidency { home, last_expert };
 
 struct Policy {
   std::string all_to_all;
+  // What a framework's all-to-all reaches on a device's link; 0: as the profile of its law says.
+  Bandwidth all_to_all_link_rate;
   std::string kernels;  // framework whose kernel profiles apply
   std::string overlap;
   DType dispatch = DType::bf16;  // of tokens on their way to experts
