@@ -77,6 +77,7 @@ int run_program(std::vector<std::string> words, const std::vector<std::string>& 
 
 // One per command; each adds its subcommand to the application.
 void add_simulate_command(CLI::App& app, Command& command);
+void add_place_command(CLI::App& app, Command& command);
 void add_trace_command(CLI::App& app, Command& command);
 void add_validate_command(CLI::App& app, Command& command);
 void add_calibrate_command(CLI::App& app, Command& command);

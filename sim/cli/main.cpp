@@ -48,6 +48,7 @@ int main(int argc, char** argv) {
       "Exit status: 0 done, 1 run failed, 2 bad input, 3 internal error.");
   moesim::Command command;
   moesim::add_simulate_command(app, command);
+  moesim::add_place_command(app, command);
   moesim::add_trace_command(app, command);
   moesim::add_validate_command(app, command);
   moesim::add_calibrate_command(app, command);

@@ -2,11 +2,12 @@
 
 #include <array>
 
-#include "placement/placement.h"
+#include "placement/solver.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
 #include "sim/engine/all_to_all.h"
 #include "sim/engine/overlap.h"
+#include "sim/engine/placement_problem.h"
 
 namespace moesim {
 namespace {
@@ -94,9 +95,17 @@ Parallelism parse_parallelism(ConfigObject object) {
 
 PlacementChoice parse_placement(ConfigObject object) {
   PlacementChoice choice;
-  choice.policy = object.choice_or("policy", "contiguous", names_of(placement_policies()));
+  choice.policy = object.choice_or("policy", "contiguous", names_of(placement_solvers()));
   choice.redundant_experts =
       static_cast<int>(object.integer_or("redundant_experts", 0, 0, most_ranks));
+  // Echoed only where they say something: fixed rules look at no statistics.
+  if (object.has("comm_model")) {
+    constexpr std::array<std::string_view, 3> models{"none", "interlayer", "dispatch"};
+    choice.comm_model = parse_comm_model(object.choice("comm_model", models));
+  }
+  choice.statistics_tokens = object.has("statistics_tokens")
+                                 ? object.integer("statistics_tokens", 1, most_tokens)
+                                 : k_statistics_tokens;
   object.reject_unknown_keys();
   return choice;
 }

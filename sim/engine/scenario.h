@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "models/operators.h"
+#include "placement/problem.h"
 
 namespace moesim {
 
@@ -50,8 +51,10 @@ struct Parallelism {
 };
 
 struct PlacementChoice {
-  std::string policy;
+  std::string policy;  // a placement solver's name
   int redundant_experts = 0;
+  CommModel comm_model = CommModel::none;  // the traffic that the solver sees
+  std::int64_t statistics_tokens = 0;      // that it sees loads and traffic of
 };
 
 // Where a token is between layers: back at its home rank after every layer, or still on the rank of

@@ -24,15 +24,6 @@ RouterSpec router_of(const RoutingShape& shape) {
           .per_group_k = static_cast<int>(shape.per_group_k)};
 }
 
-const PlacementPolicyEntry& find_policy(const std::string& name) {
-  for (const PlacementPolicyEntry& entry : placement_policies()) {
-    if (entry.name == name) {
-      return entry;
-    }
-  }
-  throw InvariantError("the scenario's placement policy was checked when it was read");
-}
-
 }  // namespace
 
 Simulation::Simulation(Scenario scenario, const CatalogFolders& folders, int threads)
@@ -179,23 +170,7 @@ void Simulation::prepare_experts(const CatalogFolders& folders) {
   check_routing_size();
   routing_ = make_routing_source(scenario_.workload.routing, router_of(routing_shape_),
                                  folders.routing_profiles, scenario_.where + "/workload/routing");
-  PlacementInput problem{.layers = static_cast<int>(routing_shape_.layers),
-                         .experts = static_cast<int>(routing_shape_.ffn_experts),
-                         .devices = groups_.units,
-                         .redundant = scenario_.placement.redundant_experts,
-                         .expected_load = {}};
-  const std::int64_t most_redundant = std::int64_t{problem.experts} * (problem.devices - 1);
-  if (problem.redundant > most_redundant) {
-    throw ConfigError(scenario_.where + "/placement/redundant_experts",
-                      std::to_string(problem.redundant) + " replicas, but at most " +
-                          std::to_string(most_redundant) +
-                          " can be placed: no rank holds an expert twice");
-  }
-  if (problem.redundant > 0) {
-    problem.expected_load =
-        expected_loads(*routing_, scenario_.workload, problem.experts, scenario_.seed, threads_);
-  }
-  placement_ = find_policy(scenario_.placement.policy).place(problem);
+  placement_ = place_experts();
   const AllToAllLowering exchange =
       make_all_to_all(*topology_, comm_profiles_, comm_target(), model_, scenario_.policy, groups_,
                       0, placement_.slots(), static_cast<int>(routing_shape_.top_k));

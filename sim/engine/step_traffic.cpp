@@ -180,33 +180,4 @@ std::vector<std::string> routing_warnings(const RoutingSource& source, const Wor
   return warnings;
 }
 
-std::vector<std::vector<double>> expected_loads(const RoutingSource& source,
-                                                const Workload& workload, int ffn_experts,
-                                                std::uint64_t seed, int threads) {
-  constexpr std::int64_t enough = 4096;  // tokens: the load of the hottest of 256 experts to ~5 %
-  Workload statistics = workload;
-  int ranks = 1;
-  if (workload.kind == StepKind::decode) {
-    statistics.decode_requests = enough;
-  } else {
-    ranks = 16;
-    statistics.routing_sample = std::min(
-        enough / ranks, workload.routing_sample > 0 ? workload.routing_sample : workload.tokens());
-  }
-  std::vector<std::vector<double>> loads;
-  for (const RoutedTokens& part :
-       draw(source, statistics, ranks, mix64(seed ^ 0x5eedULL), threads)) {
-    loads.resize(static_cast<std::size_t>(part.layers),
-                 std::vector<double>(static_cast<std::size_t>(ffn_experts), 0.0));
-    for (std::size_t l = 0; l < loads.size(); ++l) {
-      for (const std::uint16_t id : part.layer(static_cast<int>(l))) {
-        if (id < ffn_experts) {
-          loads[l][id] += part.token_weight;
-        }
-      }
-    }
-  }
-  return loads;
-}
-
 }  // namespace moesim

@@ -70,10 +70,4 @@ StepTraffic count_step(const RoutingSource& source, const Workload& workload,
 std::vector<std::string> routing_warnings(const RoutingSource& source, const Workload& workload,
                                           int ranks);
 
-// Expected load [layer][expert] of another batch of the same source, for choosing replicas: a
-// placement must not see the step that it is judged on.
-std::vector<std::vector<double>> expected_loads(const RoutingSource& source,
-                                                const Workload& workload, int ffn_experts,
-                                                std::uint64_t seed, int threads);
-
 }  // namespace moesim

@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 #include <numeric>
 
+#include "placement/homes.h"
 #include "sim/core/error.h"
 #include "sim/engine/critical_path.h"
 #include "sim/engine/metrics.h"
@@ -62,8 +63,14 @@ TEST_CASE("expert groups share out the tokens", "[engine][property]") {
   const Workload& workload = simulation.scenario().workload;
   const auto pairs_per_expert = [&](int ep, int edp) {
     const Parallelism map{.attention_dp = 8, .expert_ep = ep, .expert_dp = edp};
-    const auto placement = placement_policies()[0].place(
-        {.layers = 26, .experts = 64, .devices = ep, .redundant = 0, .expected_load = {}});
+    PlacementProblem problem;
+    problem.layers = 26;
+    problem.experts = 64;
+    problem.devices = ep;
+    problem.devices_per_node = ep;
+    problem.set_even_capacity();
+    problem.loads.assign(26, std::vector<double>(64, 1.0));
+    const auto placement = place_at_homes(problem, contiguous_homes(problem));
     const std::vector<int> one_node(static_cast<std::size_t>(ep), 0);
     const StepTraffic traffic =
         count_step(*simulation.routing(), workload, map, expert_groups(map, workload, "test"),
@@ -242,8 +249,7 @@ TEST_CASE("replicas are chosen from another batch than the one that is judged", 
   auto scenario = small_scenario();
   scenario["placement"] = {{"redundant_experts", 8}};
   Simulation simulation = simulation_of(scenario);
-  const auto expected =
-      expected_loads(*simulation.routing(), simulation.scenario().workload, 64, 1, 1);
+  const auto expected = load_statistics(simulation.placement_statistics(), 64);
   double total = 0.0;
   for (const double load : expected[0]) {
     total += load;
