@@ -111,7 +111,7 @@ SolverAnswer solve_annealing(const PlacementProblem& problem, SolverRun& run) {
       return start;
     }
     constexpr std::int64_t moves = 8'000'000;
-    constexpr double temperature = 0.05;
+    constexpr double temperature = 0.01;
     std::array<Assignment, 2> found;
     parallel_for(found.size(), run.options().threads, [&](std::size_t chain) {
       SearchState state(items, start);
