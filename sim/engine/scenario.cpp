@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::array<std::string_view, 3> step_kinds{"decode", "prefill", "mixed"};
 constexpr std::array<std::string_view, 4> frameworks{"trtllm", "sglang", "vllm", "spec_sheet"};
+constexpr std::array<std::string_view, 2> residencies{"home", "last_expert"};
 constexpr std::int64_t most_tokens = 1 << 24;  // per rank and step
 constexpr std::int64_t longest_context = 1 << 24;
 constexpr int most_ranks = 1 << 14;
@@ -113,10 +114,16 @@ Policy parse_policy(ConfigObject object) {
   Policy policy;
   policy.all_to_all =
       object.choice_or("all_to_all", "deepep_low_latency", names_of(all_to_all_algorithms()));
+  if (object.has("all_to_all_link_rate")) {
+    policy.all_to_all_link_rate = object.positive<Bandwidth>("all_to_all_link_rate");
+  }
   policy.kernels = object.choice_or("kernels", "trtllm", frameworks);
   policy.overlap = object.choice_or("overlap", "none", names_of(overlap_policies()));
   policy.dispatch = object.dtype_or("dispatch", DType::bf16);
   policy.combine = object.dtype_or("combine", DType::bf16);
+  policy.residency = object.choice_or("token_residency", "home", residencies) == "home"
+                         ? TokenResidency::home
+                         : TokenResidency::last_expert;
   const nlohmann::json* precision = object.raw("precision");
   nlohmann::json used;
   policy.precision = parse_precision(precision == nullptr ? nlohmann::json("bf16") : *precision,

@@ -6,6 +6,7 @@
 #include "sim/core/quantity_text.h"
 #include "sim/core/rng.h"
 #include "sim/engine/device_peaks.h"
+#include "sim/engine/resident_traffic.h"
 
 namespace moesim {
 namespace {
@@ -40,6 +41,7 @@ Simulation::Simulation(Scenario scenario, const CatalogFolders& folders, int thr
   routing_shape_ = routing_shape(model_);
   check_ranks();
   check_formats();
+  check_residency();
   kernels_ = make_kernel_model(peaks_of(cluster_.node.device), scenario_.policy.kernels,
                                folders.kernel_profiles);
   comm_profiles_ = load_comm_profiles(folders.comm_profiles);
@@ -123,6 +125,22 @@ void Simulation::check_formats() const {
   }
 }
 
+// Prompts are processed by every rank beforehand (ExFlow), and a token's slices cannot rest apart.
+void Simulation::check_residency() const {
+  if (scenario_.policy.residency == TokenResidency::home) {
+    return;
+  }
+  const std::string where = scenario_.where + "/policy/token_residency";
+  if (scenario_.workload.kind != StepKind::decode) {
+    throw ConfigError(where, "last_expert describes decode steps; set /workload/kind to decode");
+  }
+  if (scenario_.parallelism.attention_tp > 1) {
+    throw ConfigError(where, "last_expert needs attention tp 1, not " +
+                                 std::to_string(scenario_.parallelism.attention_tp) +
+                                 ": a token rests on one rank");
+  }
+}
+
 // Counts of a layer are 32-bit, and every routed token is held in memory for all layers.
 void Simulation::check_routing_size() const {
   const Workload& workload = scenario_.workload;
@@ -195,9 +213,10 @@ StepOutcome Simulation::run_step(int index, const Backend& backend, bool record_
   auto start = std::chrono::steady_clock::now();
   if (routing_) {
     const std::uint64_t seed = mix64(scenario_.seed + static_cast<std::uint64_t>(index));
-    traffic_ =
-        count_step(*routing_, workload, scenario_.parallelism, groups_, placement_, node_of_unit_,
-                   static_cast<int>(routing_shape_.ffn_experts), needs_distinct_, seed, threads_);
+    const auto count =
+        scenario_.policy.residency == TokenResidency::home ? count_step : count_resident_step;
+    traffic_ = count(*routing_, workload, scenario_.parallelism, groups_, placement_, node_of_unit_,
+                     static_cast<int>(routing_shape_.ffn_experts), needs_distinct_, seed, threads_);
   }
   host_.routing_s += seconds_since(start);
   start = std::chrono::steady_clock::now();

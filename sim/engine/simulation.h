@@ -67,6 +67,7 @@ class Simulation {
   void check_ranks() const;
   void check_expert_groups() const;
   void check_formats() const;
+  void check_residency() const;
   void check_routing_size() const;
   void prepare_experts(const CatalogFolders& folders);
   [[nodiscard]] ExpertPlacement place_experts() const;

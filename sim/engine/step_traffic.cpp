@@ -15,13 +15,7 @@ std::vector<BatchShape> batch_shapes(const Workload& workload, int ranks, std::u
                                      int threads) {
   std::vector<BatchShape> shapes;
   if (workload.decode_requests > 0) {
-    shapes.push_back({.ranks = ranks,
-                      .tokens_per_rank = workload.decode_requests,
-                      .tokens_per_request = 1,
-                      .context = workload.context,
-                      .phase = TokenPhase::decode,
-                      .seed = seed,
-                      .threads = threads});
+    shapes.push_back(decode_batch(workload, ranks, seed, threads));
   }
   if (workload.prefill_tokens > 0) {
     shapes.push_back({.ranks = ranks,
@@ -98,6 +92,32 @@ void count_part(const RoutedTokens& part, int layer, const ExpertGroups& groups,
 }
 
 }  // namespace
+
+std::int64_t StepTraffic::most_tokens() const {
+  std::int64_t most = 0;
+  const auto look_at = [&most](const TokenLayout& tokens) {
+    for (int r = 0; r < tokens.ranks(); ++r) {
+      most = std::max(most, tokens.tokens_of(r));
+    }
+  };
+  look_at(layout);
+  for (const auto& groups : resident) {
+    for (const ResidentLayer& layer : groups) {
+      look_at(layer.after);
+    }
+  }
+  return most;
+}
+
+BatchShape decode_batch(const Workload& workload, int ranks, std::uint64_t seed, int threads) {
+  return {.ranks = ranks,
+          .tokens_per_rank = workload.decode_requests,
+          .tokens_per_request = 1,
+          .context = workload.context,
+          .phase = TokenPhase::decode,
+          .seed = seed,
+          .threads = threads};
+}
 
 ExpertGroups expert_groups(const Parallelism& parallelism, const Workload& workload,
                            const std::string& where) {

@@ -273,3 +273,21 @@ TEST_CASE("memory: weights, cache and buffers of a rank by hand", "[engine][unit
   CHECK_FALSE(huge.fits());
   CHECK(huge.shortfall().si() == Approx((huge.total() - huge.usable).si()));
 }
+
+// 150 GB/s instead of 450 GB/s x 0.564 (the fitted NCCL law): exchanges of prefill are bytes only,
+// so without their base latency they take 450 * 0.564 / 150 times as long; nothing else moves.
+TEST_CASE("an all-to-all may be slower than its law", "[engine][unit]") {
+  auto scenario = small_scenario(8, 8192);
+  scenario["policy"]["all_to_all"] = "expert_copies";
+  const Ran fast(scenario);
+  scenario["policy"]["all_to_all_link_rate"] = "150 GB/s";
+  const Ran slow(scenario);
+  constexpr double base_s = 9.63514e-06;
+  constexpr double ratio = 450 * 0.564161 / 150;
+  const auto moving = [&](const Ran& run) {
+    return seconds_of(run, Category::dispatch) - 26 * base_s;
+  };
+  CHECK(moving(slow) == Approx(ratio * moving(fast)).epsilon(1e-6));
+  CHECK(seconds_of(slow, Category::experts) == Approx(seconds_of(fast, Category::experts)));
+  CHECK(slow.step.lowered.token_transfers == fast.step.lowered.token_transfers);
+}
