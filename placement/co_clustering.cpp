@@ -29,10 +29,12 @@ class Alternation {
     clusters_.device_of_expert = std::move(device_of_expert);
     place_tokens();
     move_tokens();
+    swap_tokens();
     double best = co_cluster_objective(in_, clusters_);
     for (int round = 0; round < k_most_rounds && !run_.stopped(); ++round) {
       place_experts();
       move_tokens();
+      swap_tokens();
       const double then = co_cluster_objective(in_, clusters_);
       if (!(then < best * (1.0 - 1e-12))) {
         break;
@@ -97,6 +99,48 @@ class Alternation {
         busy_[at(g)] += in_.frequency[token];
         clusters_.device_of_token[token] = g;
         moved = moved || g != own;
+      }
+    }
+  }
+
+  // Single moves stop where tokens are spread evenly. So for every pair of devices the tokens that
+  // gain most by changing sides are exchanged, best with best, as long as the objective falls.
+  void swap_tokens() {
+    struct Gain {
+      double local = 0.0;
+      std::size_t token = 0;
+    };
+    for (int g = 0; g < in_.devices; ++g) {
+      for (int h = g + 1; h < in_.devices && !run_.stopped(); ++h) {
+        std::vector<Gain> leave_g;
+        std::vector<Gain> leave_h;
+        for (std::size_t token = 0; token < in_.frequency.size(); ++token) {
+          const int own = clusters_.device_of_token[token];
+          if (own == g || own == h) {
+            const std::vector<double> here = local(token);
+            const double gain = here[at(g + h - own)] - here[at(own)];
+            (own == g ? leave_g : leave_h).push_back({gain, token});
+          }
+        }
+        const auto best_first = [](const Gain& a, const Gain& b) { return a.local > b.local; };
+        std::ranges::stable_sort(leave_g, best_first);
+        std::ranges::stable_sort(leave_h, best_first);
+        for (std::size_t i = 0; i < std::min(leave_g.size(), leave_h.size()); ++i) {
+          const double gain = leave_g[i].local + leave_h[i].local;
+          const double shift =
+              in_.frequency[leave_h[i].token] - in_.frequency[leave_g[i].token];  // to g
+          const double change =
+              balance_step(at(g), shift) + balance_step(at(h), -shift) - (1.0 - in_.theta) * gain;
+          if (!(gain > 0.0)) {
+            break;
+          }
+          if (change < -1e-12) {
+            clusters_.device_of_token[leave_g[i].token] = h;
+            clusters_.device_of_token[leave_h[i].token] = g;
+            busy_[at(g)] += shift;
+            busy_[at(h)] -= shift;
+          }
+        }
       }
     }
   }
@@ -218,13 +262,15 @@ SolverAnswer place_co_clustering(const PlacementProblem& problem, SolverRun& run
   input.experts = problem.experts;
   input.devices = problem.devices;
   input.capacity = problem.capacity;
+  // A token's activations sum to one: as much as its weight in the balance.
+  const double share = 1.0 / (problem.layers * problem.top_k);
   for (int l = 0; l < problem.layers; ++l) {
     const auto& ids = problem.token_sets[at(l)];
     const std::size_t k = at(problem.top_k);
     input.frequency.resize(std::max(input.frequency.size(), ids.size() / k), 1.0);
     input.experts_of.resize(input.frequency.size());
     for (std::size_t i = 0; i < ids.size(); ++i) {
-      input.experts_of[i / k].push_back({l, ids[i], 1.0});
+      input.experts_of[i / k].push_back({l, ids[i], share});
     }
   }
   const CoClusters clusters = co_cluster(input, run);

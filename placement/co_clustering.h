@@ -5,7 +5,7 @@
 // a_j: occurrences of token type j, S their sum, P_jk: activations of expert k per occurrence, R
 // and the expert placement 0/1, every device as many experts as it has slots. Solved as the paper
 // does, alternately: experts given tokens (exactly, a transportation problem per layer), tokens
-// given experts (best single moves until none helps).
+// given experts (single moves, and exchanges between two devices, until none helps).
 #pragma once
 
 #include <cstdint>

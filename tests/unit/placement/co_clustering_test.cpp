@@ -42,7 +42,7 @@ TEST_CASE("planted clusters of tokens and experts are found", "[placement][prope
   CoClusterInput input = grouped(rng, 2, 12, 3, 1.0);
   input.frequency.assign(input.frequency.size(), 1.0);  // groups of one size: balanced too
   const SolverRun run({.seed = seed});
-  input.starts = 12;
+  input.starts = 40;  // each ends in a local optimum
   const CoClusters clusters = co_cluster(input, run);
   CHECK(clusters.local_rate == 1.0);
   CHECK(clusters.imbalance == Approx(1.0));
