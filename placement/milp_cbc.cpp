@@ -41,8 +41,8 @@ class CbcWatch : public CbcEventHandler {
   explicit CbcWatch(Watch* watch) : watch_(watch) {}
   CbcAction event(CbcEvent which) override {
     const bool own = model_ != nullptr && model_->parentModel() == nullptr;
-    if (own) {
-      watch_->searching = which != endSearch;
+    if (which == endSearch && own) {
+      watch_->searching = false;
     }
     if (watch_->should_stop()) {
       return stop;

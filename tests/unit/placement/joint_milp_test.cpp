@@ -96,6 +96,19 @@ TEST_CASE("a joint program without time keeps its start and its bound", "[placem
   }
 }
 
+// CBC has crashed when it was interrupted after its search, and while reading a program.
+TEST_CASE("programs that are interrupted anywhere leave an answer", "[placement][property]") {
+  Rng rng(11);
+  for (int i = 0; i < 25; ++i) {
+    CAPTURE(i);
+    const PlacementProblem p = test::random_problem(rng, 3, 6, 2 + i % 2, 2 + i % 2, 3);
+    SolverRun run({.time_limit_s = 0.001 + 0.05 * rng.uniform()});
+    const JointMilpResult result = solve_joint_milp(p, {}, run);
+    CHECK(result.lower_bound <= result.objective);
+    check_feasible(p, placement_of(p, result.devices), "milp");
+  }
+}
+
 TEST_CASE("the joint program proves the optima of the placement cases", "[placement][shared]") {
   const std::filesystem::path folder =
       std::filesystem::path(MOESIM_SHARED_DIR) / "data/placement_cases";
