@@ -144,6 +144,8 @@ std::vector<std::string> arguments_for(const MilpLimits& limits, const SolverRun
 
   // Assertions of Clp have been seen to fail in the feasibility pump; programs here have starts.
   add("-feasibilityPump", "off");
+  // An interrupted search has crashed in the step that undoes preprocessing (once in 500 programs).
+  add("-preprocess", "off");
   arguments.emplace_back("-solve");
   arguments.emplace_back("-quit");
   return arguments;
