@@ -8,7 +8,6 @@
 #include "placement/evaluate.h"
 #include "placement/heuristics.h"
 #include "placement/homes.h"
-#include "placement/lns.h"
 #include "placement/portfolio.h"
 #include "placement/replicas.h"
 #include "sim/core/rng.h"
@@ -68,19 +67,15 @@ Assignment annealed(const PlacementProblem& items, const Assignment& start, std:
   return cost(found[0]) <= cost(found[1]) ? found[0] : found[1];
 }
 
-// What a time limit beyond the default's budget buys: longer and longer annealing, and integer
-// programs over a few devices in between.
+// What a time limit beyond the default's budget buys: longer and longer annealing. No integer
+// programs here: annealing gains more per second, and a crash inside the solver's library would
+// take the placement found so far with it.
 void use_the_time(const PlacementProblem& items, Best& best, SolverRun& run) {
   std::int64_t moves = 2'000'000;
   for (std::uint64_t round = 1; !run.stopped(); ++round, moves *= 2) {
     const Assignment start = assignment_of_items(items, best.get().placement);
     best.offer({.placement = placement_of(items, annealed(items, start, moves, round, run))},
                "annealing");
-    if (!run.stopped() && unfit_lns(items).empty()) {
-      const Assignment again = assignment_of_items(items, best.get().placement);
-      best.offer({.placement = placement_of(items, polish_lns(items, again, run, items.layers))},
-                 "lns");
-    }
   }
 }
 
@@ -98,6 +93,13 @@ SolverAnswer solve_auto(const PlacementProblem& problem, SolverRun& run) {
   if (unfit_eplb(problem).empty()) {
     best.offer(solve_eplb(problem, run), "eplb");
   }
+  constexpr int few_slots = 32;  // beyond, heuristics come as near
+  double proven = 0.0;
+  if (unfit_exact_replication(problem).empty() && problem.slots() <= few_slots) {
+    const SolverAnswer exact = place_exact_replication(problem, run);
+    proven = exact.lower_bound;
+    best.offer(exact, "exact_replication");
+  }
   const PlacementProblem items = expand_replicas(problem);
   const Assignment found = solve_heuristics(items, run).devices;
   if (found.empty()) {
@@ -110,10 +112,13 @@ SolverAnswer solve_auto(const PlacementProblem& problem, SolverRun& run) {
         {.placement = placement_of(items, annealed(items, found, k_short_annealing, 0, run))},
         "annealing");
   }
-  if (run.limited() && best.get().found_by != "eplb") {
+  const bool ours = best.get().found_by == "swap" || best.get().found_by == "annealing";
+  if (run.limited() && ours) {
     use_the_time(items, best, run);
   }
-  return best.get();
+  SolverAnswer answer = best.get();
+  answer.lower_bound = std::max(answer.lower_bound, proven);
+  return answer;
 }
 
 }  // namespace moesim
