@@ -62,8 +62,11 @@ ItemAnswer solve_heuristics(const PlacementProblem& items, SolverRun& run) {
     });
   }
   std::vector<Assignment> found(starts.size());
-  parallel_for(starts.size(), run.options().threads,
-               [&](std::size_t i) { found[i] = starts[i](); });
+  parallel_for(starts.size(), run.options().threads, [&](std::size_t i) {
+    if (i == 0 || !run.stopped()) {
+      found[i] = starts[i]();
+    }
+  });
   ItemAnswer best;
   double least = 0.0;
   for (Assignment& devices : found) {
