@@ -1,15 +1,14 @@
 // Expert e on device e * devices / experts: neighbours live together, as engines do by default.
-#include "placement/base_policies.h"
+#include "placement/homes.h"
 
 namespace moesim {
 
-std::vector<int> contiguous_devices(const PlacementInput& input, int /*layer*/) {
-  std::vector<int> device(static_cast<std::size_t>(input.experts));
-  for (int e = 0; e < input.experts; ++e) {
-    device[static_cast<std::size_t>(e)] =
-        static_cast<int>(static_cast<std::int64_t>(e) * input.devices / input.experts);
+std::vector<int> contiguous_homes(const PlacementProblem& problem) {
+  std::vector<int> homes;
+  for (std::int64_t e = 0; e < problem.experts; ++e) {
+    homes.push_back(static_cast<int>(e * problem.devices / problem.experts));
   }
-  return device;
+  return homes;
 }
 
 }  // namespace moesim

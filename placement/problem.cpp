@@ -191,11 +191,26 @@ std::string_view name_of(CommModel model) {
   return "dispatch";
 }
 
+CommModel parse_comm_model(std::string_view name) {
+  for (const CommModel model : {CommModel::none, CommModel::interlayer, CommModel::dispatch}) {
+    if (name == name_of(model)) {
+      return model;
+    }
+  }
+  throw InvariantError("the name of a comm model was checked when it was read");
+}
+
 std::string_view name_of(ReplicaSplit split) {
   return split == ReplicaSplit::even ? "even" : "optimal";
 }
 
 int PlacementProblem::slots() const { return std::accumulate(capacity.begin(), capacity.end(), 0); }
+
+void PlacementProblem::set_even_capacity() {
+  const int wanted = experts + redundant;
+  capacity.assign(static_cast<std::size_t>(devices), (wanted + devices - 1) / devices);
+  exact_capacity = wanted % devices == 0;
+}
 
 double PlacementProblem::total_load(int layer) const {
   const auto& load = loads[static_cast<std::size_t>(layer)];

@@ -24,6 +24,8 @@ namespace moesim {
 
 enum class CommModel { none, interlayer, dispatch };
 std::string_view name_of(CommModel model);
+// Requires one of the names.
+CommModel parse_comm_model(std::string_view name);
 
 // How tokens of an expert with several replicas choose: every replica takes an equal share, or
 // shares are chosen so that the busiest device is as idle as possible.
@@ -85,6 +87,9 @@ struct PlacementProblem {
     return a == b ? 0.0 : node_of(a) == node_of(b) ? c_intra : c_inter;
   }
   [[nodiscard]] int slots() const;
+  // Room for all experts and replicas, spread evenly: exactly that many slots where devices divide
+  // them, else the next whole number on every device, not all filled.
+  void set_even_capacity();
   [[nodiscard]] double total_load(int layer) const;
 };
 

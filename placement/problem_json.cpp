@@ -111,9 +111,9 @@ std::vector<std::vector<std::uint16_t>> read_token_sets(const Json& value, int t
 
 // Keys that describe a problem or give its solution away: not read.
 void ignore_descriptions(ConfigObject& object) {
-  for (const char* key :
-       {"note", "provenance", "optimum", "single_objective_optima", "baseline_contiguous_F",
-        "optimum_even_split", "optimum_optimal_split", "min_max_replica_load_counts", "mean"}) {
+  for (const char* key : {"note", "provenance", "optimum", "single_objective_optima",
+                          "baseline_contiguous_F", "proof", "optimum_even_split",
+                          "optimum_optimal_split", "min_max_replica_load_counts", "mean"}) {
     object.raw(key);
   }
 }

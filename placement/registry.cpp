@@ -1,83 +1,51 @@
-// Every placement policy, in the order in which they are documented.
+// Every placement solver, in the order in which they are documented.
 #include <array>
 
-#include "placement/base_policies.h"
-#include "placement/placement.h"
-#include "placement/redundancy.h"
+#include "placement/homes.h"
+#include "placement/portfolio.h"
+#include "placement/solver.h"
 #include "sim/core/error.h"
 
 namespace moesim {
 namespace {
 
-using HomeRule = std::vector<int> (*)(const PlacementInput&, int layer);
+std::string fits_all(const PlacementProblem& /*problem*/) { return ""; }
 
-ExpertPlacement with_homes(const PlacementInput& input, HomeRule rule) {
-  ensure(input.devices > 0 && input.experts > 0 && input.redundant >= 0,
-         "a placement problem has devices and experts");
-  std::vector<std::vector<int>> homes;
-  for (int l = 0; l < input.layers; ++l) {
-    homes.push_back(rule(input, l));
-  }
-  ExpertPlacement placement;
-  placement.experts = input.experts;
-  placement.devices = input.devices;
-  placement.first_slot.push_back(0);
-  for (const int slots : slots_per_device(input, homes)) {
-    placement.first_slot.push_back(placement.first_slot.back() + slots);
-  }
-  const std::vector<double> uniform(static_cast<std::size_t>(input.experts), 1.0);
-  for (std::size_t l = 0; l < homes.size(); ++l) {
-    placement.slot_expert.push_back(
-        layer_slots(input, homes[l], placement.first_slot,
-                    input.expected_load.empty() ? uniform : input.expected_load[l]));
-  }
-  check_placement(placement);
-  return placement;
-}
-
-ExpertPlacement place_contiguous(const PlacementInput& input) {
-  return with_homes(input, contiguous_devices);
-}
-ExpertPlacement place_round_robin(const PlacementInput& input) {
-  return with_homes(input, round_robin_devices);
-}
-
-constexpr std::array policies{
-    PlacementPolicyEntry{"contiguous", "expert e on device e * devices / experts",
-                         place_contiguous},
-    PlacementPolicyEntry{"round_robin", "expert e on device e mod devices", place_round_robin},
+constexpr std::array solvers{
+    PlacementSolverEntry{"auto", "exact where that is tractable, else the best heuristic", false,
+                         fits_all, solve_auto},
+    PlacementSolverEntry{"contiguous", "expert e on device e * devices / experts", true, fits_all,
+                         solve_contiguous},
+    PlacementSolverEntry{"round_robin", "expert e on device e mod devices", true, fits_all,
+                         solve_round_robin},
+    PlacementSolverEntry{"lpt", "heaviest expert first to the least loaded device", false, fits_all,
+                         solve_lpt},
+    PlacementSolverEntry{"relabel", "lpt, then devices renamed layer by layer for less traffic",
+                         false, fits_all, solve_relabel},
+    PlacementSolverEntry{"banded", "bands of equally heavy experts assigned by traffic and load",
+                         false, fits_all, solve_banded},
+    PlacementSolverEntry{"swap", "exchanges from several starts until none helps", false, fits_all,
+                         solve_swap},
+    PlacementSolverEntry{"annealing", "simulated annealing from the result of swap", false,
+                         fits_all, solve_annealing},
+    PlacementSolverEntry{"dp", "exact: dynamic programming over the layers' assignments", false,
+                         unfit_dp, solve_dp},
 };
 
 }  // namespace
 
-std::span<const PlacementPolicyEntry> placement_policies() { return policies; }
+std::span<const PlacementSolverEntry> placement_solvers() { return solvers; }
 
-void check_placement(const ExpertPlacement& placement) {
-  ensure(placement.first_slot.size() == static_cast<std::size_t>(placement.devices) + 1,
-         "a placement has slots for every device");
-  for (const auto& slots : placement.slot_expert) {
-    ensure(slots.size() == static_cast<std::size_t>(placement.slots()),
-           "a layer fills the placement's slots");
-    std::vector<int> last_device(static_cast<std::size_t>(placement.experts), -1);
-    for (int d = 0; d < placement.devices; ++d) {
-      const auto begin =
-          static_cast<std::size_t>(placement.first_slot[static_cast<std::size_t>(d)]);
-      const auto end =
-          static_cast<std::size_t>(placement.first_slot[static_cast<std::size_t>(d) + 1]);
-      for (std::size_t s = begin; s < end; ++s) {
-        if (slots[s] < 0) {
-          continue;
-        }
-        ensure(slots[s] < placement.experts, "a slot holds an expert of the model");
-        int& last = last_device[static_cast<std::size_t>(slots[s])];
-        ensure(last != d, "no device holds one expert twice");
-        last = d;
-      }
+const PlacementSolverEntry& find_placement_solver(std::string_view name, const std::string& where) {
+  std::vector<std::string_view> names;
+  for (const PlacementSolverEntry& entry : solvers) {
+    if (entry.name == name) {
+      return entry;
     }
-    for (const int device : last_device) {
-      ensure(device >= 0, "every expert has a slot");
-    }
+    names.push_back(entry.name);
   }
+  throw ConfigError(where, "there is no placement solver \"" + std::string(name) +
+                               "\"; there are: " + joined(names));
 }
 
 }  // namespace moesim

@@ -73,6 +73,33 @@ ExpertPlacement placement_of(const PlacementProblem& items, const Assignment& de
   return placement;
 }
 
+ExpertPlacement trimmed(const ExpertPlacement& placement) {
+  ExpertPlacement result{placement.experts, placement.devices, {0}, {}};
+  std::vector<int> used;
+  for (int g = 0; g < placement.devices; ++g) {
+    int most = 0;
+    for (const auto& slots : placement.slot_expert) {
+      const auto begin = slots.begin() + placement.first_slot[at(g)];
+      const auto end = slots.begin() + placement.first_slot[at(g) + 1];
+      most = std::max(most, static_cast<int>(end - begin - std::count(begin, end, -1)));
+    }
+    result.first_slot.push_back(result.first_slot.back() + most);
+  }
+  for (const auto& slots : placement.slot_expert) {
+    std::vector<std::int32_t> kept(at(result.slots()), -1);
+    for (int g = 0; g < placement.devices; ++g) {
+      int next = result.first_slot[at(g)];
+      for (int s = placement.first_slot[at(g)]; s < placement.first_slot[at(g) + 1]; ++s) {
+        if (slots[at(s)] >= 0) {
+          kept[at(next++)] = slots[at(s)];
+        }
+      }
+    }
+    result.slot_expert.push_back(std::move(kept));
+  }
+  return result;
+}
+
 Assignment assignment_of(const PlacementProblem& problem, const ExpertPlacement& placement) {
   Assignment devices(at(problem.layers) * at(problem.experts), -1);
   for (int l = 0; l < problem.layers; ++l) {

@@ -69,13 +69,15 @@ struct ItemAnswer {
   double lower_bound = 0.0;  // proven by the solver; 0 where it proves nothing
 };
 struct SolverAnswer {
-  ExpertPlacement placement;
+  ExpertPlacement placement;  // without layers: none was found
   double lower_bound = 0.0;
+  std::string found_by = {};  // which of a portfolio's methods
 };
 
 struct PlacementSolverEntry {
   std::string_view name;
   std::string_view summary;
+  bool fixed_rule;  // looks at neither loads nor traffic, replicas apart
   // Why this solver cannot be used on the problem; empty: it can.
   std::string (*unfit)(const PlacementProblem&);
   SolverAnswer (*solve)(const PlacementProblem&, SolverRun&);
@@ -89,6 +91,8 @@ const PlacementSolverEntry& find_placement_solver(std::string_view name, const s
 // Slots of a placement in device order; empty slots are -1. `placement_of` puts items that are
 // replicas back as their experts.
 ExpertPlacement placement_of(const PlacementProblem& items, const Assignment& devices);
+// The same without slots that no layer uses.
+ExpertPlacement trimmed(const ExpertPlacement& placement);
 // Of a placement without replicas.
 Assignment assignment_of(const PlacementProblem& problem, const ExpertPlacement& placement);
 

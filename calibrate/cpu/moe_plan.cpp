@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <set>
 
-#include "placement/placement.h"
+#include "placement/solver.h"
 #include "sim/core/error.h"
 #include "sim/engine/traffic.h"
 #include "workloads/moetrace.h"
@@ -28,17 +28,21 @@ void check(const MoeConfig& c) {
 }
 
 ExpertPlacement place(const MoeConfig& c) {
-  std::vector<std::string> names;
-  for (const PlacementPolicyEntry& policy : placement_policies()) {
-    if (policy.name == c.placement) {
-      ExpertPlacement placement = policy.place({c.layers, c.experts, c.ranks, c.redundant, {}});
-      check_placement(placement);
-      return placement;
-    }
-    names.emplace_back(policy.name);
-  }
-  throw ConfigError("placement",
-                    "\"" + c.placement + "\" is no policy; there are: " + joined(names));
+  PlacementProblem problem;
+  problem.name = "placement";
+  problem.layers = c.layers;
+  problem.experts = c.experts;
+  problem.devices = c.ranks;
+  problem.devices_per_node = c.ranks;
+  problem.redundant = c.redundant;
+  problem.set_even_capacity();
+  problem.loads.assign(static_cast<std::size_t>(c.layers),
+                       std::vector<double>(static_cast<std::size_t>(c.experts), 1.0));
+  SolverRun run({});
+  ExpertPlacement placement =
+      trimmed(find_placement_solver(c.placement, "placement").solve(problem, run).placement);
+  check_placement(placement);
+  return placement;
 }
 
 // Of a trace with more layers than the model, the first ones.

@@ -3,7 +3,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "placement/placement.h"
+#include "placement/solver.h"
 #include "sim/cli/command_line.h"
 #include "sim/core/catalog.h"
 #include "sim/core/config.h"
@@ -54,7 +54,7 @@ Json summaries(const Entries& entries) {
 }
 
 Json policies() {
-  return {{"placement policies", summaries(placement_policies())},
+  return {{"placement solvers", summaries(placement_solvers())},
           {"all-to-all algorithms", summaries(all_to_all_algorithms())},
           {"overlap schedules", summaries(overlap_policies())}};
 }

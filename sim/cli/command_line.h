@@ -82,6 +82,7 @@ void add_validate_command(CLI::App& app, Command& command);
 void add_calibrate_command(CLI::App& app, Command& command);
 void add_place_command(CLI::App& app, Command& command);
 void add_report_command(CLI::App& app, Command& command);
+void add_reproduce_command(CLI::App& app, Command& command);
 void add_catalog_command(CLI::App& app, Command& command);
 // Below `calibrate` and `validate`.
 void add_calibrate_run_command(CLI::App& calibrate, Command& command);

@@ -53,6 +53,7 @@ int main(int argc, char** argv) {
   moesim::add_calibrate_command(app, command);
   moesim::add_place_command(app, command);
   moesim::add_report_command(app, command);
+  moesim::add_reproduce_command(app, command);
   moesim::add_catalog_command(app, command);
   try {
     app.parse(argc, argv);

@@ -74,9 +74,10 @@ AllToAllLowering::AllToAllLowering(const Topology& topology, std::span<const Com
     law = find_all_to_all(profiles, target, entry_->name, direction, grid_.nodes() > 1);
     auto& inverse = inverse_efficiency_[static_cast<std::size_t>(direction)];
     for (const Link& link : topology.links()) {
-      inverse.push_back(1.0 / (joins_device(link.kind)
-                                   ? law.law.effective_device_efficiency(link.bandwidth)
-                                   : law.law.nic_efficiency));
+      inverse.push_back(!joins_device(link.kind) ? 1.0 / law.law.nic_efficiency
+                        : spec_.link_rate.si() > 0.0
+                            ? link.bandwidth / spec_.link_rate
+                            : 1.0 / law.law.effective_device_efficiency(link.bandwidth));
     }
   }
   const auto devices = static_cast<std::size_t>(topology.devices());
@@ -181,6 +182,7 @@ void AllToAllLowering::fill(Direction direction, const LayerDemand& demand,
   for (int r = 0; r < grid_.ranks; ++r) {
     most_tokens = std::max(most_tokens, demand.layout->tokens_of(r));
   }
+  cost.token_copies = copies;
   cost.payload_bytes = copies * copy.si() * static_cast<double>(spec_.lanes.size());
   cost.latency = found.law.latency(grid_.nodes(), spec_.slots, most_tokens);
   cost.extrapolated = found.extrapolates(most_tokens, spec_.payload.hidden, grid_.ranks);

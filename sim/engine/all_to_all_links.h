@@ -21,6 +21,7 @@ struct LinkLoad {
 struct CollectiveCost {
   Seconds latency;
   std::vector<LinkLoad> loads;  // ascending link
+  double token_copies = 0.0;    // token copies sent to other ranks, once for all lanes
   double payload_bytes = 0.0;   // sent by all ranks to other ranks, before division by efficiency
   bool extrapolated = false;    // outside the profile's fit range
   double sigma = 0.0;           // relative standard error of the time alone
@@ -29,7 +30,8 @@ struct CollectiveCost {
 struct AllToAllSpec {
   std::string_view algorithm;
   TokenPayload payload;
-  int slots = 0;  // expert slots of a layer, over all ranks
+  int slots = 0;        // expert slots of a layer, over all ranks
+  Bandwidth link_rate;  // reached on devices' links; 0: what the profile's efficiency makes of them
   // Device of each rank, one row per lane: lanes are disjoint groups that exchange the same
   // traffic side by side (expert tensor parallelism). Empty: rank r is device r, one lane.
   std::vector<std::vector<int>> lanes;

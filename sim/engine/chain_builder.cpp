@@ -104,39 +104,59 @@ void ChainBuilder::count_use(const Estimated& kernel, std::int64_t times) {
   step_.memory_bytes += kernel.bytes * count;
 }
 
-void ChainBuilder::flush(int layer) {
-  if (queued_.empty()) {
-    return;
-  }
+// The program of what is queued, run by so many ranks.
+ProgramId ChainBuilder::queued_program(int ranks) {
   const auto known = programs_.find(queued_);
   ProgramId program = 0;
   if (known == programs_.end()) {
     program = begin_program();
-    for (const int part : queued_) {
+    for (const std::int64_t part : queued_) {
       for (const Estimated& kernel : parts_.at(part)) {
-        add_kernel(kernel, ranks_);
+        add_kernel(kernel, ranks);
       }
     }
     programs_.emplace(queued_, program);
   } else {
     program = known->second;
-    for (const int part : queued_) {
+    for (const std::int64_t part : queued_) {
       for (const Estimated& kernel : parts_.at(part)) {
-        count_use(kernel, ranks_);
+        count_use(kernel, ranks);
       }
     }
   }
+  return program;
+}
+
+void ChainBuilder::add_chain(int rank, int layer, ProgramId program, std::int32_t label) {
+  const Task task{.program = program,
+                  .resource_offset = per_device * rank,
+                  .stream = rank,
+                  .label = label,
+                  .layer = layer};
+  const std::span<const TaskId> before(&last_[at(rank)], last_[at(rank)] < 0 ? 0 : 1);
+  last_[at(rank)] = step_.graph.add_task(task, before);
+  step_.participants.push_back(1);
+}
+
+void ChainBuilder::flush(int layer) {
+  if (queued_.empty()) {
+    return;
+  }
+  const ProgramId program = queued_program(ranks_);
   const auto label = static_cast<std::int32_t>(parts_.at(queued_.front()).front().kernel.category);
   for (int r = 0; r < ranks_; ++r) {
-    const Task task{.program = program,
-                    .resource_offset = per_device * r,
-                    .stream = r,
-                    .label = label,
-                    .layer = layer};
-    const std::span<const TaskId> before(&last_[at(r)], last_[at(r)] < 0 ? 0 : 1);
-    last_[at(r)] = step_.graph.add_task(task, before);
-    step_.participants.push_back(1);
+    add_chain(r, layer, program, label);
   }
+  queued_.clear();
+}
+
+void ChainBuilder::flush_rank(int rank, int layer) {
+  if (queued_.empty()) {
+    return;
+  }
+  const ProgramId program = queued_program(1);
+  add_chain(rank, layer, program,
+            static_cast<std::int32_t>(parts_.at(queued_.front()).front().kernel.category));
   queued_.clear();
 }
 
@@ -146,14 +166,7 @@ void ChainBuilder::chain(int rank, int layer, Category category, std::span<const
   for (const Op& op : ops) {
     add_kernel(estimate(op, category), 1);
   }
-  const Task task{.program = program,
-                  .resource_offset = per_device * rank,
-                  .stream = rank,
-                  .label = static_cast<std::int32_t>(category),
-                  .layer = layer};
-  const std::span<const TaskId> before(&last_[at(rank)], last_[at(rank)] < 0 ? 0 : 1);
-  last_[at(rank)] = step_.graph.add_task(task, before);
-  step_.participants.push_back(1);
+  add_chain(rank, layer, program, static_cast<std::int32_t>(category));
 }
 
 void ChainBuilder::collective(std::span<const int> ranks, int layer, Category category,
@@ -172,6 +185,7 @@ void ChainBuilder::collective(std::span<const int> ranks, int layer, Category ca
   const double alone = cost.latency.si() + slowest;
   step_.graph.add_segment(cost.latency.si(), needs_);
   step_.kernels.push_back({label, category, cost.extrapolated, family_index, alone, cost.sigma});
+  step_.token_transfers += cost.token_copies;
   FamilyUse& use = step_.families[static_cast<std::size_t>(family_index)];
   use.kernels += 1;
   use.extrapolated += cost.extrapolated ? 1 : 0;

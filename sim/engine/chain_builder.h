@@ -20,7 +20,7 @@ class ChainBuilder {
   // Queues kernels for every rank's next chain. `key` names them: equal keys mean equal ops, so
   // that their program is built once.
   struct Part {
-    int key = 0;
+    std::int64_t key = 0;
     Category category = Category::attention;
   };
   template <class MakeOps>
@@ -36,6 +36,9 @@ class ChainBuilder {
   // One chain per rank from what is queued, after everything each rank did before. Nothing queued:
   // nothing happens.
   void flush(int layer);
+
+  // The same for one rank alone: ranks whose batches differ queue and flush in turn.
+  void flush_rank(int rank, int layer);
 
   // A chain of one rank on its own, after what the rank did before.
   void chain(int rank, int layer, Category category, std::span<const Op> ops);
@@ -55,6 +58,8 @@ class ChainBuilder {
     double bytes = 0.0;
   };
   void add_part(Part part, const std::vector<Op>& ops);
+  ProgramId queued_program(int ranks);
+  void add_chain(int rank, int layer, ProgramId program, std::int32_t label);
   Estimated estimate(const Op& op, Category category);
   std::int16_t family_of(const Op& op);
   ProgramId begin_program();
@@ -64,9 +69,9 @@ class ChainBuilder {
   const KernelModel& kernels_;
   int ranks_;
   LoweredStep step_;
-  std::map<int, std::vector<Estimated>> parts_;
-  std::vector<int> queued_;
-  std::map<std::vector<int>, ProgramId> programs_;
+  std::map<std::int64_t, std::vector<Estimated>> parts_;
+  std::vector<std::int64_t> queued_;
+  std::map<std::vector<std::int64_t>, ProgramId> programs_;
   std::vector<TaskId> last_;  // per rank; -1 at the start
   std::map<std::string_view, std::int16_t>
       expert_family_;           // by label of the op: shapes vary, kernels do not

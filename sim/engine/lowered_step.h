@@ -66,6 +66,7 @@ struct LoweredStep {
   std::vector<std::uint8_t> layer_is_moe;  // per layer of the model
   std::vector<double> link_bytes;          // per link, payload of the step
   std::vector<double> link_busy_bytes;     // what its rate could have carried while it was busy
+  double token_transfers = 0.0;            // token copies that change their rank
   double flops = 0.0;                      // useful arithmetic, all devices
   double memory_bytes = 0.0;               // least device-memory traffic, all devices
   int devices = 0;

@@ -1,6 +1,7 @@
 #include "sim/engine/lowering.h"
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
 
 #include "sim/core/error.h"
@@ -24,14 +25,21 @@ enum class Part : int {
   head,
 };
 
-int key_of(Part part, int block = 0, int entry = 0) {
-  constexpr int parts = 16;
-  constexpr int entries = 64;
-  ensure(entry < entries, "a block has fewer than 64 FFN entries");
-  return (block * entries + entry) * parts + static_cast<int>(part);
+constexpr std::int64_t k_parts = 16;
+constexpr std::int64_t k_entries = 64;
+
+std::int64_t key_of(Part part, int block = 0, int entry = 0) {
+  ensure(entry < k_entries, "a block has fewer than 64 FFN entries");
+  return (block * k_entries + entry) * k_parts + static_cast<std::int64_t>(part);
 }
 
-std::vector<AttentionBatch> batches_of(const Workload& workload) {
+// What one rank works on outside its experts.
+struct RankBatch {
+  std::int64_t tokens = 0;
+  std::vector<AttentionBatch> batches;
+};
+
+RankBatch batch_of(const Workload& workload) {
   std::vector<AttentionBatch> batches;
   if (workload.decode_requests > 0) {
     batches.push_back({.phase = Phase::decode,
@@ -45,7 +53,7 @@ std::vector<AttentionBatch> batches_of(const Workload& workload) {
                        .query_len = workload.prompt_tokens,
                        .context = workload.prompt_tokens});
   }
-  return batches;
+  return {workload.tokens(), std::move(batches)};
 }
 
 class StepLowering {
@@ -53,8 +61,7 @@ class StepLowering {
   explicit StepLowering(const LoweringInput& input)
       : in_(input),
         chains_(input.topology, input.kernels, input.parallelism.ranks()),
-        batches_(batches_of(input.workload)),
-        tokens_(input.workload.tokens()) {
+        home_(batch_of(input.workload)) {
     const int top_k = static_cast<int>(routing_shape(input.model).top_k);
     for (int g = 0; g < in_.groups.groups && top_k > 0; ++g) {
       all_to_all_.push_back(make_all_to_all(in_.topology, in_.comm_profiles, in_.comm_target,
@@ -71,19 +78,23 @@ class StepLowering {
 
   LoweredStep run() {
     const Precision& precision = in_.policy.precision;
-    chains_.queue({key_of(Part::embedding), Category::embedding},
-                  [&] { return embedding_ops(in_.model, tokens_, precision); });
+    queue({key_of(Part::embedding), Category::embedding}, [this, &precision](const RankBatch& b) {
+      return embedding_ops(in_.model, b.tokens, precision);
+    });
     if (in_.parallelism.attention_tp > 1) {  // each rank looks up its part of the vocabulary
       tensor_parallel(CollectiveOp::all_reduce, 0, hidden_rows());
     }
     for (std::size_t l = 0; l < in_.model.layers.size(); ++l) {
       layer(static_cast<int>(l));
     }
-    chains_.queue({key_of(Part::head), Category::head}, [&] {
-      return head_ops(in_.model, logit_rows_of(batches_), precision, in_.parallelism.attention_tp);
+    queue({key_of(Part::head), Category::head}, [this, &precision](const RankBatch& b) {
+      return head_ops(in_.model, logit_rows_of(b.batches), precision, in_.parallelism.attention_tp);
     });
     const int last_layer = static_cast<int>(in_.model.layers.size()) - 1;
-    chains_.flush(last_layer);
+    flush(last_layer);
+    if (!in_.traffic.resident.empty()) {
+      gather_contexts(last_layer);
+    }
     if (in_.parallelism.attention_tp > 1) {
       tensor_parallel(CollectiveOp::all_gather, last_layer, logits());
     }
@@ -92,15 +103,58 @@ class StepLowering {
 
  private:
   using Precision = OpPrecision;
+  using MakeOps = std::function<std::vector<Op>(const RankBatch&)>;
+
+  // Kernels of every rank on its own batch, until the next flush.
+  void queue(ChainBuilder::Part part, MakeOps make_ops) {
+    if (in_.traffic.resident.empty()) {
+      chains_.queue(part, [&] { return make_ops(home_); });
+    } else {
+      pending_.emplace_back(part, std::move(make_ops));
+    }
+  }
+
+  void flush(int l) {
+    chains_.flush(l);
+    if (pending_.empty()) {
+      return;
+    }
+    const auto keys = static_cast<std::int64_t>(in_.model.blocks.size()) * k_entries * k_parts;
+    for (int rank = 0; rank < in_.parallelism.ranks(); ++rank) {
+      const RankBatch batch = resting_on(rank);
+      if (batch.tokens == 0) {
+        continue;
+      }
+      for (const auto& [part, make_ops] : pending_) {
+        chains_.queue({part.key + keys * batch.tokens, part.category},
+                      [&make = make_ops, &batch] { return make(batch); });
+      }
+      chains_.flush_rank(rank, l);
+    }
+    pending_.clear();
+  }
+
+  // The tokens that rest on a rank before the next routing decision.
+  [[nodiscard]] RankBatch resting_on(int rank) const {
+    const auto g = at(rank / in_.groups.units);
+    const auto& layers = in_.traffic.resident;
+    const TokenLayout& layout = at(next_decision_) < layers.size()
+                                    ? layers[at(next_decision_)][g].before
+                                    : layers.back()[g].after;
+    Workload workload = in_.workload;
+    workload.decode_requests = layout.tokens_of(rank % in_.groups.units);
+    return batch_of(workload);
+  }
 
   void layer(int l) {
     const int b = in_.model.layers[at(l)];
     const Block& block = in_.model.blocks[at(b)];
     const int tp = in_.parallelism.attention_tp;
     chains_.step().layer_is_moe.push_back(block.moe() != nullptr ? 1 : 0);
-    chains_.queue({key_of(Part::attention, b), Category::attention}, [&] {
-      return attention_ops(in_.model, block, batches_, in_.policy.precision, tp);
-    });
+    queue({key_of(Part::attention, b), Category::attention},
+          [this, &block, tp](const RankBatch& batch) {
+            return attention_ops(in_.model, block, batch.batches, in_.policy.precision, tp);
+          });
     if (tp > 1) {
       tensor_parallel(CollectiveOp::all_reduce, l, hidden_rows());
     }
@@ -114,14 +168,15 @@ class StepLowering {
         }
       }
     }
-    chains_.flush(l);
+    flush(l);
   }
 
   void dense(const FfnGroup& group, int l, int b, int entry) {
     const int tp = in_.parallelism.attention_tp;
-    chains_.queue({key_of(Part::dense, b, entry), Category::dense_ffn}, [&] {
-      return dense_ffn_ops(in_.model, group, tokens_, in_.policy.precision, tp);
-    });
+    queue({key_of(Part::dense, b, entry), Category::dense_ffn},
+          [this, &group, tp](const RankBatch& batch) {
+            return dense_ffn_ops(in_.model, group, batch.tokens, in_.policy.precision, tp);
+          });
     if (tp > 1) {
       tensor_parallel(CollectiveOp::all_reduce, l, hidden_rows());
     }
@@ -131,15 +186,20 @@ class StepLowering {
     const Precision& precision = in_.policy.precision;
     const MoeModel& model = in_.model;
     const int tp = in_.parallelism.attention_tp;
-    chains_.queue({key_of(Part::router, b, entry), Category::router},
-                  [&] { return router_ops(model, group, tokens_, precision); });
-    chains_.queue({key_of(Part::shared, b, entry), Category::shared_expert},
-                  [&] { return shared_expert_ops(model, group, tokens_, precision, tp); });
-    chains_.queue({key_of(Part::free_experts, b, entry), Category::router},
-                  [&] { return free_expert_ops(model, group, tokens_, precision); });
-    chains_.queue({key_of(Part::latent_in, b, entry), Category::shared_expert},
-                  [&] { return latent_in_ops(model, group, tokens_, precision); });
-    chains_.flush(l);
+    queue({key_of(Part::router, b, entry), Category::router}, [&](const RankBatch& batch) {
+      return router_ops(model, group, batch.tokens, precision);
+    });
+    queue({key_of(Part::shared, b, entry), Category::shared_expert}, [&](const RankBatch& batch) {
+      return shared_expert_ops(model, group, batch.tokens, precision, tp);
+    });
+    queue({key_of(Part::free_experts, b, entry), Category::router}, [&](const RankBatch& batch) {
+      return free_expert_ops(model, group, batch.tokens, precision);
+    });
+    queue({key_of(Part::latent_in, b, entry), Category::shared_expert},
+          [&](const RankBatch& batch) {
+            return latent_in_ops(model, group, batch.tokens, precision);
+          });
+    flush(l);
     routed_experts(group, l);
     if (tp > 1) {
       // Slices of the batch come together; partial sums (of sliced experts) are added up.
@@ -147,8 +207,10 @@ class StepLowering {
       tensor_parallel(partial_sums ? CollectiveOp::all_reduce : CollectiveOp::all_gather, l,
                       hidden_rows());
     }
-    chains_.queue({key_of(Part::latent_out, b, entry), Category::shared_expert},
-                  [&] { return latent_out_ops(model, group, tokens_, precision); });
+    queue({key_of(Part::latent_out, b, entry), Category::shared_expert},
+          [this, &group](const RankBatch& batch) {
+            return latent_out_ops(in_.model, group, batch.tokens, in_.policy.precision);
+          });
   }
 
   // Dispatch, expert kernels and combine of one routing decision.
@@ -160,7 +222,17 @@ class StepLowering {
       const ReplicaChoice replicas(in_.placement, static_cast<int>(decision),
                                    exchange.node_of_rank());
       lower_counts(counts.experts, replicas, traffic_);
-      exchange.lower({&in_.traffic.layout, &traffic_, &counts.distinct}, dispatch_, combine_);
+      bool comes_back = true;
+      if (in_.traffic.resident.empty()) {
+        exchange.lower({&in_.traffic.layout, &traffic_, &counts.distinct}, dispatch_, combine_);
+      } else {
+        const ResidentLayer& resident = in_.traffic.resident[decision][at(g)];
+        exchange.lower({&resident.after, &resident.back, &resident.back_distinct}, unused_,
+                       combine_);
+        exchange.lower({&resident.before, &traffic_, &counts.distinct}, dispatch_, unused_);
+        comes_back = std::ranges::any_of(resident.back.slot_pairs,
+                                         [](std::int64_t pairs) { return pairs > 0; });
+      }
       const std::vector<int> ranks = ranks_of(g);
       exchange_tokens(ranks, l, g, Category::dispatch, dispatch_);
       for (int unit = 0; unit < in_.groups.units; ++unit) {
@@ -169,8 +241,30 @@ class StepLowering {
           chains_.chain(in_.groups.rank(g, unit, lane), l, Category::experts, std::span(&op, 1));
         }
       }
-      exchange_tokens(ranks, l, g, Category::combine, combine_);
+      if (comes_back) {
+        exchange_tokens(ranks, l, g, Category::combine, combine_);
+      }
       note_load(l, g, exchange.grid());
+    }
+  }
+
+  // At the end every rank learns every new token: one row each, as the dispatch would send it.
+  void gather_contexts(int l) {
+    if (in_.groups.units == 1) {
+      return;
+    }
+    const FoundCollective law =
+        find_collective(in_.comm_profiles, in_.comm_target, CollectiveOp::all_gather, "");
+    const std::int16_t family = chains_.family("collective/all_gather");
+    const std::int64_t tokens = in_.traffic.layout.tokens();
+    const Bytes rows =
+        static_cast<double>(tokens) * activation_bytes(in_.model.hidden, in_.policy.dispatch);
+    for (int g = 0; g < in_.groups.groups; ++g) {
+      const std::vector<int> ranks = ranks_of(g);
+      CollectiveCost cost =
+          lower_collective(in_.topology, law, CollectiveOp::all_gather, ranks, rows);
+      cost.token_copies = static_cast<double>(tokens * (in_.groups.units - 1));
+      chains_.collective(ranks, l, Category::combine, "context_gather", 2 * g + 1, family, cost);
     }
   }
 
@@ -253,19 +347,19 @@ class StepLowering {
 
   // Of the rows that are sampled, over the whole vocabulary.
   [[nodiscard]] Bytes logits() const {
-    return Bytes(static_cast<double>(logit_rows_of(batches_)) *
+    return Bytes(static_cast<double>(logit_rows_of(home_.batches)) *
                  static_cast<double>(in_.model.vocabulary) *
                  stored_bits(in_.policy.precision.activation) / 8);
   }
 
   // The batch's hidden states.
   [[nodiscard]] Bytes hidden_rows() const {
-    return Bytes(static_cast<double>(tokens_) * static_cast<double>(in_.model.hidden) *
+    return Bytes(static_cast<double>(home_.tokens) * static_cast<double>(in_.model.hidden) *
                  stored_bits(in_.policy.precision.activation) / 8);
   }
 
   void tensor_parallel(CollectiveOp op, int l, Bytes bytes) {
-    chains_.flush(l);
+    flush(l);
     const FoundCollective law = find_collective(in_.comm_profiles, in_.comm_target, op, "");
     const std::int16_t family = chains_.family("collective/" + std::string(name_of(op)));
     int stream = 2 * in_.groups.groups;
@@ -277,9 +371,9 @@ class StepLowering {
 
   const LoweringInput& in_;
   ChainBuilder chains_;
-  std::vector<AttentionBatch> batches_;
-  std::int64_t tokens_;
-  std::vector<AllToAllLowering> all_to_all_;  // per group
+  RankBatch home_;
+  std::vector<std::pair<ChainBuilder::Part, MakeOps>> pending_;  // of ranks whose batches differ
+  std::vector<AllToAllLowering> all_to_all_;                     // per group
   std::vector<std::vector<int>> tensor_groups_;
   int next_decision_ = 0;
   std::int64_t heaviest_ = 0;
@@ -287,62 +381,11 @@ class StepLowering {
   LayerTraffic traffic_;  // scratch, reused from layer to layer
   CollectiveCost dispatch_;
   CollectiveCost combine_;
+  CollectiveCost unused_;
 };
 
 }  // namespace
 
-std::int64_t dispatch_width(const MoeModel& model) {
-  for (const Block& block : model.blocks) {
-    if (const FfnGroup* group = block.moe(); group != nullptr && group->latent_dim > 0) {
-      return group->latent_dim;
-    }
-  }
-  return model.hidden;
-}
-
-AllToAllLowering make_all_to_all(const Topology& topology, std::span<const CommProfile> profiles,
-                                 const CommTarget& target, const MoeModel& model,
-                                 const Policy& policy, const ExpertGroups& groups, int group,
-                                 int slots, int top_k) {
-  AllToAllSpec spec;
-  spec.algorithm = policy.all_to_all;
-  spec.payload = {.hidden = dispatch_width(model),
-                  .top_k = top_k,
-                  .dispatch = policy.dispatch,
-                  .combine = policy.combine};
-  spec.slots = slots;
-  for (int lane = 0; lane < groups.lanes; ++lane) {
-    spec.lanes.emplace_back();
-    for (int unit = 0; unit < groups.units; ++unit) {
-      spec.lanes.back().push_back(groups.rank(group, unit, lane));
-    }
-  }
-  return {topology, profiles, target, spec, "policy/all_to_all"};
-}
-
 LoweredStep lower_step(const LoweringInput& input) { return StepLowering(input).run(); }
-
-std::vector<CommProvenance> comm_provenance(const LoweringInput& input) {
-  std::vector<CommProvenance> rows;
-  const int top_k = static_cast<int>(routing_shape(input.model).top_k);
-  if (top_k > 0 && input.groups.units > 1) {
-    const AllToAllLowering exchange =
-        make_all_to_all(input.topology, input.comm_profiles, input.comm_target, input.model,
-                        input.policy, input.groups, 0, input.placement.slots(), top_k);
-    for (const Direction direction : {Direction::combine, Direction::dispatch}) {
-      const FoundAllToAll& law = exchange.law(direction);
-      rows.push_back(
-          {"all_to_all/" + input.policy.all_to_all + "/" + std::string(name_of(direction)),
-           law.profile, law.basis, law.fit});
-    }
-  }
-  if (input.parallelism.attention_tp > 1) {
-    for (const CollectiveOp op : {CollectiveOp::all_gather, CollectiveOp::all_reduce}) {
-      const FoundCollective law = find_collective(input.comm_profiles, input.comm_target, op, "");
-      rows.push_back({"collective/" + std::string(name_of(op)), law.profile, law.basis, law.fit});
-    }
-  }
-  return rows;
-}
 
 }  // namespace moesim

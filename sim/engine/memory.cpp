@@ -108,8 +108,13 @@ MemoryUse memory_use(const Cluster& cluster, const MoeModel& model, const Worklo
       static_cast<double>(workload.decode_requests) + static_cast<double>(workload.prompts());
   use.kv_cache = cached * kv_bytes_per_token(model, policy.precision.kv, tp) +
                  sequences * state_bytes_per_sequence(model, tp);
+  Workload fullest = workload;
+  if (!traffic.resident.empty()) {  // tokens of every rank may come by, and need their context
+    use.kv_cache = static_cast<double>(groups.units) * use.kv_cache;
+    fullest.decode_requests = traffic.most_tokens();
+  }
   const std::int64_t pairs = most_pairs(traffic, placement, node_of_unit);
-  use.activations = activations(model, workload, parallelism, policy, pairs);
+  use.activations = activations(model, fullest, parallelism, policy, pairs);
   const RoutingShape routing = routing_shape(model);
   if (groups.units > 1 && routing.top_k > 0) {
     const TokenPayload payload{.hidden = dispatch_width(model),
@@ -119,7 +124,7 @@ MemoryUse memory_use(const Cluster& cluster, const MoeModel& model, const Worklo
     use.buffers = find_all_to_all_algorithm(policy.all_to_all, "policy/all_to_all")
                       .buffer_bytes(payload, {.slots = placement.slots(),
                                               .ranks = groups.units,
-                                              .tokens_per_rank = groups.tokens_per_unit,
+                                              .tokens_per_rank = traffic.most_tokens(),
                                               .most_pairs = pairs});
   }
   use.capacity = cluster.node.device.memory.capacity;

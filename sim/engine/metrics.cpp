@@ -87,14 +87,18 @@ StepMetrics step_metrics(const Simulation& simulation, const std::vector<double>
     metrics.exposed_communication_s += is_communication(static_cast<Category>(c)) ? path[c] : 0.0;
   }
   double far = 0.0;
+  double remote = 0.0;
   double pairs = 0.0;
   for (const LayerLoad& layer : lowered.moe_layers) {
     metrics.max_over_mean +=
         (layer.max_over_mean - 1.0) / static_cast<double>(lowered.moe_layers.size());
     far += layer.tokens_sent_far;
+    remote += layer.tokens_sent;
     pairs += layer.pairs;
   }
+  metrics.remote_ratio = pairs > 0 ? remote / pairs : 0.0;
   metrics.cross_node_ratio = pairs > 0 ? far / pairs : 0.0;
+  metrics.token_transfers = lowered.token_transfers;
   metrics.energy_j = energy(simulation, last, makespan);
   metrics.cost_usd = device.price.si() * lowered.devices * metrics.step_s;
   return metrics;

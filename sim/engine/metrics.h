@@ -26,7 +26,9 @@ struct StepMetrics {
   double exposed_communication_s = 0.0;  // on the critical path
   double bubble_fraction = 0.0;          // mean share of the step that a device waits for others
   double max_over_mean = 1.0;            // expert ranks' load, mean over MoE layers
+  double remote_ratio = 0.0;             // of the pairs: computed on another rank than the token's
   double cross_node_ratio = 0.0;         // of the pairs sent to another rank, or kept
+  double token_transfers = 0.0;          // token copies that change their rank in the step
   double energy_j = 0.0;
   double cost_usd = 0.0;
 };

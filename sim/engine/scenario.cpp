@@ -2,17 +2,19 @@
 
 #include <array>
 
-#include "placement/placement.h"
+#include "placement/solver.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
 #include "sim/engine/all_to_all.h"
 #include "sim/engine/overlap.h"
+#include "sim/engine/placement_problem.h"
 
 namespace moesim {
 namespace {
 
 constexpr std::array<std::string_view, 3> step_kinds{"decode", "prefill", "mixed"};
 constexpr std::array<std::string_view, 4> frameworks{"trtllm", "sglang", "vllm", "spec_sheet"};
+constexpr std::array<std::string_view, 2> residencies{"home", "last_expert"};
 constexpr std::int64_t most_tokens = 1 << 24;  // per rank and step
 constexpr std::int64_t longest_context = 1 << 24;
 constexpr int most_ranks = 1 << 14;
@@ -93,9 +95,17 @@ Parallelism parse_parallelism(ConfigObject object) {
 
 PlacementChoice parse_placement(ConfigObject object) {
   PlacementChoice choice;
-  choice.policy = object.choice_or("policy", "contiguous", names_of(placement_policies()));
+  choice.policy = object.choice_or("policy", "contiguous", names_of(placement_solvers()));
   choice.redundant_experts =
       static_cast<int>(object.integer_or("redundant_experts", 0, 0, most_ranks));
+  // Echoed only where they say something: fixed rules look at no statistics.
+  if (object.has("comm_model")) {
+    constexpr std::array<std::string_view, 3> models{"none", "interlayer", "dispatch"};
+    choice.comm_model = parse_comm_model(object.choice("comm_model", models));
+  }
+  choice.statistics_tokens = object.has("statistics_tokens")
+                                 ? object.integer("statistics_tokens", 1, most_tokens)
+                                 : k_statistics_tokens;
   object.reject_unknown_keys();
   return choice;
 }
@@ -104,10 +114,16 @@ Policy parse_policy(ConfigObject object) {
   Policy policy;
   policy.all_to_all =
       object.choice_or("all_to_all", "deepep_low_latency", names_of(all_to_all_algorithms()));
+  if (object.has("all_to_all_link_rate")) {
+    policy.all_to_all_link_rate = object.positive<Bandwidth>("all_to_all_link_rate");
+  }
   policy.kernels = object.choice_or("kernels", "trtllm", frameworks);
   policy.overlap = object.choice_or("overlap", "none", names_of(overlap_policies()));
   policy.dispatch = object.dtype_or("dispatch", DType::bf16);
   policy.combine = object.dtype_or("combine", DType::bf16);
+  policy.residency = object.choice_or("token_residency", "home", residencies) == "home"
+                         ? TokenResidency::home
+                         : TokenResidency::last_expert;
   const nlohmann::json* precision = object.raw("precision");
   nlohmann::json used;
   policy.precision = parse_precision(precision == nullptr ? nlohmann::json("bf16") : *precision,

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "models/operators.h"
+#include "placement/problem.h"
 
 namespace moesim {
 
@@ -50,16 +51,25 @@ struct Parallelism {
 };
 
 struct PlacementChoice {
-  std::string policy;
+  std::string policy;  // a placement solver's name
   int redundant_experts = 0;
+  CommModel comm_model = CommModel::none;  // the traffic that the solver sees
+  std::int64_t statistics_tokens = 0;      // that it sees loads and traffic of
 };
+
+// Where a token is between layers: back at its home rank after every layer, or still on the rank of
+// its last expert (context-coherent expert parallelism, ExFlow, arXiv:2401.08383).
+enum class TokenResidency { home, last_expert };
 
 struct Policy {
   std::string all_to_all;
+  // What a framework's all-to-all reaches on a device's link; 0: as the profile of its law says.
+  Bandwidth all_to_all_link_rate;
   std::string kernels;  // framework whose kernel profiles apply
   std::string overlap;
   DType dispatch = DType::bf16;  // of tokens on their way to experts
   DType combine = DType::bf16;   // and back
+  TokenResidency residency = TokenResidency::home;
   OpPrecision precision;
 };
 

@@ -6,6 +6,7 @@
 #include "sim/core/quantity_text.h"
 #include "sim/core/rng.h"
 #include "sim/engine/device_peaks.h"
+#include "sim/engine/resident_traffic.h"
 
 namespace moesim {
 namespace {
@@ -21,15 +22,6 @@ RouterSpec router_of(const RoutingShape& shape) {
           .groups = static_cast<int>(shape.groups),
           .top_groups = static_cast<int>(shape.top_groups),
           .per_group_k = static_cast<int>(shape.per_group_k)};
-}
-
-const PlacementPolicyEntry& find_policy(const std::string& name) {
-  for (const PlacementPolicyEntry& entry : placement_policies()) {
-    if (entry.name == name) {
-      return entry;
-    }
-  }
-  throw InvariantError("the scenario's placement policy was checked when it was read");
 }
 
 }  // namespace
@@ -49,6 +41,7 @@ Simulation::Simulation(Scenario scenario, const CatalogFolders& folders, int thr
   routing_shape_ = routing_shape(model_);
   check_ranks();
   check_formats();
+  check_residency();
   kernels_ = make_kernel_model(peaks_of(cluster_.node.device), scenario_.policy.kernels,
                                folders.kernel_profiles);
   comm_profiles_ = load_comm_profiles(folders.comm_profiles);
@@ -132,6 +125,22 @@ void Simulation::check_formats() const {
   }
 }
 
+// Prompts are processed by every rank beforehand (ExFlow), and a token's slices cannot rest apart.
+void Simulation::check_residency() const {
+  if (scenario_.policy.residency == TokenResidency::home) {
+    return;
+  }
+  const std::string where = scenario_.where + "/policy/token_residency";
+  if (scenario_.workload.kind != StepKind::decode) {
+    throw ConfigError(where, "last_expert describes decode steps; set /workload/kind to decode");
+  }
+  if (scenario_.parallelism.attention_tp > 1) {
+    throw ConfigError(where, "last_expert needs attention tp 1, not " +
+                                 std::to_string(scenario_.parallelism.attention_tp) +
+                                 ": a token rests on one rank");
+  }
+}
+
 // Counts of a layer are 32-bit, and every routed token is held in memory for all layers.
 void Simulation::check_routing_size() const {
   const Workload& workload = scenario_.workload;
@@ -161,23 +170,7 @@ void Simulation::prepare_experts(const CatalogFolders& folders) {
   check_routing_size();
   routing_ = make_routing_source(scenario_.workload.routing, router_of(routing_shape_),
                                  folders.routing_profiles, scenario_.where + "/workload/routing");
-  PlacementInput problem{.layers = static_cast<int>(routing_shape_.layers),
-                         .experts = static_cast<int>(routing_shape_.ffn_experts),
-                         .devices = groups_.units,
-                         .redundant = scenario_.placement.redundant_experts,
-                         .expected_load = {}};
-  const std::int64_t most_redundant = std::int64_t{problem.experts} * (problem.devices - 1);
-  if (problem.redundant > most_redundant) {
-    throw ConfigError(scenario_.where + "/placement/redundant_experts",
-                      std::to_string(problem.redundant) + " replicas, but at most " +
-                          std::to_string(most_redundant) +
-                          " can be placed: no rank holds an expert twice");
-  }
-  if (problem.redundant > 0) {
-    problem.expected_load =
-        expected_loads(*routing_, scenario_.workload, problem.experts, scenario_.seed, threads_);
-  }
-  placement_ = find_policy(scenario_.placement.policy).place(problem);
+  placement_ = place_experts();
   const AllToAllLowering exchange =
       make_all_to_all(*topology_, comm_profiles_, comm_target(), model_, scenario_.policy, groups_,
                       0, placement_.slots(), static_cast<int>(routing_shape_.top_k));
@@ -220,9 +213,10 @@ StepOutcome Simulation::run_step(int index, const Backend& backend, bool record_
   auto start = std::chrono::steady_clock::now();
   if (routing_) {
     const std::uint64_t seed = mix64(scenario_.seed + static_cast<std::uint64_t>(index));
-    traffic_ =
-        count_step(*routing_, workload, scenario_.parallelism, groups_, placement_, node_of_unit_,
-                   static_cast<int>(routing_shape_.ffn_experts), needs_distinct_, seed, threads_);
+    const auto count =
+        scenario_.policy.residency == TokenResidency::home ? count_step : count_resident_step;
+    traffic_ = count(*routing_, workload, scenario_.parallelism, groups_, placement_, node_of_unit_,
+                     static_cast<int>(routing_shape_.ffn_experts), needs_distinct_, seed, threads_);
   }
   host_.routing_s += seconds_since(start);
   start = std::chrono::steady_clock::now();

@@ -13,6 +13,7 @@
 #include "sim/engine/backend.h"
 #include "sim/engine/lowering.h"
 #include "sim/engine/memory.h"
+#include "sim/engine/placement_problem.h"
 #include "sim/engine/scenario.h"
 
 namespace moesim {
@@ -48,6 +49,13 @@ class Simulation {
   [[nodiscard]] const ExpertGroups& groups() const { return groups_; }
   [[nodiscard]] const HostTimes& host() const { return host_; }
 
+  // For placing the experts of a model that has some: the problem's shape, what the costs are, how
+  // many (token, expert) pairs an expert group handles per layer, and tokens to count.
+  [[nodiscard]] PlacementShape placement_shape() const;
+  [[nodiscard]] PlacementCosts placement_costs() const;
+  [[nodiscard]] double pairs_per_step() const;
+  [[nodiscard]] std::vector<RoutedTokens> placement_statistics() const;
+
   // Step `index` of the run: routing of its own, context one longer per step when decoding.
   StepOutcome run_step(int index, const Backend& backend, bool record_segments);
   // Of the step that ran last.
@@ -59,8 +67,10 @@ class Simulation {
   void check_ranks() const;
   void check_expert_groups() const;
   void check_formats() const;
+  void check_residency() const;
   void check_routing_size() const;
   void prepare_experts(const CatalogFolders& folders);
+  [[nodiscard]] ExpertPlacement place_experts() const;
   [[nodiscard]] LoweringInput lowering_input(const Workload& workload) const;
   [[nodiscard]] CommTarget comm_target() const;
   [[nodiscard]] Workload workload_of_step(int index) const;

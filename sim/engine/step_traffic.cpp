@@ -15,13 +15,7 @@ std::vector<BatchShape> batch_shapes(const Workload& workload, int ranks, std::u
                                      int threads) {
   std::vector<BatchShape> shapes;
   if (workload.decode_requests > 0) {
-    shapes.push_back({.ranks = ranks,
-                      .tokens_per_rank = workload.decode_requests,
-                      .tokens_per_request = 1,
-                      .context = workload.context,
-                      .phase = TokenPhase::decode,
-                      .seed = seed,
-                      .threads = threads});
+    shapes.push_back(decode_batch(workload, ranks, seed, threads));
   }
   if (workload.prefill_tokens > 0) {
     shapes.push_back({.ranks = ranks,
@@ -99,6 +93,32 @@ void count_part(const RoutedTokens& part, int layer, const ExpertGroups& groups,
 
 }  // namespace
 
+std::int64_t StepTraffic::most_tokens() const {
+  std::int64_t most = 0;
+  const auto look_at = [&most](const TokenLayout& tokens) {
+    for (int r = 0; r < tokens.ranks(); ++r) {
+      most = std::max(most, tokens.tokens_of(r));
+    }
+  };
+  look_at(layout);
+  for (const auto& groups : resident) {
+    for (const ResidentLayer& layer : groups) {
+      look_at(layer.after);
+    }
+  }
+  return most;
+}
+
+BatchShape decode_batch(const Workload& workload, int ranks, std::uint64_t seed, int threads) {
+  return {.ranks = ranks,
+          .tokens_per_rank = workload.decode_requests,
+          .tokens_per_request = 1,
+          .context = workload.context,
+          .phase = TokenPhase::decode,
+          .seed = seed,
+          .threads = threads};
+}
+
 ExpertGroups expert_groups(const Parallelism& parallelism, const Workload& workload,
                            const std::string& where) {
   ExpertGroups groups;
@@ -158,35 +178,6 @@ std::vector<std::string> routing_warnings(const RoutingSource& source, const Wor
                        " tokens are routed, the others counted alike");
   }
   return warnings;
-}
-
-std::vector<std::vector<double>> expected_loads(const RoutingSource& source,
-                                                const Workload& workload, int ffn_experts,
-                                                std::uint64_t seed, int threads) {
-  constexpr std::int64_t enough = 4096;  // tokens: the load of the hottest of 256 experts to ~5 %
-  Workload statistics = workload;
-  int ranks = 1;
-  if (workload.kind == StepKind::decode) {
-    statistics.decode_requests = enough;
-  } else {
-    ranks = 16;
-    statistics.routing_sample = std::min(
-        enough / ranks, workload.routing_sample > 0 ? workload.routing_sample : workload.tokens());
-  }
-  std::vector<std::vector<double>> loads;
-  for (const RoutedTokens& part :
-       draw(source, statistics, ranks, mix64(seed ^ 0x5eedULL), threads)) {
-    loads.resize(static_cast<std::size_t>(part.layers),
-                 std::vector<double>(static_cast<std::size_t>(ffn_experts), 0.0));
-    for (std::size_t l = 0; l < loads.size(); ++l) {
-      for (const std::uint16_t id : part.layer(static_cast<int>(l))) {
-        if (id < ffn_experts) {
-          loads[l][id] += part.token_weight;
-        }
-      }
-    }
-  }
-  return loads;
 }
 
 }  // namespace moesim

@@ -34,10 +34,30 @@ struct LayerCounts {
   DistinctCounts distinct;  // only if the algorithm needs it
 };
 
-struct StepTraffic {
-  TokenLayout layout;                            // of one group, all tokens
-  std::vector<std::vector<LayerCounts>> layers;  // [routing layer][group]
+// A layer of tokens that stay with their last expert (resident_traffic.h). Its LayerCounts describe
+// the way out, from where tokens rest.
+struct ResidentLayer {
+  TokenLayout before;  // tokens by the rank they rest on before the layer
+  TokenLayout after;   // and behind it
+  // Results of the picks but the first, which travel to the token's new rank. Matrices are stored
+  // as if these had been dispatched from there: [computing rank * ranks + new rank]. Of the loads
+  // only pairs and busiest are filled in.
+  LayerTraffic back;
+  DistinctCounts back_distinct;  // only if the algorithm needs it
 };
+
+struct StepTraffic {
+  TokenLayout layout;                            // of one group, all tokens, at home
+  std::vector<std::vector<LayerCounts>> layers;  // [routing layer][group]
+  // [routing layer][group]; empty when every layer sends tokens home.
+  std::vector<std::vector<ResidentLayer>> resident;
+
+  // Most tokens that any rank holds between two layers.
+  [[nodiscard]] std::int64_t most_tokens() const;
+};
+
+// One token of each decoding request.
+BatchShape decode_batch(const Workload& workload, int ranks, std::uint64_t seed, int threads);
 
 // Batch `step` of the workload, counted. `ffn_experts` of the source's experts cost something. Pure
 // for any number of threads. Tokens that stand for several (sub-sampling) count several times.
@@ -49,11 +69,5 @@ StepTraffic count_step(const RoutingSource& source, const Workload& workload,
 // What a report should say of how the step's tokens were drawn.
 std::vector<std::string> routing_warnings(const RoutingSource& source, const Workload& workload,
                                           int ranks);
-
-// Expected load [layer][expert] of another batch of the same source, for choosing replicas: a
-// placement must not see the step that it is judged on.
-std::vector<std::vector<double>> expected_loads(const RoutingSource& source,
-                                                const Workload& workload, int ffn_experts,
-                                                std::uint64_t seed, int threads);
 
 }  // namespace moesim

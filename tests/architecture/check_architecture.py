@@ -19,6 +19,9 @@ MAY_INCLUDE = {
     "placement": {"sim/core"},
     "sim/engine": {"sim/core", "hardware", "models", "workloads", "placement"},
     "sim/simgrid": {"sim/core", "sim/engine"},
+    "sim/reproduce": {
+        "sim/core", "hardware", "models", "workloads", "placement", "sim/engine",
+    },
     # Before its parent folder: it runs on this machine and needs OpenBLAS, which the fits do not.
     "calibrate/cpu": {
         "sim/core", "hardware", "models", "workloads", "placement", "sim/engine", "calibrate",
@@ -26,7 +29,7 @@ MAY_INCLUDE = {
     "calibrate": {"sim/core", "hardware", "models", "workloads", "placement", "sim/engine"},
     "sim/cli": {
         "sim/core", "hardware", "models", "workloads", "placement", "sim/engine", "sim/simgrid",
-        "calibrate", "calibrate/cpu",
+        "sim/reproduce", "calibrate", "calibrate/cpu",
     },
 }
 # Programs: they may print and exit. The microbenchmarks under calibrate/cuda stand alone.

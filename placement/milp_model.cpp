@@ -1,0 +1,66 @@
+#include "placement/milp_model.h"
+
+#include <cmath>
+
+#include "sim/core/error.h"
+
+namespace moesim {
+
+int MilpModel::add_binary(double column_cost) {
+  const int column = add_continuous(0.0, 1.0, column_cost);
+  integer.back() = 1;
+  return column;
+}
+
+int MilpModel::add_continuous(double least, double most, double column_cost) {
+  ensure(least <= most && std::isfinite(column_cost), "a column has ordered bounds and a cost");
+  lower.push_back(least);
+  upper.push_back(most);
+  cost.push_back(column_cost);
+  integer.push_back(0);
+  return columns() - 1;
+}
+
+void MilpModel::add_row(double least, double most, std::vector<MilpTerm> terms) {
+  ensure(least <= most, "a row has ordered limits");
+  rows.push_back({least, most, std::move(terms)});
+}
+
+double MilpModel::value_of(const std::vector<double>& values) const {
+  double total = 0.0;
+  for (std::size_t c = 0; c < cost.size(); ++c) {
+    total += cost[c] * values[c];
+  }
+  return total;
+}
+
+bool MilpModel::feasible(const std::vector<double>& values, double tolerance) const {
+  if (values.size() != cost.size()) {
+    return false;
+  }
+  for (std::size_t c = 0; c < cost.size(); ++c) {
+    if (!(values[c] >= lower[c] - tolerance) || !(values[c] <= upper[c] + tolerance) ||
+        (integer[c] != 0 && std::abs(values[c] - std::round(values[c])) > tolerance)) {
+      return false;
+    }
+  }
+  for (const Row& row : rows) {
+    double sum = 0.0;
+    double size = 1.0;
+    for (const MilpTerm& term : row.terms) {
+      const double part = term.factor * values[static_cast<std::size_t>(term.column)];
+      sum += part;
+      size += std::abs(part);
+    }
+    if (sum < row.lower - tolerance * size || sum > row.upper + tolerance * size) {
+      return false;
+    }
+  }
+  return true;
+}
+
+double power_of_two_below(double value) {
+  return value > 0.0 && std::isfinite(value) ? std::exp2(std::floor(std::log2(value))) : 1.0;
+}
+
+}  // namespace moesim

@@ -1,0 +1,71 @@
+#include "placement/optimise.h"
+
+#include <algorithm>
+
+#include "sim/core/error.h"
+
+namespace moesim {
+namespace {
+
+// Below this gap an optimum is proven: what rounding in sums of loads and pairs leaves.
+constexpr double k_rounding = 1e-9;
+constexpr int k_bound_iterations = 160;
+
+void conclude(const PlacementProblem& problem, double proven_by_solver, SolverRun& run,
+              PlacementResult& result) {
+  check_feasible(problem, result.placement, result.method + ": placement");
+  result.score = evaluate(problem, result.placement);
+  const double objective = result.score.objective;
+  run.note_objective(objective);
+  const bool exact = proven_by_solver >= objective * (1.0 - k_rounding);
+  result.bound = placement_bound(problem, result.placement, exact ? 8 : k_bound_iterations, run);
+  result.lower_bound = std::max(result.bound.value, proven_by_solver);
+  ensure(result.lower_bound <= objective * (1.0 + k_rounding) + 1e-300,
+         "no bound exceeds the objective of a feasible placement");
+  result.lower_bound = std::min(result.lower_bound, objective);
+  result.proven_optimal = result.lower_bound >= objective * (1.0 - k_rounding);
+  if (result.proven_optimal) {
+    result.lower_bound = objective;
+  }
+  result.gap =
+      result.lower_bound > 0.0 ? (objective - result.lower_bound) / result.lower_bound : 0.0;
+  run.note_bound(result.lower_bound);
+  result.history = run.history();
+  result.wall_s = run.seconds();
+}
+
+}  // namespace
+
+PlacementResult optimise_placement(const PlacementProblem& problem, const std::string& method,
+                                   const SolveOptions& options) {
+  const PlacementSolverEntry& solver = find_placement_solver(method, "--method");
+  if (const std::string reason = solver.unfit(problem); !reason.empty()) {
+    throw ConfigError(problem.name, method + " cannot solve this problem: " + reason);
+  }
+  SolverRun run(options);
+  SolverAnswer answer = solver.solve(problem, run);
+  if (answer.placement.slot_expert.empty()) {
+    throw ConfigError(problem.name, method + " found no feasible placement" +
+                                        (run.stopped() ? " in time; give it longer"
+                                                       : "; relax pinned, forbidden or capacity"));
+  }
+  PlacementResult result;
+  result.method = answer.found_by.empty() || answer.found_by == method
+                      ? method
+                      : method + " (" + answer.found_by + ")";
+  result.placement = std::move(answer.placement);
+  conclude(problem, answer.lower_bound, run, result);
+  return result;
+}
+
+PlacementResult judge_placement(const PlacementProblem& problem, const ExpertPlacement& placement,
+                                const std::string& method, const SolveOptions& options) {
+  SolverRun run(options);
+  PlacementResult result;
+  result.method = method;
+  result.placement = placement;
+  conclude(problem, 0.0, run, result);
+  return result;
+}
+
+}  // namespace moesim

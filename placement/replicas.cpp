@@ -1,0 +1,109 @@
+#include "placement/replicas.h"
+
+#include <algorithm>
+#include <queue>
+
+#include "sim/core/error.h"
+
+namespace moesim {
+namespace {
+
+std::size_t at(int index) { return static_cast<std::size_t>(index); }
+
+struct Hottest {
+  double per_replica;
+  int expert;
+  bool operator<(const Hottest& other) const {
+    return per_replica != other.per_replica ? per_replica < other.per_replica
+                                            : expert > other.expert;
+  }
+};
+
+}  // namespace
+
+std::vector<int> water_filling_counts(std::span<const double> loads, int slots, int most) {
+  std::vector<int> count(loads.size(), 1);
+  std::priority_queue<Hottest> queue;
+  for (std::size_t e = 0; e < loads.size(); ++e) {
+    queue.push({loads[e], static_cast<int>(e)});
+  }
+  for (int r = static_cast<int>(loads.size()); r < slots && !queue.empty();) {
+    const int e = queue.top().expert;
+    queue.pop();
+    if (count[at(e)] >= most) {
+      continue;
+    }
+    ++r;
+    ++count[at(e)];
+    queue.push({loads[at(e)] / count[at(e)], e});
+  }
+  return count;
+}
+
+PlacementProblem expand_replicas(const PlacementProblem& problem,
+                                 const std::vector<std::vector<int>>& counts) {
+  PlacementProblem items = problem;
+  items.redundant = 0;
+  items.experts = problem.experts + problem.redundant;
+  items.forbidden.clear();
+  std::vector<std::vector<int>> first;  // [layer][expert]: its first item
+  for (std::size_t l = 0; l < at(problem.layers); ++l) {
+    std::vector<std::int32_t> expert_of_item;
+    std::vector<double> loads;
+    first.emplace_back();
+    for (int e = 0; e < problem.experts; ++e) {
+      const int n = counts[l][at(e)];
+      first.back().push_back(static_cast<int>(expert_of_item.size()));
+      for (int r = 0; r < n; ++r) {
+        expert_of_item.push_back(e);
+        loads.push_back(problem.loads[l][at(e)] / n);
+      }
+    }
+    ensure(expert_of_item.size() == at(items.experts), "counts fill the slots of every layer");
+    items.loads[l] = std::move(loads);
+    items.expert_of_item.push_back(std::move(expert_of_item));
+  }
+  for (std::size_t l = 0; l < items.transitions.size(); ++l) {
+    std::vector<double> matrix;
+    matrix.reserve(at(items.experts) * at(items.experts));
+    for (const std::int32_t a : items.expert_of_item[l]) {
+      for (const std::int32_t b : items.expert_of_item[l + 1]) {
+        matrix.push_back(problem.transitions[l][at(a) * at(problem.experts) + at(b)] /
+                         (counts[l][at(a)] * counts[l + 1][at(b)]));
+      }
+    }
+    items.transitions[l] = std::move(matrix);
+  }
+  for (std::size_t l = 0; l < items.token_sets.size(); ++l) {  // token t uses replica t mod n
+    for (std::size_t i = 0; i < items.token_sets[l].size(); ++i) {
+      std::uint16_t& id = items.token_sets[l][i];
+      const auto token = static_cast<int>(i / at(problem.top_k));
+      id = static_cast<std::uint16_t>(first[l][id] + token % counts[l][id]);
+    }
+  }
+  if (!problem.forbidden.empty()) {
+    for (int l = 0; l < problem.layers; ++l) {
+      for (const std::int32_t e : items.expert_of_item[at(l)]) {
+        for (int g = 0; g < problem.devices; ++g) {
+          items.forbidden.push_back(problem.allowed(l, e, g) ? 0 : 1);
+        }
+      }
+    }
+  }
+  return items;
+}
+
+PlacementProblem expand_replicas(const PlacementProblem& problem) {
+  if (problem.redundant == 0) {
+    return problem;
+  }
+  std::vector<std::vector<int>> counts;
+  counts.reserve(problem.loads.size());
+  for (const std::vector<double>& loads : problem.loads) {
+    counts.push_back(
+        water_filling_counts(loads, problem.experts + problem.redundant, problem.devices));
+  }
+  return expand_replicas(problem, counts);
+}
+
+}  // namespace moesim

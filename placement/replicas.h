@@ -1,0 +1,24 @@
+// Replicas: how many of each expert, and the problem whose items are the replicas.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "placement/problem.h"
+
+namespace moesim {
+
+// Water-filling: `slots` replicas over experts, each at least one and at most `most`: one after
+// another to the expert with the most load per replica. No other counts have a smaller max of
+// load / replicas (exchange argument; the rule of DeepSeek's EPLB).
+std::vector<int> water_filling_counts(std::span<const double> loads, int slots, int most);
+
+// Every replica of an expert becomes an item with an equal share of its load, transitions and
+// tokens; items of a layer in expert order. counts[layer][expert] >= 1, as many in every layer.
+PlacementProblem expand_replicas(const PlacementProblem& problem,
+                                 const std::vector<std::vector<int>>& counts);
+
+// The same with water_filling_counts in every layer; a problem without redundancy as it is.
+PlacementProblem expand_replicas(const PlacementProblem& problem);
+
+}  // namespace moesim

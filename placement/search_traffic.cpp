@@ -1,0 +1,217 @@
+// The traffic side of the search state.
+#include <algorithm>
+#include <numeric>
+
+#include "placement/search_state.h"
+
+namespace moesim {
+namespace {
+
+std::size_t at(int index) { return static_cast<std::size_t>(index); }
+
+}  // namespace
+
+void SearchState::prepare_affinity() {
+  const std::size_t experts = at(problem_.experts);
+  device_affinity_.assign(at(problem_.layers) * experts * devices_, 0.0);
+  node_affinity_.assign(at(problem_.layers) * experts * nodes_, 0.0);
+  for (const std::vector<double>& matrix : problem_.transitions) {
+    std::vector<double> turned(matrix.size());
+    for (std::size_t a = 0; a < experts; ++a) {
+      for (std::size_t b = 0; b < experts; ++b) {
+        turned[b * experts + a] = matrix[a * experts + b];
+      }
+    }
+    transposed_.push_back(std::move(turned));
+  }
+  for (int l = 0; l < problem_.layers; ++l) {
+    for (int i = 0; i < problem_.experts; ++i) {
+      move_affinity(l, i, -1, device(l, i));
+    }
+  }
+}
+
+// Item `item` of `layer` left one device for another: what other items' pairs find where.
+void SearchState::move_affinity(int layer, int item, int from, int to) {
+  const std::size_t experts = at(problem_.experts);
+  if (problem_.comm == CommModel::dispatch) {
+    const float* shared = shared_tokens_[at(layer)].data() + at(item) * experts;
+    for (std::size_t j = 0; j < experts; ++j) {
+      double* row = &device_affinity_[(at(layer) * experts + j) * devices_];
+      if (from >= 0) {
+        row[from] -= double{shared[j]};
+      }
+      row[to] += double{shared[j]};
+    }
+    return;
+  }
+  const auto update = [&](int neighbour, const double* pairs) {
+    for (std::size_t j = 0; j < experts; ++j) {
+      const std::size_t row = at(neighbour) * experts + j;
+      if (from >= 0) {
+        device_affinity_[row * devices_ + at(from)] -= pairs[j];
+        node_affinity_[row * nodes_ + at(problem_.node_of(from))] -= pairs[j];
+      }
+      device_affinity_[row * devices_ + at(to)] += pairs[j];
+      node_affinity_[row * nodes_ + at(problem_.node_of(to))] += pairs[j];
+    }
+  };
+  if (layer > 0) {
+    update(layer - 1, transposed_[at(layer) - 1].data() + at(item) * experts);
+  }
+  if (layer + 1 < problem_.layers) {
+    update(layer + 1, problem_.transitions[at(layer)].data() + at(item) * experts);
+  }
+}
+
+void SearchState::prepare_tokens() {
+  const std::size_t experts = at(problem_.experts);
+  first_token_.assign(at(problem_.layers) * experts + 1, 0);
+  for (std::size_t l = 0; l < at(problem_.layers); ++l) {
+    for (const std::uint16_t id : problem_.token_sets[l]) {
+      ++first_token_[l * experts + id + 1];
+    }
+  }
+  std::partial_sum(first_token_.begin(), first_token_.end(), first_token_.begin());
+  tokens_.resize(first_token_.back());
+  std::vector<std::uint32_t> next(first_token_.begin(), first_token_.end() - 1);
+  for (std::size_t l = 0; l < at(problem_.layers); ++l) {
+    for (std::size_t i = 0; i < problem_.token_sets[l].size(); ++i) {
+      tokens_[next[l * experts + problem_.token_sets[l][i]]++] =
+          static_cast<std::uint32_t>(i / at(problem_.top_k));
+    }
+  }
+  device_affinity_.assign(at(problem_.layers) * experts * devices_, 0.0);
+  for (std::size_t l = 0; l < at(problem_.layers); ++l) {
+    std::vector<float> shared(experts * experts, 0.0F);
+    const auto& ids = problem_.token_sets[l];
+    for (std::size_t t = 0; t < ids.size(); t += at(problem_.top_k)) {
+      for (std::size_t i = t; i < t + at(problem_.top_k); ++i) {
+        for (std::size_t j = t; j < t + at(problem_.top_k); ++j) {
+          shared[ids[i] * experts + ids[j]] += ids[i] != ids[j] ? 1.0F : 0.0F;
+        }
+      }
+    }
+    shared_tokens_.push_back(std::move(shared));
+  }
+  for (int l = 0; l < problem_.layers; ++l) {
+    for (int i = 0; i < problem_.experts; ++i) {
+      move_affinity(l, i, -1, device(l, i));
+    }
+  }
+}
+
+double SearchState::shared_tokens_delta(int layer, int a, int b) const {
+  const std::size_t from = at(device(layer, a));
+  const std::size_t to = at(device(layer, b));
+  double delta = 0.0;
+  if (a < problem_.experts) {
+    const double* row = &device_affinity_[affinity_row(layer, a) * devices_];
+    delta += row[to] - row[from];
+  }
+  if (b < problem_.experts) {
+    const double* row = &device_affinity_[affinity_row(layer, b) * devices_];
+    delta += row[from] - row[to];
+  }
+  if (a < problem_.experts && b < problem_.experts) {
+    delta -= 2.0 * double{shared_tokens_[at(layer)][at(a) * at(problem_.experts) + at(b)]};
+  }
+  return delta;
+}
+
+double SearchState::traffic_at(int layer, int item, int device) const {
+  if (node_affinity_.empty() || item >= problem_.experts) {
+    return 0.0;
+  }
+  const PlacementProblem& p = problem_;
+  const int sides = (layer > 0 ? 1 : 0) + (layer + 1 < p.layers ? 1 : 0);
+  const std::size_t row = affinity_row(layer, item);
+  // All pairs of the item, as sums over nodes: exact for expanded replicas too.
+  double pairs = 0.0;
+  if (sides > 0) {
+    const double* in_node = &node_affinity_[row * nodes_];
+    pairs = std::accumulate(in_node, in_node + nodes_, 0.0);
+  }
+  return p.beta * (p.c_inter * pairs -
+                   (p.c_inter - p.c_intra) * node_affinity_[row * nodes_ + at(p.node_of(device))] -
+                   p.c_intra * device_affinity_[row * devices_ + at(device)]);
+}
+
+double SearchState::traffic_delta(int layer, int a, int b) const {
+  if (problem_.comm == CommModel::none) {
+    return 0.0;
+  }
+  if (problem_.comm == CommModel::dispatch) {
+    return dispatch_delta(layer, a, b);
+  }
+  const PlacementProblem& p = problem_;
+  const int from = device(layer, a);
+  const int to = device(layer, b);
+  const std::size_t from_node = at(p.node_of(from));
+  const std::size_t to_node = at(p.node_of(to));
+  double kept = 0.0;  // gain in retained pairs, weighted
+  if (a < p.experts) {
+    const std::size_t row = affinity_row(layer, a);
+    kept += p.c_intra * (device_affinity_[row * devices_ + at(to)] -
+                         device_affinity_[row * devices_ + at(from)]) +
+            (p.c_inter - p.c_intra) *
+                (node_affinity_[row * nodes_ + to_node] - node_affinity_[row * nodes_ + from_node]);
+  }
+  if (b < p.experts) {
+    const std::size_t row = affinity_row(layer, b);
+    kept += p.c_intra * (device_affinity_[row * devices_ + at(from)] -
+                         device_affinity_[row * devices_ + at(to)]) +
+            (p.c_inter - p.c_intra) *
+                (node_affinity_[row * nodes_ + from_node] - node_affinity_[row * nodes_ + to_node]);
+  }
+  return -p.beta * kept;
+}
+
+double SearchState::dispatch_delta(int layer, int a, int b) const {
+  const PlacementProblem& p = problem_;
+  const int from = device(layer, a);
+  const int to = device(layer, b);
+  const std::uint16_t* ids = p.token_sets[at(layer)].data();
+  const bool other_node = p.node_of(from) != p.node_of(to);
+  int devices = 0;
+  int nodes = 0;
+  // The tokens of one of the two items: it leaves `leaves` for `joins`. A token that has both
+  // items keeps its devices.
+  const auto visit = [&](int item, int other, int leaves, int joins) {
+    const std::size_t row = affinity_row(layer, item);
+    for (std::uint32_t t = first_token_[row]; t < first_token_[row + 1]; ++t) {
+      const std::uint16_t* token = ids + std::size_t{tokens_[t]} * at(p.top_k);
+      bool has_other = false;
+      bool stays = false;
+      bool there = false;
+      bool node_stays = false;
+      bool node_there = false;
+      for (int k = 0; k < p.top_k; ++k) {
+        const int i = token[k];
+        if (i == item) {
+          continue;
+        }
+        has_other = has_other || i == other;
+        const int g = device_[index(layer, i)];
+        stays = stays || g == leaves;
+        there = there || g == joins;
+        node_stays = node_stays || p.node_of(g) == p.node_of(leaves);
+        node_there = node_there || p.node_of(g) == p.node_of(joins);
+      }
+      if (!has_other) {
+        devices += (there ? 0 : 1) - (stays ? 0 : 1);
+        nodes += other_node ? (node_there ? 0 : 1) - (node_stays ? 0 : 1) : 0;
+      }
+    }
+  };
+  if (a < p.experts) {
+    visit(a, b, from, to);
+  }
+  if (b < p.experts) {
+    visit(b, a, to, from);
+  }
+  return p.beta * (devices * (1.0 - 1.0 / p.devices_per_node) * p.c_intra +
+                   nodes * (1.0 - 1.0 / p.nodes()) * p.c_inter);
+}
+
+}  // namespace moesim

@@ -1,0 +1,64 @@
+// The exchanges of a step: how the all-to-all of one expert group is set up, and where its law
+// comes from.
+#include "sim/engine/lowering.h"
+
+namespace moesim {
+
+std::int64_t dispatch_width(const MoeModel& model) {
+  for (const Block& block : model.blocks) {
+    if (const FfnGroup* group = block.moe(); group != nullptr && group->latent_dim > 0) {
+      return group->latent_dim;
+    }
+  }
+  return model.hidden;
+}
+
+AllToAllLowering make_all_to_all(const Topology& topology, std::span<const CommProfile> profiles,
+                                 const CommTarget& target, const MoeModel& model,
+                                 const Policy& policy, const ExpertGroups& groups, int group,
+                                 int slots, int top_k) {
+  AllToAllSpec spec;
+  spec.algorithm = policy.all_to_all;
+  spec.payload = {.hidden = dispatch_width(model),
+                  .top_k = top_k,
+                  .dispatch = policy.dispatch,
+                  .combine = policy.combine};
+  spec.slots = slots;
+  spec.link_rate = policy.all_to_all_link_rate;
+  for (int lane = 0; lane < groups.lanes; ++lane) {
+    spec.lanes.emplace_back();
+    for (int unit = 0; unit < groups.units; ++unit) {
+      spec.lanes.back().push_back(groups.rank(group, unit, lane));
+    }
+  }
+  return {topology, profiles, target, spec, "policy/all_to_all"};
+}
+
+std::vector<CommProvenance> comm_provenance(const LoweringInput& input) {
+  std::vector<CommProvenance> rows;
+  const int top_k = static_cast<int>(routing_shape(input.model).top_k);
+  if (top_k > 0 && input.groups.units > 1) {
+    const AllToAllLowering exchange =
+        make_all_to_all(input.topology, input.comm_profiles, input.comm_target, input.model,
+                        input.policy, input.groups, 0, input.placement.slots(), top_k);
+    for (const Direction direction : {Direction::combine, Direction::dispatch}) {
+      const FoundAllToAll& law = exchange.law(direction);
+      rows.push_back(
+          {"all_to_all/" + input.policy.all_to_all + "/" + std::string(name_of(direction)),
+           law.profile, law.basis, law.fit});
+    }
+  }
+  std::vector<CollectiveOp> collectives;
+  if (input.parallelism.attention_tp > 1) {
+    collectives = {CollectiveOp::all_gather, CollectiveOp::all_reduce};
+  } else if (input.policy.residency == TokenResidency::last_expert && input.groups.units > 1) {
+    collectives = {CollectiveOp::all_gather};  // of the new tokens' contexts
+  }
+  for (const CollectiveOp op : collectives) {
+    const FoundCollective law = find_collective(input.comm_profiles, input.comm_target, op, "");
+    rows.push_back({"collective/" + std::string(name_of(op)), law.profile, law.basis, law.fit});
+  }
+  return rows;
+}
+
+}  // namespace moesim

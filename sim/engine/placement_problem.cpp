@@ -1,0 +1,140 @@
+#include "sim/engine/placement_problem.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "sim/core/error.h"
+#include "sim/core/rng.h"
+
+namespace moesim {
+namespace {
+
+std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
+
+// Pairs of consecutive layers' experts: a [layer - 1][a * experts + b] matrix.
+std::vector<std::vector<double>> count_transitions(std::span<const RoutedTokens> parts,
+                                                   int experts) {
+  std::vector<std::vector<double>> transitions;
+  const std::size_t n = at(experts);
+  for (const RoutedTokens& part : parts) {
+    transitions.resize(at(part.layers) - 1, std::vector<double>(n * n, 0.0));
+    const std::size_t k = at(part.top_k);
+    for (std::size_t l = 0; l < transitions.size(); ++l) {
+      const auto here = part.layer(static_cast<int>(l));
+      const auto next = part.layer(static_cast<int>(l) + 1);
+      for (std::size_t t = 0; t < here.size(); t += k) {
+        for (std::size_t i = t; i < t + k; ++i) {
+          for (std::size_t j = t; j < t + k; ++j) {
+            transitions[l][here[i] * n + next[j]] += part.token_weight;
+          }
+        }
+      }
+    }
+  }
+  return transitions;
+}
+
+void require_ffn_experts(std::span<const RoutedTokens> parts, int experts,
+                         const std::string& where) {
+  for (const RoutedTokens& part : parts) {
+    if (part.experts > experts) {
+      throw ConfigError(where,
+                        "traffic of models with zero-cost experts is not modelled by placement; "
+                        "use comm_model \"none\"");
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<RoutedTokens> statistics_batch(const RoutingSource& source, const Workload& workload,
+                                           std::int64_t tokens, std::uint64_t seed, int threads) {
+  BatchShape shape;
+  shape.seed = mix64(seed ^ 0x5eedULL);
+  shape.threads = threads;
+  std::vector<RoutedTokens> parts;
+  if (workload.kind == StepKind::decode) {
+    shape.tokens_per_rank = tokens;
+    shape.context = workload.context;
+    parts.push_back(source.batch(shape));
+    return parts;
+  }
+  // Prompts of 16 ranks; of a mixed step both parts, as many tokens each as the step has.
+  shape.ranks = 16;
+  if (workload.decode_requests > 0) {
+    shape.tokens_per_rank = workload.decode_requests;
+    shape.context = workload.context;
+    parts.push_back(source.batch(shape));
+  }
+  shape.phase = TokenPhase::prefill;
+  shape.context = 0;
+  shape.tokens_per_rank = workload.prefill_tokens;
+  shape.tokens_per_request = workload.prompt_tokens;
+  shape.sample_tokens_per_rank =
+      std::min(std::max<std::int64_t>(tokens / shape.ranks, 1),
+               workload.routing_sample > 0 ? workload.routing_sample : workload.prefill_tokens);
+  parts.push_back(source.batch(shape));
+  return parts;
+}
+
+std::vector<std::vector<double>> load_statistics(std::span<const RoutedTokens> parts, int experts) {
+  std::vector<std::vector<double>> loads;
+  for (const RoutedTokens& part : parts) {
+    loads.resize(at(part.layers), std::vector<double>(at(experts), 0.0));
+    for (std::size_t l = 0; l < loads.size(); ++l) {
+      for (const std::uint16_t id : part.layer(static_cast<int>(l))) {
+        if (id < experts) {
+          loads[l][id] += part.token_weight;
+        }
+      }
+    }
+  }
+  return loads;
+}
+
+PlacementProblem placement_problem(std::span<const RoutedTokens> parts, const PlacementShape& shape,
+                                   CommModel comm, const PlacementCosts& costs, double step_pairs,
+                                   const std::string& where) {
+  ensure(!parts.empty(), "statistics have tokens");
+  PlacementProblem problem;
+  problem.name = where;
+  problem.layers = parts.front().layers;
+  problem.experts = shape.experts;
+  problem.devices = shape.units;
+  problem.devices_per_node = shape.units_per_node;
+  problem.redundant = shape.redundant;
+  problem.set_even_capacity();
+  problem.top_k = parts.front().top_k;
+  problem.loads = load_statistics(parts, shape.experts);
+  problem.comm = comm;
+  problem.in_seconds = true;
+  problem.expert_bytes = costs.expert_bytes;
+  const double counted = problem.total_load(0);
+  const double scale = counted > 0.0 ? step_pairs / counted : 1.0;
+  problem.alpha = costs.seconds_per_pair * scale;
+  // All devices send at once: a device's share of the copies takes the time.
+  problem.beta = scale / shape.units;
+  problem.c_intra = costs.intra_s;
+  problem.c_inter = std::max(costs.inter_s, costs.intra_s);
+  if (comm == CommModel::interlayer) {
+    require_ffn_experts(parts, shape.experts, where);
+    // A token has top_k * top_k pairs, of which it travels top_k.
+    problem.beta /= problem.top_k;
+    problem.transitions = count_transitions(parts, shape.experts);
+  } else if (comm == CommModel::dispatch) {
+    require_ffn_experts(parts, shape.experts, where);
+    for (int l = 0; l < problem.layers; ++l) {
+      std::vector<std::uint16_t> ids;
+      for (const RoutedTokens& part : parts) {
+        ids.insert(ids.end(), part.layer(l).begin(), part.layer(l).end());
+      }
+      problem.token_sets.push_back(std::move(ids));
+    }
+    // Tokens of parts count alike here; their weights are in `scale`.
+    const double tokens = static_cast<double>(problem.token_sets[0].size());
+    problem.beta *= tokens > 0.0 ? counted / tokens : 1.0;
+  }
+  return problem;
+}
+
+}  // namespace moesim

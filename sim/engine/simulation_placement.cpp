@@ -1,0 +1,135 @@
+// Where a simulation's experts live: the scenario's solver on statistics of its routing source.
+#include <algorithm>
+#include <utility>
+
+#include "models/moe_model_size.h"
+#include "models/operators.h"
+#include "placement/solver.h"
+#include "sim/core/error.h"
+#include "sim/engine/all_to_all.h"
+#include "sim/engine/simulation.h"
+
+namespace moesim {
+namespace {
+
+// Block and entry of the model's first routed experts.
+std::pair<std::size_t, std::size_t> first_moe_group(const MoeModel& model) {
+  for (std::size_t b = 0; b < model.blocks.size(); ++b) {
+    for (std::size_t i = 0; i < model.blocks[b].ffn.size(); ++i) {
+      if (&model.blocks[b].ffn[i] == model.blocks[b].moe()) {
+        return {b, i};
+      }
+    }
+  }
+  throw InvariantError("only models with routed experts place them");
+}
+
+// Pairs spread evenly over experts.
+ExpertLoad even_load(std::int64_t pairs, std::int64_t experts) {
+  const std::int64_t touched = std::min(pairs, experts);
+  const std::int64_t each = (pairs + touched - 1) / touched;
+  return {.pairs = pairs,
+          .touched_experts = touched,
+          .tiles_64 = touched * ((each + 63) / 64),
+          .tiles_128 = touched * ((each + 127) / 128),
+          .busiest = each};
+}
+
+}  // namespace
+
+PlacementShape Simulation::placement_shape() const {
+  const int units_per_node = std::max(1, cluster_.node.devices / groups_.lanes);
+  return {.experts = static_cast<int>(routing_shape_.ffn_experts),
+          .units = groups_.units,
+          .units_per_node = std::min(units_per_node, groups_.units),
+          .redundant = scenario_.placement.redundant_experts};
+}
+
+double Simulation::pairs_per_step() const {
+  return static_cast<double>(groups_.tokens_per_unit) * groups_.units *
+         static_cast<double>(routing_shape_.top_k);
+}
+
+std::vector<RoutedTokens> Simulation::placement_statistics() const {
+  return statistics_batch(*routing_, scenario_.workload, scenario_.placement.statistics_tokens,
+                          scenario_.seed, threads_);
+}
+
+// The experts of the model's first MoE layer: layers share them in all models we know.
+PlacementCosts Simulation::placement_costs() const {
+  PlacementCosts costs;
+  const auto [block, entry] = first_moe_group(model_);
+  const FfnGroup& group = model_.blocks[block].ffn[entry];
+  const std::int64_t slots = std::max(
+      1, (placement_shape().experts + scenario_.placement.redundant_experts) / groups_.units);
+  const auto seconds = [&](std::int64_t pairs) {
+    ExpertShard shard;
+    shard.entering_tokens = pairs;
+    shard.local_experts = slots;
+    shard.etp = groups_.lanes;
+    shard.load = even_load(pairs, slots);
+    const Op op = routed_expert_op(model_, group, shard, scenario_.policy.precision);
+    return kernels_->estimate(op.shape).alone().si();
+  };
+  const auto mean =
+      std::max<std::int64_t>(1, static_cast<std::int64_t>(pairs_per_step()) / groups_.units);
+  // A secant over half the mean load: kernels jump from tile to tile.
+  const std::int64_t more = mean + std::max<std::int64_t>(mean / 2, 64);
+  costs.seconds_per_pair =
+      std::max(0.0, (seconds(more) - seconds(mean)) / static_cast<double>(more - mean));
+  const double bytes = activation_bytes(dispatch_width(model_), scenario_.policy.dispatch).si() +
+                       activation_bytes(dispatch_width(model_), scenario_.policy.combine).si();
+  const NodeSpec& node = cluster_.node;
+  if (node.devices > 1) {
+    costs.intra_s = bytes / groups_.lanes / node.device_link.bandwidth.si();
+  }
+  if (node.nics > 0) {
+    const double nics = std::min(node.nics, node.devices);
+    costs.inter_s = bytes / groups_.lanes / (node.nic_link.bandwidth.si() * nics / node.devices);
+  }
+  costs.expert_bytes = weight_bytes(model_, scenario_.policy.precision.weights)
+                           .blocks[block]
+                           .ffn[entry]
+                           .routed_expert.si() /
+                       groups_.lanes;
+  costs.basis = "expert kernels: slope from " + std::to_string(mean) + " to " +
+                std::to_string(more) + " pairs per rank; links: nominal bandwidths";
+  return costs;
+}
+
+ExpertPlacement Simulation::place_experts() const {
+  const PlacementChoice& choice = scenario_.placement;
+  const PlacementSolverEntry& solver =
+      find_placement_solver(choice.policy, scenario_.where + "/placement/policy");
+  const std::int64_t most_redundant = std::int64_t{placement_shape().experts} * (groups_.units - 1);
+  if (choice.redundant_experts > most_redundant) {
+    throw ConfigError(scenario_.where + "/placement/redundant_experts",
+                      std::to_string(choice.redundant_experts) + " replicas, but at most " +
+                          std::to_string(most_redundant) +
+                          " can be placed: no rank holds an expert twice");
+  }
+  PlacementProblem problem;
+  if (solver.fixed_rule && choice.redundant_experts == 0) {
+    problem.name = scenario_.where + "/placement";
+    problem.layers = static_cast<int>(routing_shape_.layers);
+    problem.experts = placement_shape().experts;
+    problem.devices = groups_.units;
+    problem.devices_per_node = placement_shape().units_per_node;
+    problem.set_even_capacity();
+    problem.loads.assign(static_cast<std::size_t>(problem.layers),
+                         std::vector<double>(static_cast<std::size_t>(problem.experts), 1.0));
+  } else {
+    problem =
+        placement_problem(placement_statistics(), placement_shape(), choice.comm_model,
+                          placement_costs(), pairs_per_step(), scenario_.where + "/placement");
+  }
+  if (const std::string reason = solver.unfit(problem); !reason.empty()) {
+    throw ConfigError(scenario_.where + "/placement/policy", choice.policy + ": " + reason);
+  }
+  SolverRun run({.seed = scenario_.seed, .threads = threads_});
+  ExpertPlacement placement = trimmed(solver.solve(problem, run).placement);
+  check_placement(placement);
+  return placement;
+}
+
+}  // namespace moesim

@@ -1,0 +1,67 @@
+// How a claim is simulated, as data: which scenarios to run, what to fit, what to measure.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sim/reproduce/expression.h"
+#include "sim/reproduce/verdict.h"
+
+namespace moesim {
+
+// A scenario and what to change in it.
+struct ClaimRun {
+  std::string base;                // name of a shipped scenario, or path of a .json file
+  std::vector<std::string> edits;  // "/json/pointer=value", in order of the pointers
+};
+
+// One constant of the listed runs, found such that a figure is as published.
+struct ClaimFit {
+  std::string pointer;
+  std::string unit;               // of the field; empty: a bare number
+  std::vector<std::string> runs;  // that carry the constant
+  double low = 0.0;
+  double high = 0.0;
+  std::string claim;  // whose published figure it is
+  double to = 0.0;
+  Expression measure;
+};
+
+// What is asked of one claim.
+struct ClaimMeasure {
+  std::string claim;
+  bool is_list = false;  // one figure for each published one
+  std::vector<Expression> figures;
+  // Where the published figure must be restated before it can be compared: as a ratio to its
+  // baseline, say. Expressions may name runs, for formulas that are to hold exactly.
+  std::vector<Expression> published{};
+  std::optional<Tolerance> tolerance{};  // only for claims that come without
+  Bound bound = Bound::both;
+  std::optional<double> neutral{};
+  std::string why{};  // of all that is restated
+};
+
+struct ClaimScenario {
+  std::string path;
+  std::map<std::string, ClaimRun> runs;
+  std::optional<ClaimFit> fit;
+  std::vector<ClaimMeasure> measures;  // one for each claim of the file
+  std::vector<std::string> assumed;    // what the sources do not say
+};
+
+// Throws ConfigError("path#/pointer", ...). Reads no other file.
+ClaimScenario parse_claim_scenario(const nlohmann::json& document, const std::string& path);
+
+// Every *.json of the folders, by path. Throws ConfigError, also where two measure the same claim.
+std::vector<ClaimScenario> read_claim_scenarios(const std::vector<std::string>& folders);
+
+// The run's scenario document: its base (looked up beside `scenario`, then by name in the folders
+// of shipped scenarios) with its edits. Throws ConfigError.
+nlohmann::json run_document(const ClaimScenario& scenario, const std::string& run,
+                            const std::vector<std::string>& scenario_folders);
+
+}  // namespace moesim
