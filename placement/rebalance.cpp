@@ -96,7 +96,10 @@ int RebalanceStudy::solved(By by, int first, int last) {
   }
   SolverRun run(task_.solver);
   SolverAnswer answer = (by == By::eplb ? solve_eplb : task_.solve)(problem, run);
-  check_feasible(task_.problem, answer.placement, "the solver's placement");
+  if (answer.placement.slot_expert.empty()) {
+    throw ConfigError("rebalance", "the solver found no feasible placement; give it longer");
+  }
+  check_feasible(task_.problem, answer.placement, "rebalance, placement of the solver");
   const auto same = std::ranges::find_if(candidates_, [&](const ExpertPlacement& known) {
     return known.first_slot == answer.placement.first_slot &&
            known.slot_expert == answer.placement.slot_expert;

@@ -57,7 +57,7 @@ class Placement(Report):
                 for i in range(len(self.at("/history", list)))]
 
     def in_seconds(self):
-        return self.has("/in_seconds") and self.at("/in_seconds", bool)
+        return self.has("/unit") and self.at("/unit", str) == "s"
 
 
 class Rebalance(Report):

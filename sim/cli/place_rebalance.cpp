@@ -40,8 +40,10 @@ Json json_of(const RebalanceOutcome& outcome) {
           {"windows", std::move(windows)}};
 }
 
-Json document_of(const RebalanceStudy& study, const std::vector<RebalanceOutcome>& outcomes) {
+Json document_of(const std::string& method, const RebalanceStudy& study,
+                 const std::vector<RebalanceOutcome>& outcomes) {
   Json document{{"schema", "moesim.place-rebalance/1"},
+                {"method", method},
                 {"windows", study.windows()},
                 {"window_steps", Json::array()},
                 {"policies", Json::array()}};
@@ -100,7 +102,7 @@ int run(const RebalanceArguments& arguments) {
     }
   }
   if (arguments.common.json) {
-    std::cout << document_of(study, outcomes).dump(1) << "\n";
+    std::cout << document_of(arguments.method, study, outcomes).dump(1) << "\n";
   } else {
     std::cout << text_of(study, outcomes);
   }
@@ -171,6 +173,12 @@ void add_place_rebalance(CLI::App& place, Command& command) {
                   "of a GPU for one more token of one expert, like \"0.2 us\"")
       ->required();
   add_machine_options(*sub, *arguments);
+  sub->add_option("--method", arguments->method,
+                  "solver of new placements: eplb, or one that moesim place has")
+      ->capture_default_str();
+  sub->add_option("--time-limit", arguments->time_limit_s, "seconds for each new placement")
+      ->check(CLI::Range(0.001, 1e6));
+  sub->add_option("--seed", arguments->seed, "of randomised methods")->capture_default_str();
   sub->add_option("--policy", arguments->policies, "default: all; may be repeated");
   sub->add_option("--every", arguments->options.every, "periodic policies: every so many windows")
       ->check(CLI::Range(1, 100000))
@@ -184,6 +192,7 @@ void add_place_rebalance(CLI::App& place, Command& command) {
       ->check(CLI::Range(0.0, 1e9))
       ->capture_default_str();
   arguments->common.add_json(*sub);
+  arguments->common.add_threads(*sub);
   sub->footer(policy_list() +
               "Example:\n  moesim place rebalance day.moetrace night.moetrace --gpus 32 "
               "--gpus-per-node 8 --slots 9 \\\n      --time-per-token \"0.2 us\" --expert-bytes "

@@ -27,6 +27,9 @@ struct RebalanceArguments {
   std::string inter_bandwidth;
   std::string mode = "stall";
   double slowdown = 0.1;
+  std::string method = "eplb";
+  std::uint64_t seed = 1;
+  double time_limit_s = 0.0;  // per placement; 0: none
   RebalanceOptions options;
 };
 

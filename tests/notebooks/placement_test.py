@@ -98,6 +98,8 @@ class View(unittest.TestCase):
         self.assertEqual(list(best.get_ydata()), [20, 20, 12, 12])
         self.assertEqual(list(bound.get_ydata()), [10, 10, 10])  # none before 0.01 s
         self.assertEqual([text.get_text() for text in axes.texts], ["gap 20.00 %"])
+        timed = placement_plots.draw_gap(self.sort_out(result() | {"unit": "s"})[1][0]).axes[0]
+        self.assertEqual(timed.get_ylabel(), "objective (s)")
         proven = result() | {"proven_optimal": True}
         axes = placement_plots.draw_gap(self.sort_out(proven)[1][0]).axes[0]
         self.assertEqual([text.get_text() for text in axes.texts], ["proven optimal"])
