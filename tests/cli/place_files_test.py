@@ -72,7 +72,8 @@ def check_rebalance(moesim, folder, scenarios):
     result = json.loads(text)
     assert result["windows"] == 6 and result["window_steps"] == [1000] * 6
     totals = {policy["policy"]: policy["total_s"] for policy in result["policies"]}
-    assert list(totals) == ["never", "every_n", "threshold", "eplb_periodic", "oracle"]
+    assert list(totals) == ["never", "every_n", "threshold", "few_moves", "eplb_periodic",
+                            "oracle"]
     assert totals["oracle"] <= min(totals.values()) and totals["oracle"] < totals["never"]
     for policy in result["policies"]:
         assert policy["bytes"] == sum(window["bytes"] for window in policy["windows"])
