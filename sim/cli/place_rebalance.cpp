@@ -173,7 +173,7 @@ void add_place_rebalance(CLI::App& place, Command& command) {
                   "of a GPU for one more token of one expert, like \"0.2 us\"");
   add_machine_options(*sub, *arguments);
   sub->add_option("--method", arguments->method,
-                  "solver of new placements: eplb, or one that moesim place has")
+                  "solver of new placements; `moesim catalog list` has them")
       ->capture_default_str();
   sub->add_option("--time-limit", arguments->time_limit_s, "seconds for each new placement")
       ->check(CLI::Range(0.001, 1e6));

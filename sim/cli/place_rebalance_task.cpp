@@ -1,7 +1,6 @@
 // From traces and options to a rebalancing task.
 #include <algorithm>
 
-#include "placement/eplb.h"
 #include "placement/evaluate.h"
 #include "placement/formats.h"
 #include "sim/cli/place_rebalance.h"
@@ -100,19 +99,6 @@ ExpertPlacement usual_placement(const PlacementProblem& problem) {
   return placement;
 }
 
-struct Solver {
-  PlacementSolve solve;
-  std::string (*unfit)(const PlacementProblem&);
-};
-
-Solver solver_named(const std::string& method) {
-  if (method == "eplb") {
-    return {solve_eplb, unfit_eplb};
-  }
-  const PlacementSolverEntry& entry = find_placement_solver(method, "--method");
-  return {entry.solve, entry.unfit};
-}
-
 }  // namespace
 
 RebalanceTask read_rebalance_task(const RebalanceArguments& arguments) {
@@ -140,11 +126,11 @@ RebalanceTask read_rebalance_task(const RebalanceArguments& arguments) {
   task.cost.mode = arguments.mode == "stall" ? MigrationMode::stall : MigrationMode::background;
   task.cost.slowdown = arguments.slowdown;
   task.options = arguments.options;
-  const auto [solve, unfit] = solver_named(arguments.method);
-  if (const std::string reason = unfit(task.problem); !reason.empty()) {
+  const PlacementSolverEntry& solver = find_placement_solver(arguments.method, "--method");
+  if (const std::string reason = solver.unfit(task.problem); !reason.empty()) {
     throw ConfigError("--method " + arguments.method, "cannot solve this problem: " + reason);
   }
-  task.solve = solve;
+  task.solve = solver.solve;
   task.solver = {.seed = arguments.seed, .threads = arguments.common.threads};
   if (arguments.time_limit_s > 0.0) {
     task.solver.time_limit_s = arguments.time_limit_s;
