@@ -75,37 +75,52 @@ int RebalanceStudy::solved(int first, int last) { return solved(By::solver, firs
 int RebalanceStudy::solved_by_eplb(int first, int last) { return solved(By::eplb, first, last); }
 
 int RebalanceStudy::solved(By by, int first, int last) {
-  ensure(0 <= first && first <= last && last < windows(), "loads are those of known windows");
   const auto key = std::tuple{by, first, last};
   if (const auto known = solved_.find(key); known != solved_.end()) {
     return known->second;
   }
   PlacementProblem problem = task_.problem;
-  double steps = 0.0;
-  for (int w = first; w <= last; ++w) {
-    steps += task_.windows[at(w)].steps;
-  }
-  for (int l = 0; l < problem.layers; ++l) {
-    for (int e = 0; e < problem.experts; ++e) {
-      double load = 0.0;
-      for (int w = first; w <= last; ++w) {
-        load += task_.windows[at(w)].loads[at(l)][at(e)] * task_.windows[at(w)].steps;
-      }
-      problem.loads[at(l)][at(e)] = load / steps;
-    }
-  }
+  problem.loads = mean_loads(first, last);
   SolverRun run(task_.solver);
   SolverAnswer answer = (by == By::eplb ? solve_eplb : task_.solve)(problem, run);
-  check_feasible(task_.problem, answer.placement, "the solver's placement");
+  if (answer.placement.slot_expert.empty()) {
+    throw ConfigError("rebalance", "the solver found no feasible placement; give it longer");
+  }
+  return solved_[key] = adopt(std::move(answer.placement));
+}
+
+int RebalanceStudy::adopt(ExpertPlacement placement) {
+  check_feasible(task_.problem, placement, "rebalance, new placement");
   const auto same = std::ranges::find_if(candidates_, [&](const ExpertPlacement& known) {
-    return known.first_slot == answer.placement.first_slot &&
-           known.slot_expert == answer.placement.slot_expert;
+    return known.first_slot == placement.first_slot && known.slot_expert == placement.slot_expert;
   });
   const int candidate = static_cast<int>(same - candidates_.begin());
   if (same == candidates_.end()) {
-    candidates_.push_back(std::move(answer.placement));
+    candidates_.push_back(std::move(placement));
   }
-  return solved_[key] = candidate;
+  return candidate;
+}
+
+std::vector<std::vector<double>> RebalanceStudy::mean_loads(int first, int last) const {
+  ensure(0 <= first && first <= last && last < windows(), "loads are those of known windows");
+  std::vector<std::vector<double>> mean(at(task_.problem.layers),
+                                        std::vector<double>(at(task_.problem.experts), 0.0));
+  double steps = 0.0;
+  for (int w = first; w <= last; ++w) {
+    const RebalanceWindow& window = task_.windows[at(w)];
+    steps += window.steps;
+    for (std::size_t l = 0; l < mean.size(); ++l) {
+      for (std::size_t e = 0; e < mean[l].size(); ++e) {
+        mean[l][e] += window.loads[l][e] * window.steps;
+      }
+    }
+  }
+  for (auto& layer : mean) {
+    for (double& load : layer) {
+      load /= steps;
+    }
+  }
+  return mean;
 }
 
 const RebalanceStudy::Served& RebalanceStudy::served(int candidate, int window) {

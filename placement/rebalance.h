@@ -100,6 +100,10 @@ class RebalanceStudy {
   // for the mean loads of the windows first..last, by the task's solver or by EPLB.
   int solved(int first, int last);
   int solved_by_eplb(int first, int last);
+  // A placement made by a policy itself. Throws ConfigError unless it fits the problem.
+  int adopt(ExpertPlacement placement);
+  // Mean loads of a step over the windows first..last, [layer][expert].
+  [[nodiscard]] std::vector<std::vector<double>> mean_loads(int first, int last) const;
   // First window of the `memory` windows that end with `last`.
   [[nodiscard]] int first_remembered(int last) const;
 

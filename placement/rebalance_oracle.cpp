@@ -16,7 +16,8 @@ namespace moesim::rebalance {
 namespace {
 
 std::vector<int> all_candidates(RebalanceStudy& study) {
-  std::vector<int> candidates{0};
+  std::vector<int> candidates = plan_few_moves(study);  // whose placements no solver makes
+  candidates.push_back(0);
   const bool eplb = unfit_eplb(study.task().problem).empty();
   for (int w = 0; w < study.windows(); ++w) {
     for (const int first : {study.first_remembered(w), w}) {

@@ -24,6 +24,15 @@ class PastView {
   [[nodiscard]] int eplb_proposal() const {
     return study_.solved_by_eplb(study_.first_remembered(window_ - 1), window_ - 1);
   }
+  // For policies that make placements themselves. The problem's loads are no window's.
+  [[nodiscard]] const PlacementProblem& problem() const { return study_.task().problem; }
+  [[nodiscard]] const ExpertPlacement& placement(int candidate) const {
+    return study_.placement(candidate);
+  }
+  [[nodiscard]] std::vector<std::vector<double>> remembered_loads() const {
+    return study_.mean_loads(study_.first_remembered(window_ - 1), window_ - 1);
+  }
+  int adopt(ExpertPlacement placement) const { return study_.adopt(std::move(placement)); }
   // Had a candidate served the last window.
   [[nodiscard]] double last_window_seconds(int candidate) const {
     return study_.serving_seconds(candidate, window_ - 1);
@@ -31,6 +40,11 @@ class PastView {
   // Moving before the last window: seconds lost to the move itself.
   [[nodiscard]] double migration_seconds(int candidate) const {
     return study_.cost(current_, candidate, window_ - 1).migration_s;
+  }
+  // Would what the candidate had gained on the last window, over `horizon` of them, exceed that?
+  [[nodiscard]] bool pays(int candidate) const {
+    const double gain = last_window_seconds(current_) - last_window_seconds(candidate);
+    return gain * options().horizon > migration_seconds(candidate);
   }
 
  private:
@@ -52,6 +66,7 @@ std::vector<int> plan_forward(RebalanceStudy& study, const Decide& decide) {
 std::vector<int> plan_never(RebalanceStudy& study);
 std::vector<int> plan_every_n(RebalanceStudy& study);
 std::vector<int> plan_threshold(RebalanceStudy& study);
+std::vector<int> plan_few_moves(RebalanceStudy& study);
 std::vector<int> plan_eplb_periodic(RebalanceStudy& study);
 std::vector<int> plan_oracle(RebalanceStudy& study);
 

@@ -19,6 +19,8 @@ constexpr std::array table{
                          rebalance::plan_every_n},
     RebalancePolicyEntry{"threshold", "a new placement when its gain pays for the move", false,
                          always_fit, rebalance::plan_threshold},
+    RebalancePolicyEntry{"few_moves", "a few exchanges and replicas where they pay", false,
+                         always_fit, rebalance::plan_few_moves},
     RebalancePolicyEntry{"eplb_periodic", "EPLB every n windows, as engines do", false,
                          unfit_for_eplb, rebalance::plan_eplb_periodic},
     RebalancePolicyEntry{"oracle", "the best sequence for loads known beforehand: a bound", true,

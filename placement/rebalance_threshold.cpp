@@ -7,10 +7,7 @@ namespace moesim::rebalance {
 std::vector<int> plan_threshold(RebalanceStudy& study) {
   return plan_forward(study, [](const PastView& past) {
     const int proposal = past.proposal();
-    const double gain =
-        past.last_window_seconds(past.current()) - past.last_window_seconds(proposal);
-    return gain * past.options().horizon > past.migration_seconds(proposal) ? proposal
-                                                                            : past.current();
+    return past.pays(proposal) ? proposal : past.current();
   });
 }
 

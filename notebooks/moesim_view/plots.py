@@ -142,16 +142,22 @@ def draw_links(reports):
 PICTURES = {"imbalance": draw_imbalance, "breakdown": draw_breakdown, "links": draw_links}
 
 
-def write_pngs(reports, folder):
-    """Draws every picture that the reports have data for; returns the paths."""
+def save(drawings, folder):
+    """drawings: [(file name, function, argument)]; a function gives a figure or None. Returns the
+    paths that were written."""
     written = []
     with plt.rc_context({**STYLE, "figure.constrained_layout.use": True}):
-        for name, draw in PICTURES.items():
-            figure = draw(reports)
+        for name, draw, argument in drawings:
+            figure = draw(argument)
             if figure is None:
                 continue
-            path = folder / f"{name}.png"
+            path = folder / name
             figure.savefig(path, bbox_inches="tight")
             plt.close(figure)
             written.append(path)
     return written
+
+
+def write_pngs(reports, folder):
+    """Draws every picture that the reports have data for; returns the paths."""
+    return save([(f"{name}.png", draw, reports) for name, draw in PICTURES.items()], folder)

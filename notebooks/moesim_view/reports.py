@@ -12,6 +12,8 @@ class ReportError(Exception):
 class Report:
     """One report of `moesim simulate --json`; `label` tells it from others in a picture."""
 
+    kind = "report of `moesim simulate --json`"
+
     def __init__(self, path, document):
         self.path = str(path)
         self.document = document
@@ -26,8 +28,7 @@ class Report:
             elif isinstance(value, dict) and token in value:
                 value = value[token]
             else:
-                raise ReportError(f"{self.path}#{pointer}: is missing; is this a report of "
-                                  "`moesim simulate --json`?")
+                raise ReportError(f"{self.path}#{pointer}: is missing; is this a {self.kind}?")
         if kind is float:
             if isinstance(value, bool) or not isinstance(value, (int, float)) \
                     or not math.isfinite(value):
@@ -85,8 +86,8 @@ class Report:
         return rows
 
 
-def load(path):
-    """Reads a report. Throws ReportError."""
+def load_document(path):
+    """Reads a JSON object. Throws ReportError."""
     try:
         with open(path, encoding="utf-8") as file:
             document = json.load(file)
@@ -96,14 +97,23 @@ def load(path):
         raise ReportError(f"{path}: is not JSON: {error}") from error
     if not isinstance(document, dict):
         raise ReportError(f"{path}#: is not an object")
-    return Report(path, document)
+    return document
 
 
-def load_all(paths):
-    """Reads reports and makes their labels differ."""
-    reports = [load(path) for path in paths]
+def load(path):
+    """Reads a report. Throws ReportError."""
+    return Report(path, load_document(path))
+
+
+def differ(reports):
+    """The reports, with labels made to differ where file names do not."""
     labels = [report.label for report in reports]
     if len(set(labels)) < len(labels):
         for report in reports:
             report.label = report.path
     return reports
+
+
+def load_all(paths):
+    """Reads reports and makes their labels differ."""
+    return differ([load(path) for path in paths])

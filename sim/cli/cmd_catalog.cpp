@@ -3,6 +3,8 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "placement/formats.h"
+#include "placement/rebalance.h"
 #include "placement/solver.h"
 #include "sim/cli/command_line.h"
 #include "sim/core/catalog.h"
@@ -55,6 +57,8 @@ Json summaries(const Entries& entries) {
 
 Json policies() {
   return {{"placement solvers", summaries(placement_solvers())},
+          {"placement formats", summaries(placement_formats())},
+          {"rebalancing policies", summaries(rebalance_policies())},
           {"all-to-all algorithms", summaries(all_to_all_algorithms())},
           {"overlap schedules", summaries(overlap_policies())}};
 }

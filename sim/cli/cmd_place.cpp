@@ -258,7 +258,10 @@ void add_place_command(CLI::App& app, Command& command) {
   add_place_diff(*sub, command);
   add_place_rebalance(*sub, command);
   sub->callback([sub, options, &command] {
-    if (options->input.empty() && sub->get_subcommands().empty()) {
+    if (!sub->get_subcommands().empty()) {
+      return;  // its own callback came first and has set what to run
+    }
+    if (options->input.empty()) {
       throw CLI::RequiredError("problem");
     }
     command.run = [options] { return place(*options); };

@@ -14,11 +14,24 @@ struct Options {
   std::string png;
 };
 
+// What moesim_view has pictures for.
+bool is_drawable(const nlohmann::json& document) {
+  if (!document.is_object()) {
+    return false;
+  }
+  const auto schema = document.find("schema");
+  const bool known = schema != document.end() &&
+                     (*schema == "moesim.report/1" || *schema == "moesim.place-rebalance/1");
+  return known || (document.contains("placement") && document.contains("objective"));
+}
+
 int report(const Options& options) {
   for (const std::string& result : options.results) {
-    const nlohmann::json document = read_json_file(result);
-    if (!document.is_object() || document.value("schema", "") != "moesim.report/1") {
-      throw ConfigError(result, "is no report; make one with: moesim simulate SCENARIO --json");
+    if (!is_drawable(read_json_file(result))) {
+      throw ConfigError(
+          result,
+          "is no report; make one with: moesim simulate SCENARIO --json, moesim place "
+          "PROBLEM --json, or moesim place rebalance TRACE --json");
     }
   }
   std::vector<std::string> arguments = options.results;
@@ -31,7 +44,8 @@ int report(const Options& options) {
 void add_report_command(CLI::App& app, Command& command) {
   auto options = std::make_shared<Options>();
   CLI::App* sub = app.add_subcommand("report", "pictures of results (needs python3-matplotlib)");
-  sub->add_option("results", options->results, "reports of moesim simulate --json")
+  sub->add_option("results", options->results,
+                  "what moesim simulate, place or place rebalance print with --json")
       ->required()
       ->type_name("RESULT");
   sub->add_option("--png", options->png, "folder for the pictures")->required()->type_name("DIR");

@@ -40,8 +40,10 @@ Json json_of(const RebalanceOutcome& outcome) {
           {"windows", std::move(windows)}};
 }
 
-Json document_of(const RebalanceStudy& study, const std::vector<RebalanceOutcome>& outcomes) {
+Json document_of(const std::string& method, const RebalanceStudy& study,
+                 const std::vector<RebalanceOutcome>& outcomes) {
   Json document{{"schema", "moesim.place-rebalance/1"},
+                {"method", method},
                 {"windows", study.windows()},
                 {"window_steps", Json::array()},
                 {"policies", Json::array()}};
@@ -87,7 +89,7 @@ std::string text_of(const RebalanceStudy& study, const std::vector<RebalanceOutc
 
 int run(const RebalanceArguments& arguments) {
   const auto policies = chosen_policies(arguments);
-  RebalanceStudy study(read_rebalance_task(arguments), arguments.traces.front());
+  RebalanceStudy study(read_rebalance_task(arguments), arguments.sources.front());
   std::vector<RebalanceOutcome> outcomes;
   {
     ProgressBar progress("rebalancing");
@@ -100,7 +102,7 @@ int run(const RebalanceArguments& arguments) {
     }
   }
   if (arguments.common.json) {
-    std::cout << document_of(study, outcomes).dump(1) << "\n";
+    std::cout << document_of(arguments.method, study, outcomes).dump(1) << "\n";
   } else {
     std::cout << text_of(study, outcomes);
   }
@@ -117,7 +119,6 @@ std::string policy_list() {
 
 void add_machine_options(CLI::App& sub, RebalanceArguments& arguments) {
   sub.add_option("--gpus", arguments.devices, "GPUs that share the experts")
-      ->required()
       ->check(CLI::Range(1, 1 << 14));
   sub.add_option("--gpus-per-node", arguments.devices_per_node, "default: all in one node")
       ->check(CLI::Range(1, 1 << 14));
@@ -131,11 +132,9 @@ void add_machine_options(CLI::App& sub, RebalanceArguments& arguments) {
                  "dense layers before the first MoE layer (for sglang files)")
       ->check(CLI::Range(0, 1 << 14));
   sub.add_option("--expert-bytes", arguments.expert_bytes,
-                 "weights of one expert in one layer, like \"44 MB\"")
-      ->required();
+                 "weights of one expert in one layer, like \"44 MB\"");
   sub.add_option("--intra-bandwidth", arguments.intra_bandwidth,
-                 "per GPU and direction inside a node, like \"200 GB/s\"")
-      ->required();
+                 "per GPU and direction inside a node, like \"200 GB/s\"");
   sub.add_option("--inter-bandwidth", arguments.inter_bandwidth,
                  "per GPU and direction between nodes, like \"50 GB/s\"");
   sub.add_option("--migration", arguments.mode,
@@ -154,23 +153,31 @@ void add_place_rebalance(CLI::App& place, Command& command) {
   auto arguments = std::make_shared<RebalanceArguments>();
   CLI::App* sub =
       place.add_subcommand("rebalance", "what following drifting loads gains and costs");
-  sub->add_option("traces", arguments->traces,
-                  ".moetrace files of tokens or loads, one behind the other")
+  sub->add_option("sources", arguments->sources,
+                  "traces (.moetrace, tokens or loads), one behind the other; a scenario (.json) "
+                  "for what the options below do not say")
       ->required()
-      ->type_name("TRACE");
+      ->type_name("TRACE|SCENARIO");
+  sub->add_option("--set", arguments->overrides, "override a field of the scenario")
+      ->type_name("POINTER=VALUE");
   sub->add_option("--windows", arguments->windows, "windows that each token trace is cut into")
       ->check(CLI::Range(1, 100000))
       ->capture_default_str();
-  sub->add_option("--tokens-per-gpu", arguments->tokens_per_device, "of a step")
-      ->check(CLI::Range(1.0, 1e9))
-      ->capture_default_str();
+  sub->add_option("--tokens-per-gpu", arguments->tokens_per_device,
+                  "of a step; default: the scenario's, or 128")
+      ->check(CLI::Range(1.0, 1e9));
   sub->add_option("--steps-per-window", arguments->steps,
                   "steps that a window stands for; default: as many as its tokens fill")
       ->check(CLI::PositiveNumber);
   sub->add_option("--time-per-token", arguments->time_per_token,
-                  "of a GPU for one more token of one expert, like \"0.2 us\"")
-      ->required();
+                  "of a GPU for one more token of one expert, like \"0.2 us\"");
   add_machine_options(*sub, *arguments);
+  sub->add_option("--method", arguments->method,
+                  "solver of new placements; `moesim catalog list` has them")
+      ->capture_default_str();
+  sub->add_option("--time-limit", arguments->time_limit_s, "seconds for each new placement")
+      ->check(CLI::Range(0.001, 1e6));
+  sub->add_option("--seed", arguments->seed, "of randomised methods")->capture_default_str();
   sub->add_option("--policy", arguments->policies, "default: all; may be repeated");
   sub->add_option("--every", arguments->options.every, "periodic policies: every so many windows")
       ->check(CLI::Range(1, 100000))
@@ -184,10 +191,14 @@ void add_place_rebalance(CLI::App& place, Command& command) {
       ->check(CLI::Range(0.0, 1e9))
       ->capture_default_str();
   arguments->common.add_json(*sub);
-  sub->footer(policy_list() +
-              "Example:\n  moesim place rebalance day.moetrace night.moetrace --gpus 32 "
-              "--gpus-per-node 8 --slots 9 \\\n      --time-per-token \"0.2 us\" --expert-bytes "
-              "\"44 MB\" --intra-bandwidth \"200 GB/s\" --inter-bandwidth \"50 GB/s\"");
+  arguments->common.add_catalog(*sub);
+  arguments->common.add_threads(*sub);
+  sub->footer(
+      policy_list() +
+      "Examples:\n  moesim place rebalance SCENARIO.json day.moetrace night.moetrace "
+      "--steps-per-window 3000\n  moesim place rebalance day.moetrace night.moetrace "
+      "--gpus 32 --gpus-per-node 8 --slots 9 \\\n      --time-per-token \"0.2 us\" "
+      "--expert-bytes \"44 MB\" --intra-bandwidth \"200 GB/s\" --inter-bandwidth \"50 GB/s\"");
   sub->callback([arguments, &command] { command.run = [arguments] { return run(*arguments); }; });
 }
 

@@ -1,11 +1,10 @@
 // From traces and options to a rebalancing task.
 #include <algorithm>
 
-#include "placement/eplb.h"
 #include "placement/evaluate.h"
 #include "placement/formats.h"
 #include "sim/cli/place_rebalance.h"
-#include "sim/cli/quantity_option.h"
+#include "sim/core/error.h"
 #include "workloads/load_windows.h"
 
 namespace moesim {
@@ -14,19 +13,24 @@ namespace {
 std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 // The windows of all traces, one behind the other.
-LoadTrace read_loads(const RebalanceArguments& arguments) {
+LoadTrace read_loads(const std::vector<std::string>& traces, int windows) {
   LoadTrace all;
-  for (const std::string& path : arguments.traces) {
+  for (const std::string& path : traces) {
     const TraceFile file(path);
-    LoadTrace loads = load_windows(file.view(), arguments.windows, path);
+    LoadTrace loads = load_windows(file.view(), windows, path);
+    for (const LoadWindow& window : loads.windows) {
+      if (window.tokens == 0) {
+        throw ConfigError(path, "has a window without tokens; leave it out");
+      }
+    }
     if (all.windows.empty()) {
       all = std::move(loads);
       continue;
     }
     if (loads.shape.layers != all.shape.layers || loads.shape.experts != all.shape.experts ||
         loads.shape.top_k != all.shape.top_k) {
-      throw ConfigError(path, "has other layers, experts or top-k than " +
-                                  arguments.traces.front() + "; give traces of one model");
+      throw ConfigError(path, "has other layers, experts or top-k than " + traces.front() +
+                                  "; give traces of one model");
     }
     std::ranges::move(loads.windows, std::back_inserter(all.windows));
   }
@@ -34,32 +38,36 @@ LoadTrace read_loads(const RebalanceArguments& arguments) {
 }
 
 // Mean loads of a step. A trace is often a sample: `given` > 0 says how many steps it stands for.
-RebalanceWindow window_of(const LoadTrace& trace, const LoadWindow& counted, double step_tokens,
-                          double given) {
+// Experts without weights come last and are nobody's load.
+RebalanceWindow window_of(const TraceShape& shape, const LoadWindow& counted, std::size_t experts,
+                          double step_tokens, double given) {
   RebalanceWindow window;
   const double sampled_steps = static_cast<double>(counted.tokens) / step_tokens;
   window.steps = given > 0.0 ? given : sampled_steps;
-  const std::size_t experts = at(trace.shape.experts);
-  for (std::size_t l = 0; l < at(trace.shape.layers); ++l) {
+  for (std::size_t l = 0; l < at(shape.layers); ++l) {
     window.loads.emplace_back();
     for (std::size_t e = 0; e < experts; ++e) {
-      window.loads.back().push_back(static_cast<double>(counted.counts[l * experts + e]) /
+      window.loads.back().push_back(static_cast<double>(counted.counts[l * at(shape.experts) + e]) /
                                     sampled_steps);
     }
   }
   return window;
 }
 
-PlacementProblem problem_of(const RebalanceArguments& arguments, const LoadTrace& trace) {
+PlacementProblem problem_of(const RebalanceMachine& machine, const TraceShape& shape) {
   PlacementProblem problem;
-  problem.name = arguments.traces.front();
-  problem.layers = trace.shape.layers;
-  problem.experts = trace.shape.experts;
-  problem.devices = arguments.devices;
-  problem.devices_per_node =
-      arguments.devices_per_node > 0 ? arguments.devices_per_node : arguments.devices;
+  problem.name = machine.traces.front();
+  problem.layers = shape.layers;
+  problem.experts = machine.experts > 0 ? machine.experts : shape.experts;
+  if (problem.experts > shape.experts) {
+    throw ConfigError(problem.name, "routes to " + std::to_string(shape.experts) +
+                                        " experts, but the scenario's model has " +
+                                        std::to_string(problem.experts));
+  }
+  problem.devices = machine.devices;
+  problem.devices_per_node = std::min(machine.devices_per_node, machine.devices);
   const int least = (problem.experts + problem.devices - 1) / problem.devices;
-  const int slots = arguments.slots > 0 ? arguments.slots : least;
+  const int slots = machine.slots > 0 ? machine.slots : least;
   if (slots < least) {
     throw ConfigError("--slots " + std::to_string(slots),
                       std::to_string(problem.experts) + " experts on " +
@@ -68,8 +76,8 @@ PlacementProblem problem_of(const RebalanceArguments& arguments, const LoadTrace
   }
   problem.capacity.assign(at(problem.devices), slots);
   problem.redundant = slots * problem.devices - problem.experts;
-  problem.top_k = trace.shape.top_k;
-  problem.alpha = quantity_option<Seconds>("--time-per-token", arguments.time_per_token);
+  problem.top_k = shape.top_k;
+  problem.alpha = machine.seconds_per_pair;
   problem.in_seconds = true;
   return problem;
 }
@@ -94,40 +102,39 @@ ExpertPlacement usual_placement(const PlacementProblem& problem) {
 }  // namespace
 
 RebalanceTask read_rebalance_task(const RebalanceArguments& arguments) {
-  const LoadTrace trace = read_loads(arguments);
+  const RebalanceMachine machine = rebalance_machine(arguments);
+  const LoadTrace trace = read_loads(machine.traces, arguments.windows);
   RebalanceTask task;
-  task.problem = problem_of(arguments, trace);
-  const double step_tokens = arguments.tokens_per_device * arguments.devices;
+  task.problem = problem_of(machine, trace.shape);
   for (const LoadWindow& window : trace.windows) {
-    if (window.tokens == 0) {
-      throw ConfigError(arguments.traces.front(),
-                        "has a window without tokens; cut the trace into fewer windows");
-    }
-    task.windows.push_back(window_of(trace, window, step_tokens, arguments.steps));
+    task.windows.push_back(window_of(trace.shape, window, at(task.problem.experts),
+                                     machine.step_tokens, arguments.steps));
   }
   task.problem.loads = task.windows.front().loads;
+  check_problem(task.problem, "rebalance");
   task.initial = usual_placement(task.problem);
   if (!arguments.initial.empty()) {
-    task.initial = read_placement_file(arguments.initial, {.devices = arguments.devices,
+    task.initial = read_placement_file(arguments.initial, {.devices = task.problem.devices,
                                                            .first_layer = arguments.first_layer,
                                                            .layers = {}})
                        .placement;
     check_feasible(task.problem, task.initial, arguments.initial);
   }
-  task.cost.expert_bytes = quantity_option<Bytes>("--expert-bytes", arguments.expert_bytes);
-  task.cost.intra_bandwidth =
-      quantity_option<Bandwidth>("--intra-bandwidth", arguments.intra_bandwidth);
-  task.cost.inter_bandwidth =
-      quantity_option<Bandwidth>("--inter-bandwidth", arguments.inter_bandwidth);
-  if (task.problem.nodes() > 1 && task.cost.inter_bandwidth == 0.0) {
-    throw ConfigError("--inter-bandwidth", "missing; experts move between " +
-                                               std::to_string(task.problem.nodes()) +
-                                               " nodes, so give what a GPU has between nodes");
-  }
+  task.cost.expert_bytes = machine.expert_bytes;
+  task.cost.intra_bandwidth = machine.intra_bandwidth;
+  task.cost.inter_bandwidth = machine.inter_bandwidth;
   task.cost.mode = arguments.mode == "stall" ? MigrationMode::stall : MigrationMode::background;
   task.cost.slowdown = arguments.slowdown;
   task.options = arguments.options;
-  task.solve = solve_eplb;
+  const PlacementSolverEntry& solver = find_placement_solver(arguments.method, "--method");
+  if (const std::string reason = solver.unfit(task.problem); !reason.empty()) {
+    throw ConfigError("--method " + arguments.method, "cannot solve this problem: " + reason);
+  }
+  task.solve = solver.solve;
+  task.solver = {.seed = arguments.seed, .threads = arguments.common.threads};
+  if (arguments.time_limit_s > 0.0) {
+    task.solver.time_limit_s = arguments.time_limit_s;
+  }
   return task;
 }
 

@@ -173,7 +173,8 @@ TEST_CASE("the oracle is the best of all sequences", "[placement][property]") {
   task.options.memory = 1;
   RebalanceStudy study(std::move(task), "test");
   const double oracle = run("oracle", study).total_s;
-  std::vector<int> candidates{0};
+  std::vector<int> candidates = find_rebalance_policy("few_moves", "test").plan(study);
+  candidates.push_back(0);
   for (int w = 0; w < 3; ++w) {
     candidates.push_back(study.solved(w, w));
   }
@@ -238,6 +239,55 @@ TEST_CASE("rebalancing pays where loads stay and moves are cheap, and not where 
   CHECK(run("oracle", dear_study).total_s == run("never", dear_study).total_s);
 }
 
+TEST_CASE("few moves balance what is far off, with few copies", "[placement][property]") {
+  const auto seed = GENERATE(range(std::uint64_t{0}, std::uint64_t{30}));
+  CAPTURE(seed);
+  RebalanceTask task = random_task(seed, 6, solve_eplb);
+  for (auto& window : task.windows) {  // loads stay: what was repaired stays repaired
+    window.loads = task.problem.loads;
+    window.steps = 1e6;
+  }
+  task.options = {1, 1, 5.0};
+  task.cost.mode = MigrationMode::stall;
+  RebalanceStudy study(task, "test");
+  const RebalanceOutcome never = run("never", study);
+  const RebalanceOutcome few = run("few_moves", study);
+  const RebalanceOutcome whole = run("threshold", study);
+  CHECK(few.windows[1].max_over_mean <= never.windows[1].max_over_mean + 1e-12);
+  CHECK(few.windows[5].max_over_mean <= few.windows[1].max_over_mean + 1e-12);
+  CHECK(few.total_s <= never.total_s * (1.0 + 1e-12));
+  if (whole.migrations == 1) {  // a local optimum, but not a bad one
+    CHECK(few.windows[5].max_over_mean <= 1.35 * whole.windows[5].max_over_mean);
+  }
+  // No device holds an expert twice that did not before.
+  for (const int candidate : find_rebalance_policy("few_moves", "test").plan(study)) {
+    if (task.problem.redundant == 0 || candidate == 0) {
+      continue;
+    }
+    CHECK_NOTHROW(check_placement(study.placement(candidate)));
+  }
+}
+
+TEST_CASE("a hot expert gets a replica where there is a spare one", "[placement][unit]") {
+  // Two devices, three slots each, four experts; 1 and 0 are there twice, 3 carries most.
+  RebalanceTask task;
+  task.problem = {};
+  task.problem.layers = 1;
+  task.problem.experts = 4;
+  task.problem.devices = task.problem.devices_per_node = 2;
+  task.problem.capacity = {3, 3};
+  task.problem.redundant = 2;
+  task.problem.loads = {{1, 1, 1, 9}};
+  task.initial = {4, 2, {0, 3, 6}, {{0, 1, 2, 3, 0, 1}}};
+  task.windows = {{task.problem.loads, 10.0}, {task.problem.loads, 10.0}};
+  task.solve = solve_snake;
+  RebalanceStudy study(task, "test");
+  const RebalanceOutcome few = run("few_moves", study);
+  // 3 takes the slot of a twin on device 0: 4.5 each, and the rest is at most 1.5.
+  CHECK(few.windows[0].max_over_mean == Approx(10.0 / 6.0));
+  CHECK(few.windows[1].max_over_mean <= 6.5 / 6.0);
+}
+
 TEST_CASE("periodic policies wait, and remember", "[placement][unit]") {
   RebalanceTask task = random_task(3, 9, solve_snake);
   task.options = {2, 3, 1.0};
@@ -284,5 +334,5 @@ TEST_CASE("bad rebalancing tasks are refused", "[placement][unit]") {
   bad.cost.slowdown = -1.0;
   refused(bad, "not negative");
   CHECK_THROWS_WITH(find_rebalance_policy("always", "--policy"),
-                    Catch::Contains("never, every_n, threshold, eplb_periodic, oracle"));
+                    Catch::Contains("never, every_n, threshold, few_moves, eplb_periodic, oracle"));
 }
