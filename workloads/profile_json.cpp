@@ -81,7 +81,7 @@ void parse_shares(const nlohmann::json& rows, const std::string& where, Generato
     const std::string row_where = where + "/" + std::to_string(l);
     const nlohmann::json wrapped = {{"shares", rows[l]}};
     ConfigObject row(wrapped, row_where);
-    std::vector<double> shares = row.numbers("shares", 1e-6, 1.0);
+    const std::vector<double> shares = row.numbers("shares", 1e-6, 1.0);
     const double sum = std::accumulate(shares.begin(), shares.end(), 0.0);
     constexpr double rounding = 1e-3;
     if (shares.size() != static_cast<std::size_t>(profile.router.experts) ||
@@ -91,10 +91,7 @@ void parse_shares(const nlohmann::json& rows, const std::string& where, Generato
                                        std::to_string(profile.router.experts) +
                                        "), adding up to 1");
     }
-    for (double& share : shares) {
-      share /= sum;
-    }
-    profile.load_shares.push_back(std::move(shares));
+    profile.load_shares.push_back(shares);
   }
 }
 
@@ -154,10 +151,10 @@ void parse_bias(ConfigObject& object, GeneratorProfile& profile) {
   }
 }
 
-nlohmann::json rounded(const std::vector<double>& values) {
+nlohmann::json rounded(const std::vector<double>& values, double steps = 1e4) {
   auto json = nlohmann::json::array();
   for (const double value : values) {
-    json.push_back(std::round(value * 1e4) / 1e4);
+    json.push_back(std::round(value * steps) / steps);
   }
   return json;
 }
@@ -231,7 +228,7 @@ std::string profile_text(const GeneratorProfile& profile) {
   } else {
     auto rows = nlohmann::json::array();
     for (const auto& shares : profile.load_shares) {
-      rows.push_back(rounded(shares));
+      rows.push_back(rounded(shares, 1e6));
     }
     json["load"] = {{"shares", rows}};
   }

@@ -234,7 +234,7 @@ TEST_CASE("loads may be given expert by expert", "[workloads][unit]") {
   const std::string text = profile_text(calibrated(profile, 4096, 2));
   write_text_file(folder.file("shares.json"), text);
   const auto back = read_profile(folder.file("shares.json"));
-  CHECK(target_loads(back, 1)[3] == Approx(shares[3]).epsilon(1e-2));  // four decimals
+  CHECK(target_loads(back, 1)[3] == Approx(shares[3]).epsilon(1e-4));  // six decimals
   CHECK(profile_text(back) == text);
   auto json = parse_json(text, "text");
   const auto refused = [&](const nlohmann::json& rows) {
