@@ -1,11 +1,18 @@
-// The default: exact where that is tractable, else the best of the heuristics and the baselines.
+// The default: exact where that is tractable, else the best of the heuristics and the baselines,
+// improved for as long as a time limit allows.
+#include <algorithm>
 #include <vector>
 
 #include "placement/chain_dp.h"
+#include "placement/eplb.h"
 #include "placement/evaluate.h"
+#include "placement/heuristics.h"
 #include "placement/homes.h"
+#include "placement/lns.h"
 #include "placement/portfolio.h"
 #include "placement/replicas.h"
+#include "sim/core/rng.h"
+#include "sim/core/thread_pool.h"
 
 namespace moesim {
 namespace {
@@ -16,25 +23,28 @@ bool exact_in_time(const PlacementProblem& problem, const SolverRun& run) {
   return chain_dp_work(problem) <= seconds * k_chain_dp_second;
 }
 
+// Up to this many (layer, item) places annealing is part of the default: half a second.
+constexpr int k_annealed_places = 4096;
+constexpr std::int64_t k_short_annealing = 1'000'000;
+constexpr double k_temperature = 0.01;
+
 class Best {
  public:
-  explicit Best(const PlacementProblem& problem, SolverRun& run) : problem_(problem), run_(run) {}
+  Best(const PlacementProblem& problem, SolverRun& run) : problem_(problem), run_(run) {}
 
-  void offer(SolverAnswer answer, const char* method) {
+  void offer(const SolverAnswer& answer, const char* method) {
     if (answer.placement.slot_expert.empty()) {
       return;
     }
     const double objective = evaluate(problem_, answer.placement).objective;
     if (best_.placement.slot_expert.empty() || objective < objective_) {
-      const double bound = std::max(best_.lower_bound, answer.lower_bound);
-      best_ = std::move(answer);
-      best_.lower_bound = bound;
+      best_ = answer;
       best_.found_by = method;
       objective_ = objective;
       run_.note_objective(objective);
     }
   }
-  SolverAnswer take() { return std::move(best_); }
+  [[nodiscard]] const SolverAnswer& get() const { return best_; }
 
  private:
   const PlacementProblem& problem_;
@@ -42,6 +52,37 @@ class Best {
   SolverAnswer best_;
   double objective_ = 0.0;
 };
+
+// Chains of annealing from the best, two at a time whatever the threads; each finished by swaps.
+Assignment annealed(const PlacementProblem& items, const Assignment& start, std::int64_t moves,
+                    std::uint64_t round, SolverRun& run) {
+  std::vector<Assignment> found(2);
+  parallel_for(found.size(), run.options().threads, [&](std::size_t chain) {
+    SearchState state(items, start);
+    SearchState polished(items, anneal(state, moves, k_temperature,
+                                       mix64(run.options().seed + 2 * round + chain), run));
+    swap_search(polished, 0.0, run);
+    found[chain] = polished.assignment();
+  });
+  const auto cost = [&](const Assignment& a) { return SearchState(items, a).objective(); };
+  return cost(found[0]) <= cost(found[1]) ? found[0] : found[1];
+}
+
+// What a time limit beyond the default's budget buys: longer and longer annealing, and integer
+// programs over a few devices in between.
+void use_the_time(const PlacementProblem& items, Best& best, SolverRun& run) {
+  std::int64_t moves = 2'000'000;
+  for (std::uint64_t round = 1; !run.stopped(); ++round, moves *= 2) {
+    const Assignment start = assignment_of_items(items, best.get().placement);
+    best.offer({.placement = placement_of(items, annealed(items, start, moves, round, run))},
+               "annealing");
+    if (!run.stopped() && unfit_lns(items).empty()) {
+      const Assignment again = assignment_of_items(items, best.get().placement);
+      best.offer({.placement = placement_of(items, polish_lns(items, again, run, items.layers))},
+                 "lns");
+    }
+  }
+}
 
 }  // namespace
 
@@ -54,8 +95,25 @@ SolverAnswer solve_auto(const PlacementProblem& problem, SolverRun& run) {
     }
   }
   Best best(problem, run);
-  best.offer(solve_swap(problem, run), "swap");
-  return best.take();
+  if (unfit_eplb(problem).empty()) {
+    best.offer(solve_eplb(problem, run), "eplb");
+  }
+  const PlacementProblem items = expand_replicas(problem);
+  const Assignment found = solve_heuristics(items, run).devices;
+  if (found.empty()) {
+    return best.get();
+  }
+  best.offer({.placement = placement_of(items, found)}, "swap");
+  const bool small = items.layers * items.experts <= k_annealed_places;
+  if (small && problem.comm == CommModel::interlayer && !run.stopped()) {
+    best.offer(
+        {.placement = placement_of(items, annealed(items, found, k_short_annealing, 0, run))},
+        "annealing");
+  }
+  if (run.limited() && best.get().found_by != "eplb") {
+    use_the_time(items, best, run);
+  }
+  return best.get();
 }
 
 }  // namespace moesim

@@ -106,7 +106,9 @@ class PairDual {
     Level::Values best_node = node_.price;
     double eagerness = 1.0;
     int failures = 0;
-    for (int i = 0; i < iterations && !run.stopped(); ++i) {
+    // A few steps even when time is up: without any there is hardly a bound.
+    constexpr int at_least = 10;
+    for (int i = 0; i < iterations && (i < at_least || !run.stopped()); ++i) {
       step(eagerness * (value - goal));
       value = value_and_use();
       if (value < least - 1e-6 * std::abs(least)) {

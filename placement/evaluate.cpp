@@ -25,8 +25,9 @@ std::vector<std::vector<int>> replicas_of(const PlacementProblem& problem,
   return devices;
 }
 
-void score_interlayer(const PlacementProblem& problem, const ExpertPlacement& placement,
-                      PlacementScore& score) {
+// act(from device, to device, token pairs) for every pair of replicas of consecutive layers.
+template <class Act>
+void for_each_pair(const PlacementProblem& problem, const ExpertPlacement& placement, Act&& act) {
   std::vector<std::vector<int>> here = replicas_of(problem, placement, 0);
   const std::size_t experts = at(problem.experts);
   for (int l = 0; l + 1 < problem.layers; ++l) {
@@ -40,16 +41,23 @@ void score_interlayer(const PlacementProblem& problem, const ExpertPlacement& pl
         const double share = pairs / static_cast<double>(here[a].size() * next[b].size());
         for (const int from : here[a]) {
           for (const int to : next[b]) {
-            score.moves += share;
-            score.cross_device += from != to ? share : 0.0;
-            score.cross_node += problem.node_of(from) != problem.node_of(to) ? share : 0.0;
-            score.traffic += share * problem.distance(from, to);
+            act(from, to, share);
           }
         }
       }
     }
     here = std::move(next);
   }
+}
+
+void score_interlayer(const PlacementProblem& problem, const ExpertPlacement& placement,
+                      PlacementScore& score) {
+  for_each_pair(problem, placement, [&](int from, int to, double share) {
+    score.moves += share;
+    score.cross_device += from != to ? share : 0.0;
+    score.cross_node += problem.node_of(from) != problem.node_of(to) ? share : 0.0;
+    score.traffic += share * problem.distance(from, to);
+  });
 }
 
 // Replicas in the dispatch model: token t of the sample uses replica t mod n.
@@ -138,6 +146,18 @@ PlacementScore evaluate(const PlacementProblem& problem, const ExpertPlacement& 
   }
   score.objective = problem.alpha * score.load + problem.beta * score.traffic;
   return score;
+}
+
+std::vector<double> traffic_matrix(const PlacementProblem& problem,
+                                   const ExpertPlacement& placement) {
+  std::vector<double> matrix;
+  if (problem.comm == CommModel::interlayer) {
+    matrix.assign(at(problem.devices) * at(problem.devices), 0.0);
+    for_each_pair(problem, placement, [&](int from, int to, double share) {
+      matrix[at(from) * at(problem.devices) + at(to)] += share;
+    });
+  }
+  return matrix;
 }
 
 void check_feasible(const PlacementProblem& problem, const ExpertPlacement& placement,

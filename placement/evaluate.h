@@ -30,6 +30,11 @@ PlacementScore evaluate(const PlacementProblem& problem, const ExpertPlacement& 
 std::vector<double> device_loads(const PlacementProblem& problem, const ExpertPlacement& placement,
                                  int layer);
 
+// interlayer: token pairs from device to device [from * devices + to], over all layer pairs and
+// with equal shares over replicas; empty for other traffic.
+std::vector<double> traffic_matrix(const PlacementProblem& problem,
+                                   const ExpertPlacement& placement);
+
 // Throws ConfigError(where, ...) unless the placement obeys the problem: capacities, forbidden
 // devices, every expert somewhere, number of replicas.
 void check_feasible(const PlacementProblem& problem, const ExpertPlacement& placement,

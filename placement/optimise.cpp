@@ -43,7 +43,10 @@ PlacementResult optimise_placement(const PlacementProblem& problem, const std::s
     throw ConfigError(problem.name, method + " cannot solve this problem: " + reason);
   }
   SolverRun run(options);
+  constexpr double for_bounds = 0.3;
+  run.reserve(for_bounds);
   SolverAnswer answer = solver.solve(problem, run);
+  run.reserve(0.0);
   if (answer.placement.slot_expert.empty()) {
     throw ConfigError(problem.name, method + " found no feasible placement" +
                                         (run.stopped() ? " in time; give it longer"

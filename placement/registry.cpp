@@ -1,7 +1,12 @@
 // Every placement solver, in the order in which they are documented.
 #include <array>
 
+#include "placement/eplb.h"
+#include "placement/exflow.h"
 #include "placement/homes.h"
+#include "placement/joint_milp.h"
+#include "placement/lns.h"
+#include "placement/moetuner.h"
 #include "placement/portfolio.h"
 #include "placement/solver.h"
 #include "sim/core/error.h"
@@ -20,6 +25,8 @@ constexpr std::array solvers{
                          solve_round_robin},
     PlacementSolverEntry{"lpt", "heaviest expert first to the least loaded device", false, fits_all,
                          solve_lpt},
+    PlacementSolverEntry{"eplb", "DeepSeek's load balancer, replicas included", false, unfit_eplb,
+                         solve_eplb},
     PlacementSolverEntry{"relabel", "lpt, then devices renamed layer by layer for less traffic",
                          false, fits_all, solve_relabel},
     PlacementSolverEntry{"banded", "bands of equally heavy experts assigned by traffic and load",
@@ -30,6 +37,14 @@ constexpr std::array solvers{
                          fits_all, solve_annealing},
     PlacementSolverEntry{"dp", "exact: dynamic programming over the layers' assignments", false,
                          unfit_dp, solve_dp},
+    PlacementSolverEntry{"milp", "F itself as an integer program, for small problems", false,
+                         unfit_milp, place_milp},
+    PlacementSolverEntry{"lns", "integer programs over a few devices of one layer, again and again",
+                         false, unfit_lns, place_lns},
+    PlacementSolverEntry{"moetuner", "MoETuner's two integer programs: clusters, then devices",
+                         false, unfit_moetuner, place_moetuner},
+    PlacementSolverEntry{"exflow", "ExFlow's affinity program: nodes, then devices in each node",
+                         false, unfit_exflow, place_exflow},
 };
 
 }  // namespace

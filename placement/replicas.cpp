@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <queue>
 
+#include "placement/heuristics.h"
 #include "sim/core/error.h"
 
 namespace moesim {
@@ -104,6 +105,31 @@ PlacementProblem expand_replicas(const PlacementProblem& problem) {
         water_filling_counts(loads, problem.experts + problem.redundant, problem.devices));
   }
   return expand_replicas(problem, counts);
+}
+
+std::vector<std::vector<int>> replica_counts(const ExpertPlacement& placement) {
+  std::vector<std::vector<int>> counts;
+  for (const auto& slots : placement.slot_expert) {
+    counts.emplace_back(at(placement.experts), 0);
+    for (const std::int32_t e : slots) {
+      if (e >= 0) {
+        ++counts.back()[at(e)];
+      }
+    }
+  }
+  return counts;
+}
+
+ExpertPlacement apart_where_possible(const PlacementProblem& problem,
+                                     const ExpertPlacement& placement) {
+  PlacementProblem loads = problem;
+  loads.comm = CommModel::none;
+  loads.transitions.clear();
+  loads.token_sets.clear();
+  const PlacementProblem items = expand_replicas(loads, replica_counts(placement));
+  Assignment devices = assignment_of_items(items, placement);
+  repair(items, devices);
+  return placement_of(items, devices);
 }
 
 }  // namespace moesim

@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "placement/placement.h"
 #include "placement/problem.h"
 
 namespace moesim {
@@ -20,5 +21,13 @@ PlacementProblem expand_replicas(const PlacementProblem& problem,
 
 // The same with water_filling_counts in every layer; a problem without redundancy as it is.
 PlacementProblem expand_replicas(const PlacementProblem& problem);
+
+// How many replicas of each expert a placement has, [layer][expert].
+std::vector<std::vector<int>> replica_counts(const ExpertPlacement& placement);
+
+// The placement with replicas of one expert on different devices, as far as exchanges of two slots
+// allow: engines keep at most one of each per device, EPLB does not care.
+ExpertPlacement apart_where_possible(const PlacementProblem& problem,
+                                     const ExpertPlacement& placement);
 
 }  // namespace moesim

@@ -15,14 +15,15 @@ SolverRun::SolverRun(const SolveOptions& options)
     : options_(options), start_(std::chrono::steady_clock::now()) {}
 
 double SolverRun::seconds() const {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  return options_.already_spent_s +
+         std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
 }
 
 bool SolverRun::stopped() const {
   if (options_.cancel != nullptr && options_.cancel->load(std::memory_order_relaxed)) {
     return true;
   }
-  return limited() && seconds() >= options_.time_limit_s;
+  return limited() && seconds_left() <= 0.0;
 }
 
 void SolverRun::note_objective(double objective) {
@@ -100,15 +101,22 @@ ExpertPlacement trimmed(const ExpertPlacement& placement) {
   return result;
 }
 
-Assignment assignment_of(const PlacementProblem& problem, const ExpertPlacement& placement) {
-  Assignment devices(at(problem.layers) * at(problem.experts), -1);
-  for (int l = 0; l < problem.layers; ++l) {
+Assignment assignment_of_items(const PlacementProblem& items, const ExpertPlacement& placement) {
+  Assignment devices(at(items.layers) * at(items.experts), -1);
+  for (int l = 0; l < items.layers; ++l) {
+    // Items of a layer are in expert order: the next item of every expert.
+    std::vector<int> next(at(placement.experts), -1);
+    for (int i = items.experts - 1; i >= 0; --i) {
+      next[at(items.expert_of_item.empty() ? i : items.expert_of_item[at(l)][at(i)])] = i;
+    }
     for (int g = 0; g < placement.devices; ++g) {
       for (int s = placement.first_slot[at(g)]; s < placement.first_slot[at(g) + 1]; ++s) {
         const std::int32_t e = placement.slot_expert[at(l)][at(s)];
         if (e >= 0) {
-          std::int32_t& device = devices[at(l) * at(problem.experts) + at(e)];
-          ensure(device < 0, "a placement without replicas");
+          const int item = next[at(e)]++;
+          ensure(item >= 0 && item < items.experts, "a placement has the problem's replicas");
+          std::int32_t& device = devices[at(l) * at(items.experts) + at(item)];
+          ensure(device < 0, "a placement has the problem's replicas");
           device = g;
         }
       }

@@ -26,6 +26,8 @@ struct SolveOptions {
   // Wall-clock limit; infinite: iteration budgets alone decide, and results are deterministic for
   // any number of threads.
   double time_limit_s = std::numeric_limits<double>::infinity();
+  // Seconds of it that were gone before the call: reading a large problem, say.
+  double already_spent_s = 0.0;
   // Set by a signal handler, say: the run then returns its best.
   const std::atomic<bool>* cancel = nullptr;
 };
@@ -44,7 +46,11 @@ class SolverRun {
 
   [[nodiscard]] const SolveOptions& options() const { return options_; }
   [[nodiscard]] double seconds() const;
-  [[nodiscard]] double seconds_left() const { return options_.time_limit_s - seconds(); }
+  [[nodiscard]] double seconds_left() const {
+    return options_.time_limit_s * (1.0 - reserved_) - seconds();
+  }
+  // Keeps a share of the time limit for what comes after the search (bounds).
+  void reserve(double share) { reserved_ = share; }
   // Cheap enough for every few microseconds of work.
   [[nodiscard]] bool stopped() const;
   [[nodiscard]] bool limited() const {
@@ -58,6 +64,7 @@ class SolverRun {
 
  private:
   SolveOptions options_;
+  double reserved_ = 0.0;
   std::chrono::steady_clock::time_point start_;
   mutable std::mutex mutex_;
   std::vector<ProgressPoint> history_;
@@ -93,7 +100,8 @@ const PlacementSolverEntry& find_placement_solver(std::string_view name, const s
 ExpertPlacement placement_of(const PlacementProblem& items, const Assignment& devices);
 // The same without slots that no layer uses.
 ExpertPlacement trimmed(const ExpertPlacement& placement);
-// Of a placement without replicas.
-Assignment assignment_of(const PlacementProblem& problem, const ExpertPlacement& placement);
+// Back to items: the replicas of an expert in slot order. The placement must have as many of each
+// as the problem has items.
+Assignment assignment_of_items(const PlacementProblem& items, const ExpertPlacement& placement);
 
 }  // namespace moesim

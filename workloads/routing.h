@@ -90,7 +90,8 @@ struct RouterSpec {
 void check_router(const RouterSpec& router, const std::string& where);
 
 // `spec`: "balanced" (every expert equally often), "power_law:A" (i.i.d. popularity with exponent
-// A), "profile:NAME" (a shipped generator profile), or the path of a .moetrace file. Throws
+// A), "profile:NAME" (a shipped generator profile), or the path of a .moetrace file, if only a part
+// of its requests is wanted followed by their range: "F.moetrace[0:0.5]" is the first half. Throws
 // ConfigError(where, ...) when it does not exist or does not fit the router.
 std::unique_ptr<RoutingSource> make_routing_source(const std::string& spec,
                                                    const RouterSpec& router,

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 #include <filesystem>
+#include <utility>
 
 #include "sim/core/error.h"
 #include "workloads/sources.h"
@@ -37,6 +38,35 @@ std::int64_t sampled_index(const BatchShape& shape, std::int64_t i) {
 
 std::vector<std::string> RoutingSource::warnings(const BatchShape& /*shape*/) const { return {}; }
 
+namespace {
+
+// "F.moetrace[0:0.5]" -> "F.moetrace" and its first half.
+std::pair<std::string, detail::TraceRange> trace_and_range(const std::string& spec,
+                                                           const std::string& where) {
+  const std::size_t bracket = spec.rfind(".moetrace[");
+  if (bracket == std::string::npos || !spec.ends_with("]")) {
+    return {spec, {}};
+  }
+  const std::size_t open = spec.find('[', bracket);
+  const std::string text = spec.substr(open + 1, spec.size() - open - 2);
+  detail::TraceRange range;
+  const char* const end = text.data() + text.size();
+  const auto [colon, bad_from] = std::from_chars(text.data(), end, range.from);
+  bool good = bad_from == std::errc() && colon != end && *colon == ':';
+  if (good) {
+    const auto [rest, bad_to] = std::from_chars(colon + 1, end, range.to);
+    good = bad_to == std::errc() && rest == end;
+  }
+  if (!good || !(range.from >= 0.0) || !(range.from < range.to) || !(range.to <= 1.0)) {
+    throw ConfigError(where, "\"[" + text +
+                                 "]\" is no range of a trace; needs shares of its "
+                                 "requests with 0 <= from < to <= 1, \"[0:0.5]\"");
+  }
+  return {spec.substr(0, open), range};
+}
+
+}  // namespace
+
 std::unique_ptr<RoutingSource> make_routing_source(const std::string& spec,
                                                    const RouterSpec& router,
                                                    const std::vector<std::string>& profile_dirs,
@@ -55,11 +85,12 @@ std::unique_ptr<RoutingSource> make_routing_source(const std::string& spec,
     return detail::make_generator_source(
         router, load_profile(spec.substr(profile.size()), profile_dirs, where), where);
   }
-  if (spec.ends_with(".moetrace")) {
-    if (!std::filesystem::is_regular_file(spec)) {
-      throw ConfigError(where, "the trace \"" + spec + "\" does not exist");
+  const auto [path, range] = trace_and_range(spec, where);
+  if (path.ends_with(".moetrace")) {
+    if (!std::filesystem::is_regular_file(path)) {
+      throw ConfigError(where, "the trace \"" + path + "\" does not exist");
     }
-    return detail::make_replay_source(router, spec, where);
+    return detail::make_replay_source(router, path, range, where);
   }
   throw ConfigError(where, "\"" + spec +
                                "\" is no routing; needs \"balanced\", \"power_law:A\", "

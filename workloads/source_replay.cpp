@@ -1,5 +1,6 @@
 // Batches out of a trace on disk.
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <span>
 
@@ -28,10 +29,26 @@ std::vector<TraceRequest> requests_of(const TraceView& view) {
   return requests;
 }
 
+// The requests of which a share [from, to) of all has begun.
+std::vector<TraceRequest> part_of(std::vector<TraceRequest> requests, TraceRange range) {
+  const auto count = static_cast<double>(requests.size());
+  const auto first = static_cast<std::ptrdiff_t>(std::llround(range.from * count));
+  const auto last = static_cast<std::ptrdiff_t>(std::llround(range.to * count));
+  return {requests.begin() + first, requests.begin() + last};
+}
+
 class ReplaySource final : public RoutingSource {
  public:
-  explicit ReplaySource(std::unique_ptr<TraceFile> file, std::string path)
-      : file_(std::move(file)), path_(std::move(path)), requests_(requests_of(file_->view())) {}
+  ReplaySource(std::unique_ptr<TraceFile> file, std::string path, TraceRange range)
+      : file_(std::move(file)),
+        path_(std::move(path)),
+        requests_(part_of(requests_of(file_->view()), range)) {
+    if (requests_.empty()) {
+      throw ConfigError(path_, "the range holds none of the trace's requests; use a wider one");
+    }
+    first_token_ = requests_.front().first;
+    tokens_ = requests_.back().first + requests_.back().tokens - first_token_;
+  }
 
   [[nodiscard]] RoutedTokens batch(const BatchShape& shape) const override {
     check_shape(shape);
@@ -49,7 +66,7 @@ class ReplaySource final : public RoutingSource {
   [[nodiscard]] std::string describe() const override {
     const TraceView& view = file_->view();
     return "replay of " + path_ + " (" + view.metadata().model + "; " + view.metadata().source +
-           "; " + std::to_string(view.items()) + " tokens of " + std::to_string(requests_.size()) +
+           "; " + std::to_string(tokens_) + " tokens of " + std::to_string(requests_.size()) +
            " requests); prefill: consecutive tokens in the trace's order and lengths from a seeded "
            "request on; decode: one token at a seeded position of each of distinct requests, while "
            "they last, then further tokens of them";
@@ -58,9 +75,8 @@ class ReplaySource final : public RoutingSource {
   [[nodiscard]] std::vector<std::string> warnings(const BatchShape& shape) const override {
     std::vector<std::string> found;
     const std::int64_t tokens = shape.ranks * shape.tokens_per_rank;
-    const TraceView& view = file_->view();
-    if (tokens > view.items()) {
-      found.push_back(path_ + " has " + std::to_string(view.items()) +
+    if (tokens > tokens_) {
+      found.push_back(path_ + " has " + std::to_string(tokens_) +
                       " tokens and was repeated for a batch of " + std::to_string(tokens));
     } else if (shape.phase == TokenPhase::decode &&
                tokens > static_cast<std::int64_t>(requests_.size())) {
@@ -79,7 +95,7 @@ class ReplaySource final : public RoutingSource {
     for (int rank = 0; rank < shape.ranks; ++rank) {
       for (std::int64_t i = 0; i < routed_per_rank(shape); ++i) {
         const std::int64_t at = rank * shape.tokens_per_rank + sampled_index(shape, i);
-        indices.push_back((start + at) % file_->view().items());
+        indices.push_back(first_token_ + (start - first_token_ + at) % tokens_);
       }
     }
     return indices;
@@ -121,6 +137,8 @@ class ReplaySource final : public RoutingSource {
   std::unique_ptr<TraceFile> file_;
   std::string path_;
   std::vector<TraceRequest> requests_;
+  std::int64_t first_token_ = 0;
+  std::int64_t tokens_ = 0;
 };
 
 std::unique_ptr<RoutingSource> source_of_loads(const RouterSpec& router, const LoadTrace& trace,
@@ -143,7 +161,7 @@ std::unique_ptr<RoutingSource> source_of_loads(const RouterSpec& router, const L
 }  // namespace
 
 std::unique_ptr<RoutingSource> make_replay_source(const RouterSpec& router, const std::string& path,
-                                                  const std::string& where) {
+                                                  TraceRange range, const std::string& where) {
   auto file = std::make_unique<TraceFile>(path);
   const TraceView& view = file->view();
   const TraceShape& shape = view.shape();
@@ -161,9 +179,12 @@ std::unique_ptr<RoutingSource> make_replay_source(const RouterSpec& router, cons
     throw ConfigError(where, path + " is empty; needs a trace with tokens");
   }
   if (shape.kind == TraceKind::loads) {
+    if (range.from != 0.0 || range.to != 1.0) {
+      throw ConfigError(where, path + " has loads, not requests, of which to take a range");
+    }
     return source_of_loads(router, view.loads(), path, where);
   }
-  return std::make_unique<ReplaySource>(std::move(file), path);
+  return std::make_unique<ReplaySource>(std::move(file), path, range);
 }
 
 }  // namespace moesim::detail

@@ -23,8 +23,13 @@ std::unique_ptr<RoutingSource> make_power_law_source(const RouterSpec& router, d
 std::unique_ptr<RoutingSource> make_generator_source(const RouterSpec& router,
                                                      GeneratorProfile profile,
                                                      const std::string& where);
+// `range`: which of the trace's requests, as shares of their number.
+struct TraceRange {
+  double from = 0.0;
+  double to = 1.0;
+};
 std::unique_ptr<RoutingSource> make_replay_source(const RouterSpec& router, const std::string& path,
-                                                  const std::string& where);
+                                                  TraceRange range, const std::string& where);
 
 // Throws ConfigError unless ranks, tokens and so on make sense.
 void check_shape(const BatchShape& shape);

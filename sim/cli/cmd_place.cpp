@@ -1,14 +1,18 @@
 // moesim place: where should the experts go, and how far from optimal is that?
+#include <chrono>
 #include <csignal>
 #include <iostream>
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "placement/formats.h"
 #include "placement/optimise.h"
+#include "placement/replicas.h"
 #include "sim/cli/command_line.h"
 #include "sim/cli/place_diff.h"
 #include "sim/cli/place_rebalance.h"
 #include "sim/cli/place_report.h"
+#include "sim/cli/place_scenario.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
 
@@ -22,8 +26,15 @@ struct Options {
   std::string method = "auto";
   std::string comm_model;
   std::string split;
+  std::vector<std::string> exports;  // FORMAT:FILE
   double time_limit_s = 0.0;
   std::uint64_t seed = 1;
+  std::optional<int> redundant;
+  // Of scenarios.
+  std::int64_t statistics_tokens = 16'384;
+  double fit_share = 0.5;
+  bool simulate = false;
+  int batches = 4;
 };
 
 // Ctrl-C ends the search, not the program: the best placement so far is still printed. A second
@@ -34,17 +45,67 @@ extern "C" void note_interrupt(int /*signal*/) {
   std::signal(SIGINT, SIG_DFL);
 }
 
-SolveOptions solve_options(const Options& options) {
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+SolveOptions solve_options(const Options& options, Clock::time_point start) {
   SolveOptions solve{.seed = options.seed, .threads = options.common.threads};
   if (options.time_limit_s > 0.0) {
+    // Of the whole command: what reading took is gone.
     solve.time_limit_s = options.time_limit_s;
+    solve.already_spent_s = seconds_since(start);
   }
   solve.cancel = &interrupted;
   return solve;
 }
 
-nlohmann::json read_input(const Options& options) {
-  nlohmann::json document = read_json_file(options.input);
+struct Export {
+  const PlacementFormatEntry* format;
+  std::string path;
+};
+
+// Before hours of work, not after.
+std::vector<Export> parse_exports(const std::vector<std::string>& texts) {
+  std::vector<Export> exports;
+  for (const std::string& text : texts) {
+    const std::size_t colon = text.find(':');
+    if (colon == std::string::npos || colon + 1 == text.size()) {
+      throw ConfigError("--export", "\"" + text + "\" names no file; write FORMAT:FILE");
+    }
+    exports.push_back(
+        {&find_placement_format(text.substr(0, colon), "--export"), text.substr(colon + 1)});
+    require_folder_of(exports.back().path, "--export");
+  }
+  return exports;
+}
+
+void finish(const Options& options, const std::vector<Export>& exports, const FormatOptions& format,
+            const PlacementResult& result, const nlohmann::json& report) {
+  for (const Export& target : exports) {
+    write_placement_file(target.path, *target.format, result.placement, format);
+    std::cerr << target.format->name << ": " << target.path << "\n";
+  }
+  if (interrupted.load()) {
+    std::cerr << "moesim: interrupted; this is the best placement so far\n";
+  }
+  if (options.common.json) {
+    std::cout << report.dump() << "\n";
+    return;
+  }
+  std::cout << place_table(report);
+  if (report.contains("generalisation")) {
+    std::cout << "\n" << generalisation_table(report.at("generalisation"));
+  }
+  if (report.contains("verdict")) {
+    std::cout << "\n" << verdict_table(report.at("verdict"));
+  }
+}
+
+int place_problem(const Options& options, nlohmann::json document, Clock::time_point start) {
+  const std::vector<Export> exports = parse_exports(options.exports);
   for (const std::string& assignment : options.overrides) {
     apply_override(document, assignment);
   }
@@ -54,20 +115,56 @@ nlohmann::json read_input(const Options& options) {
   if (!options.split.empty()) {
     document["split"] = options.split;
   }
-  return document;
+  if (options.redundant) {
+    document["redundant"] = *options.redundant;
+  }
+  if (options.simulate) {
+    throw ConfigError("--simulate", "a problem file has no hardware to simulate; give a scenario");
+  }
+  const PlacementProblem problem = read_placement_problem(document, options.input);
+  const PlacementResult result =
+      optimise_placement(problem, options.method, solve_options(options, start));
+  finish(options, exports, {.devices = problem.devices, .first_layer = 0, .layers = {}}, result,
+         place_report(problem, result, options.seed));
+  return 0;
+}
+
+int place_scenario(const Options& options, Clock::time_point start) {
+  const std::vector<Export> exports = parse_exports(options.exports);
+  PlaceScenario scenario({.input = options.input,
+                          .overrides = options.overrides,
+                          .folders = catalog_folders(options.common.catalog),
+                          .threads = options.common.threads,
+                          .comm_model = options.comm_model,
+                          .tokens = options.statistics_tokens,
+                          .fit_share = options.fit_share,
+                          .redundant = options.redundant});
+  PlacementProblem problem = scenario.problem();
+  if (options.split == "optimal") {
+    problem.split = ReplicaSplit::optimal;
+  }
+  const PlacementResult result =
+      optimise_placement(problem, options.method, solve_options(options, start));
+  nlohmann::json report = place_report(problem, result, options.seed);
+  report["provenance"] = scenario.provenance();
+  const ExpertPlacement placement = apart_where_possible(problem, result.placement);
+  report["generalisation"] = scenario.generalisation(placement);
+  if (options.simulate) {
+    report["verdict"] = scenario.verdict(placement, options.batches);
+  }
+  const std::vector<int> layers = scenario.moe_layers();
+  finish(options, exports,
+         {.devices = problem.devices, .first_layer = layers.front(), .layers = layers}, result,
+         report);
+  return 0;
 }
 
 int place(const Options& options) {
+  const Clock::time_point start = Clock::now();
   std::signal(SIGINT, note_interrupt);
-  const PlacementProblem problem = read_placement_problem(read_input(options), options.input);
-  const PlacementResult result =
-      optimise_placement(problem, options.method, solve_options(options));
-  const nlohmann::json report = place_report(problem, result, options.seed);
-  if (interrupted.load()) {
-    std::cerr << "moesim: interrupted; this is the best placement so far\n";
-  }
-  std::cout << (options.common.json ? report.dump() + "\n" : place_table(report));
-  return 0;
+  nlohmann::json document = read_json_file(options.input);
+  return is_placement_problem(document) ? place_problem(options, std::move(document), start)
+                                        : place_scenario(options, start);
 }
 
 }  // namespace
@@ -85,11 +182,46 @@ void add_place_command(CLI::App& app, Command& command) {
       ->check(CLI::Range(0.001, 1e6));
   sub->add_option("--comm-model", options->comm_model, "none, interlayer or dispatch")
       ->check(CLI::IsMember({"none", "interlayer", "dispatch"}));
+  sub->add_option("--redundant", options->redundant, "replicas per layer beyond one per expert")
+      ->check(CLI::Range(0, 1 << 16));
   sub->add_option("--split", options->split, "of a load over replicas: even or optimal")
       ->check(CLI::IsMember({"even", "optimal"}));
   sub->add_option("--set", options->overrides, "override a field: /json/pointer=value")
       ->type_name("POINTER=VALUE");
   sub->add_option("--seed", options->seed, "of randomised methods")->capture_default_str();
+  sub->add_option("--export", options->exports,
+                  "write the placement: moesim, sglang, trtllm, vllm-ascend or eplb")
+      ->type_name("FORMAT:FILE");
+  const std::string scenarios = "Of scenarios";
+  sub->add_flag("--simulate", options->simulate,
+                "simulate steps under contiguous, EPLB and the found placement")
+      ->group(scenarios);
+  sub->add_option("--batches", options->batches, "steps to simulate of each part")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str()
+      ->group(scenarios);
+  sub->add_option("--statistics-tokens", options->statistics_tokens,
+                  "tokens whose loads and traffic the solver sees")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 24))
+      ->capture_default_str()
+      ->group(scenarios);
+  sub->add_option("--fit-share", options->fit_share,
+                  "share of a trace's requests that statistics come from; the others are unseen")
+      ->check(CLI::Range(0.01, 1.0))
+      ->capture_default_str()
+      ->group(scenarios);
+  sub->footer(
+      "Costs of a problem file have no unit unless it says so; those of a scenario are seconds of\n"
+      "a step. The gap is how far from optimal the placement can be at most. Ctrl-C and the time\n"
+      "limit end the search with the best placement so far.\n"
+      "Examples:\n"
+      "  moesim place problem.json --time-limit 10 --json > placement.json\n"
+      "  moesim place sim/scenarios/deepseek_v3_decode_ep32_h800.json --export "
+      "sglang:experts.json\n"
+      "  moesim place sim/scenarios/deepseek_v2_lite_decode_ep8_h100.json --simulate \\\n"
+      "               --set /workload/routing=my.moetrace\n"
+      "  moesim place diff before.json after.json\n"
+      "  moesim report placement.json --png plots/");
   options->common.add_json(*sub);
   options->common.add_catalog(*sub);
   options->common.add_threads(*sub);

@@ -50,6 +50,17 @@ Json heat_json(const PlacementProblem& problem, const ExpertPlacement& placement
   return rows;
 }
 
+Json traffic_json(const PlacementProblem& problem, const ExpertPlacement& placement) {
+  const std::vector<double> matrix = traffic_matrix(problem, placement);
+  Json rows = Json::array();
+  const auto devices = static_cast<std::ptrdiff_t>(problem.devices);
+  for (std::ptrdiff_t from = 0; from < devices; ++from) {
+    rows.push_back(std::vector<double>(matrix.begin() + from * devices,
+                                       matrix.begin() + (from + 1) * devices));
+  }
+  return rows;
+}
+
 Json score_json(const PlacementProblem& problem, const PlacementScore& score) {
   return {{"load", problem.alpha * score.load},
           {"traffic", problem.beta * score.traffic},
@@ -99,7 +110,14 @@ nlohmann::json place_report(const PlacementProblem& problem, const PlacementResu
                        {"lower_bound", point.lower_bound}});
   }
   report["history"] = std::move(history);
-  report["heat"] = {{"found", heat_json(problem, result.placement)}};
+  const ExpertPlacement contiguous = place_at_homes(problem, contiguous_homes(problem));
+  report["baseline"] = {{"contiguous", evaluate(problem, contiguous).objective}};
+  report["heat"] = {{"contiguous", heat_json(problem, contiguous)},
+                    {"found", heat_json(problem, result.placement)}};
+  if (problem.comm == CommModel::interlayer) {
+    report["traffic"] = {{"contiguous", traffic_json(problem, contiguous)},
+                         {"found", traffic_json(problem, result.placement)}};
+  }
   report["wall_s"] = result.wall_s;
   return report;
 }
@@ -114,6 +132,8 @@ std::string place_table(const nlohmann::json& report) {
     const double value = parts.at(key).get<double>();
     return seconds ? human_seconds(value) : format_number(value);
   };
+  const double contiguous = report.at("baseline").at("contiguous").get<double>();
+  table.row({"  contiguous", (seconds ? human_seconds(contiguous) : format_number(contiguous))});
   table.row({"  busiest devices", part("load")});
   table.row({"  traffic", part("traffic")});
   table.row({"lower bound", cost(report, "lower_bound")});

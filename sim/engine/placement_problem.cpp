@@ -34,6 +34,32 @@ std::vector<std::vector<double>> count_transitions(std::span<const RoutedTokens>
   return transitions;
 }
 
+// Search walks through the tokens of an expert for every exchange: more of them cost time and
+// tell co-activations apart hardly better.
+constexpr std::size_t k_sampled_tokens = 4096;
+
+// Every n-th token, so that there are at most `most`: [layer][token * top_k + k].
+std::vector<std::vector<std::uint16_t>> sample_token_sets(std::span<const RoutedTokens> parts,
+                                                          std::size_t most) {
+  std::size_t all = 0;
+  for (const RoutedTokens& part : parts) {
+    all += at(part.tokens());
+  }
+  const std::size_t stride = std::max<std::size_t>(1, (all + most - 1) / most);
+  std::vector<std::vector<std::uint16_t>> sets(at(parts.front().layers));
+  for (std::size_t l = 0; l < sets.size(); ++l) {
+    for (const RoutedTokens& part : parts) {
+      const auto ids = part.layer(static_cast<int>(l));
+      const std::size_t k = at(part.top_k);
+      for (std::size_t t = 0; t < ids.size(); t += stride * k) {
+        sets[l].insert(sets[l].end(), ids.begin() + static_cast<std::ptrdiff_t>(t),
+                       ids.begin() + static_cast<std::ptrdiff_t>(t + k));
+      }
+    }
+  }
+  return sets;
+}
+
 void require_ffn_experts(std::span<const RoutedTokens> parts, int experts,
                          const std::string& where) {
   for (const RoutedTokens& part : parts) {
@@ -47,10 +73,12 @@ void require_ffn_experts(std::span<const RoutedTokens> parts, int experts,
 
 }  // namespace
 
+std::uint64_t statistics_seed(std::uint64_t seed) { return mix64(seed ^ 0x5eedULL); }
+
 std::vector<RoutedTokens> statistics_batch(const RoutingSource& source, const Workload& workload,
                                            std::int64_t tokens, std::uint64_t seed, int threads) {
   BatchShape shape;
-  shape.seed = mix64(seed ^ 0x5eedULL);
+  shape.seed = statistics_seed(seed);
   shape.threads = threads;
   std::vector<RoutedTokens> parts;
   if (workload.kind == StepKind::decode) {
@@ -123,16 +151,10 @@ PlacementProblem placement_problem(std::span<const RoutedTokens> parts, const Pl
     problem.transitions = count_transitions(parts, shape.experts);
   } else if (comm == CommModel::dispatch) {
     require_ffn_experts(parts, shape.experts, where);
-    for (int l = 0; l < problem.layers; ++l) {
-      std::vector<std::uint16_t> ids;
-      for (const RoutedTokens& part : parts) {
-        ids.insert(ids.end(), part.layer(l).begin(), part.layer(l).end());
-      }
-      problem.token_sets.push_back(std::move(ids));
-    }
-    // Tokens of parts count alike here; their weights are in `scale`.
-    const double tokens = static_cast<double>(problem.token_sets[0].size());
-    problem.beta *= tokens > 0.0 ? counted / tokens : 1.0;
+    problem.token_sets = sample_token_sets(parts, k_sampled_tokens);
+    // Sampled tokens count alike; weights and what the sample leaves out are in `beta`.
+    const auto sampled = static_cast<double>(problem.token_sets[0].size());
+    problem.beta *= sampled > 0.0 ? counted / sampled : 1.0;
   }
   return problem;
 }

@@ -17,6 +17,9 @@ namespace moesim {
 std::vector<RoutedTokens> statistics_batch(const RoutingSource& source, const Workload& workload,
                                            std::int64_t tokens, std::uint64_t seed, int threads);
 
+// The seed with which the batch is drawn.
+std::uint64_t statistics_seed(std::uint64_t seed);
+
 // Enough for the load of the hottest of 256 experts to about 5 %.
 inline constexpr std::int64_t k_statistics_tokens = 4096;
 

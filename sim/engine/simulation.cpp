@@ -170,7 +170,15 @@ void Simulation::prepare_experts(const CatalogFolders& folders) {
   check_routing_size();
   routing_ = make_routing_source(scenario_.workload.routing, router_of(routing_shape_),
                                  folders.routing_profiles, scenario_.where + "/workload/routing");
-  placement_ = place_experts();
+  use_placement(place_experts());
+}
+
+void Simulation::use_placement(ExpertPlacement placement) {
+  ensure(placement.devices == groups_.units && placement.experts == routing_shape_.ffn_experts &&
+             placement.slot_expert.size() == static_cast<std::size_t>(routing_shape_.layers),
+         "a placement has the scenario's ranks, experts and layers");
+  check_placement(placement);
+  placement_ = std::move(placement);
   const AllToAllLowering exchange =
       make_all_to_all(*topology_, comm_profiles_, comm_target(), model_, scenario_.policy, groups_,
                       0, placement_.slots(), static_cast<int>(routing_shape_.top_k));
@@ -209,14 +217,23 @@ LoweringInput Simulation::lowering_input(const Workload& workload) const {
 }
 
 StepOutcome Simulation::run_step(int index, const Backend& backend, bool record_segments) {
-  const Workload workload = workload_of_step(index);
+  return run(workload_of_step(index), mix64(scenario_.seed + static_cast<std::uint64_t>(index)),
+             backend, record_segments);
+}
+
+StepOutcome Simulation::run_batch(std::uint64_t routing_seed, const Backend& backend) {
+  return run(scenario_.workload, routing_seed, backend, false);
+}
+
+StepOutcome Simulation::run(const Workload& workload, std::uint64_t routing_seed,
+                            const Backend& backend, bool record_segments) {
   auto start = std::chrono::steady_clock::now();
   if (routing_) {
-    const std::uint64_t seed = mix64(scenario_.seed + static_cast<std::uint64_t>(index));
     const auto count =
         scenario_.policy.residency == TokenResidency::home ? count_step : count_resident_step;
     traffic_ = count(*routing_, workload, scenario_.parallelism, groups_, placement_, node_of_unit_,
-                     static_cast<int>(routing_shape_.ffn_experts), needs_distinct_, seed, threads_);
+                     static_cast<int>(routing_shape_.ffn_experts), needs_distinct_, routing_seed,
+                     threads_);
   }
   host_.routing_s += seconds_since(start);
   start = std::chrono::steady_clock::now();

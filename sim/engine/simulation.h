@@ -58,6 +58,11 @@ class Simulation {
 
   // Step `index` of the run: routing of its own, context one longer per step when decoding.
   StepOutcome run_step(int index, const Backend& backend, bool record_segments);
+  // The same workload and placement on the batch that `routing_seed` draws.
+  StepOutcome run_batch(std::uint64_t routing_seed, const Backend& backend);
+  // Experts live elsewhere from the next step on. Throws InvariantError unless the placement has
+  // the scenario's layers, experts and ranks.
+  void use_placement(ExpertPlacement placement);
   // Of the step that ran last.
   [[nodiscard]] MemoryUse memory() const;
   [[nodiscard]] std::vector<CommProvenance> communication() const;
@@ -70,6 +75,8 @@ class Simulation {
   void check_residency() const;
   void check_routing_size() const;
   void prepare_experts(const CatalogFolders& folders);
+  StepOutcome run(const Workload& workload, std::uint64_t routing_seed, const Backend& backend,
+                  bool record_segments);
   [[nodiscard]] ExpertPlacement place_experts() const;
   [[nodiscard]] LoweringInput lowering_input(const Workload& workload) const;
   [[nodiscard]] CommTarget comm_target() const;

@@ -4,6 +4,7 @@
 
 #include "models/moe_model_size.h"
 #include "models/operators.h"
+#include "placement/replicas.h"
 #include "placement/solver.h"
 #include "sim/core/error.h"
 #include "sim/engine/all_to_all.h"
@@ -127,9 +128,15 @@ ExpertPlacement Simulation::place_experts() const {
     throw ConfigError(scenario_.where + "/placement/policy", choice.policy + ": " + reason);
   }
   SolverRun run({.seed = scenario_.seed, .threads = threads_});
-  ExpertPlacement placement = trimmed(solver.solve(problem, run).placement);
-  check_placement(placement);
-  return placement;
+  ExpertPlacement placement = solver.solve(problem, run).placement;
+  if (placement.slot_expert.empty()) {
+    throw ConfigError(scenario_.where + "/placement/policy",
+                      choice.policy + " found no placement; use auto");
+  }
+  if (choice.redundant_experts > 0 && !solver.fixed_rule) {
+    placement = apart_where_possible(problem, placement);
+  }
+  return trimmed(placement);
 }
 
 }  // namespace moesim

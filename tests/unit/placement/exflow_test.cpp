@@ -64,7 +64,7 @@ TEST_CASE("ExFlow keeps as many pairs on their GPU as enumeration", "[placement]
   CHECK(result.retained == most_retained(p, false));
   const SolverAnswer answer = place_exflow(p, run);
   check_feasible(p, answer.placement, "exflow");
-  CHECK(retained(p, assignment_of(p, answer.placement), false) == result.retained);
+  CHECK(retained(p, assignment_of_items(p, answer.placement), false) == result.retained);
 }
 
 TEST_CASE("ExFlow's first stage keeps as many pairs in their node as possible",
@@ -78,6 +78,6 @@ TEST_CASE("ExFlow's first stage keeps as many pairs in their node as possible",
   SolverRun two({.threads = 2});
   const SolverAnswer answer = place_exflow(p, one);
   check_feasible(p, answer.placement, "exflow");
-  CHECK(retained(p, assignment_of(p, answer.placement), true) == most_retained(p, true));
+  CHECK(retained(p, assignment_of_items(p, answer.placement), true) == most_retained(p, true));
   CHECK(answer.placement.slot_expert == place_exflow(p, two).placement.slot_expert);
 }

@@ -1,0 +1,58 @@
+// `moesim place SCENARIO`: the problem of a scenario, and what its placements are worth in it.
+#pragma once
+
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "placement/optimise.h"
+#include "sim/engine/placement_verdict.h"
+
+namespace moesim {
+
+struct PlaceScenarioOptions {
+  std::string input;
+  std::vector<std::string> overrides;
+  CatalogFolders folders;
+  int threads = 1;
+  std::string comm_model;             // empty: what the scenario's all-to-all moves
+  std::int64_t tokens = 16'384;       // statistics
+  double fit_share = 0.5;             // of a trace's requests; the others are unseen
+  std::optional<int> redundant = {};  // instead of the scenario's
+};
+
+// A scenario twice: on the part of its routing that statistics may see, and on the rest. A
+// generator has no rest: other seeds are unseen.
+class PlaceScenario {
+ public:
+  // Throws ConfigError.
+  explicit PlaceScenario(const PlaceScenarioOptions& options);
+
+  [[nodiscard]] const PlacementProblem& problem() const { return problem_; }
+  [[nodiscard]] const PlacementProblem& unseen_problem() const { return unseen_problem_; }
+  // The model's layers that the placement's layers are.
+  [[nodiscard]] std::vector<int> moe_layers() const;
+
+  // Objectives of contiguous, EPLB and the found placement on both parts, and how much of the gain
+  // over contiguous survives.
+  [[nodiscard]] nlohmann::json generalisation(const ExpertPlacement& found) const;
+  // The same placements in simulated steps.
+  nlohmann::json verdict(const ExpertPlacement& found, int batches);
+  // Where costs and statistics come from.
+  [[nodiscard]] nlohmann::json provenance() const;
+
+ private:
+  [[nodiscard]] std::vector<NamedPlacement> candidates(const ExpertPlacement& found) const;
+
+  std::unique_ptr<Simulation> fitted_;
+  std::unique_ptr<Simulation> unseen_;  // null: fitted_ with other seeds
+  PlacementProblem problem_;
+  PlacementProblem unseen_problem_;
+};
+
+std::string generalisation_table(const nlohmann::json& generalisation);
+std::string verdict_table(const nlohmann::json& verdict);
+
+}  // namespace moesim
