@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <vector>
 
+#include "placement/bounds.h"
 #include "placement/chain_dp.h"
 #include "placement/eplb.h"
 #include "placement/evaluate.h"
 #include "placement/heuristics.h"
 #include "placement/homes.h"
-#include "placement/lns.h"
 #include "placement/portfolio.h"
 #include "placement/replicas.h"
 #include "sim/core/rng.h"
@@ -27,6 +27,18 @@ bool exact_in_time(const PlacementProblem& problem, const SolverRun& run) {
 constexpr int k_annealed_places = 4096;
 constexpr std::int64_t k_short_annealing = 1'000'000;
 constexpr double k_temperature = 0.01;
+
+// Without traffic the load bound is all there is to prove.
+bool load_optimal(const PlacementProblem& problem, const SolverAnswer& answer) {
+  if (problem.comm != CommModel::none) {
+    return false;
+  }
+  double bound = 0.0;
+  for (int l = 0; l < problem.layers; ++l) {
+    bound += problem.alpha * layer_load_bound(problem, l);
+  }
+  return evaluate(problem, answer.placement).objective <= bound * (1.0 + 1e-12);
+}
 
 class Best {
  public:
@@ -68,19 +80,15 @@ Assignment annealed(const PlacementProblem& items, const Assignment& start, std:
   return cost(found[0]) <= cost(found[1]) ? found[0] : found[1];
 }
 
-// What a time limit beyond the default's budget buys: longer and longer annealing, and integer
-// programs over a few devices in between.
+// What a time limit beyond the default's budget buys: longer and longer annealing. No integer
+// programs here: annealing gains more per second, and a crash inside the solver's library would
+// take the placement found so far with it.
 void use_the_time(const PlacementProblem& items, Best& best, SolverRun& run) {
   std::int64_t moves = 2'000'000;
   for (std::uint64_t round = 1; !run.stopped(); ++round, moves *= 2) {
     const Assignment start = assignment_of_items(items, best.get().placement);
     best.offer({.placement = placement_of(items, annealed(items, start, moves, round, run))},
                "annealing");
-    if (!run.stopped() && unfit_lns(items).empty()) {
-      const Assignment again = assignment_of_items(items, best.get().placement);
-      best.offer({.placement = placement_of(items, polish_lns(items, again, run, items.layers))},
-                 "lns");
-    }
   }
 }
 
@@ -98,6 +106,13 @@ SolverAnswer solve_auto(const PlacementProblem& problem, SolverRun& run) {
   if (unfit_eplb(problem).empty()) {
     best.offer(solve_eplb(problem, run), "eplb");
   }
+  constexpr int few_slots = 32;  // beyond, heuristics come as near
+  double proven = 0.0;
+  if (unfit_exact_replication(problem).empty() && problem.slots() <= few_slots) {
+    const SolverAnswer exact = place_exact_replication(problem, run);
+    proven = exact.lower_bound;
+    best.offer(exact, "exact_replication");
+  }
   const PlacementProblem items = expand_replicas(problem);
   const Assignment found = solve_heuristics(items, run).devices;
   if (found.empty()) {
@@ -110,10 +125,16 @@ SolverAnswer solve_auto(const PlacementProblem& problem, SolverRun& run) {
         {.placement = placement_of(items, annealed(items, found, k_short_annealing, 0, run))},
         "annealing");
   }
-  if (run.limited() && best.get().found_by != "eplb") {
+  if (load_optimal(problem, best.get())) {
+    return best.get();
+  }
+  const bool ours = best.get().found_by == "swap" || best.get().found_by == "annealing";
+  if (run.limited() && ours) {
     use_the_time(items, best, run);
   }
-  return best.get();
+  SolverAnswer answer = best.get();
+  answer.lower_bound = std::max(answer.lower_bound, proven);
+  return answer;
 }
 
 }  // namespace moesim

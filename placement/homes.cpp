@@ -43,15 +43,13 @@ class LayerSlots {
     }
     return best;
   }
-  // The rule's device or the next one that can take the expert.
-  [[nodiscard]] int home(int layer, int expert, int wanted) const {
-    for (int step = 0; step < problem_.devices; ++step) {
-      const int g = (wanted + step) % problem_.devices;
-      if (has_room(g) && problem_.allowed(layer, expert, g)) {
-        return g;
-      }
+  // The rule's device or the next one with room.
+  [[nodiscard]] int next_with_room(int wanted) const {
+    int g = wanted;
+    while (!has_room(g)) {
+      g = (g + 1) % problem_.devices;
     }
-    return -1;
+    return g;
   }
   std::vector<std::int32_t> take() { return std::move(slots_); }
 
@@ -71,12 +69,7 @@ std::vector<std::int32_t> fill_layer(const PlacementProblem& problem, int layer,
   LayerSlots slots(problem, placement);
   std::vector<int> replicas;  // the expert of each
   for (int e = 0; e < problem.experts; ++e) {
-    const int device = slots.home(layer, e, homes[at(e)]);
-    if (device < 0) {
-      throw ConfigError(problem.name, "the rule leaves expert " + std::to_string(e) + " of layer " +
-                                          std::to_string(layer) +
-                                          " without an allowed GPU; use another method");
-    }
+    const int device = slots.next_with_room(homes[at(e)]);
     slots.put(device, e, load[at(e)] / count[at(e)]);
     replicas.insert(replicas.end(), at(count[at(e)] - 1), e);
   }
@@ -84,7 +77,11 @@ std::vector<std::int32_t> fill_layer(const PlacementProblem& problem, int layer,
     return load[at(a)] / count[at(a)] > load[at(b)] / count[at(b)];
   });
   for (const int e : replicas) {
-    if (const int device = slots.least_loaded(layer, e); device >= 0) {
+    int device = slots.least_loaded(layer, e);
+    if (device < 0 && problem.exact_capacity) {
+      device = slots.next_with_room(0);  // beside its twin; parted below
+    }
+    if (device >= 0) {
       slots.put(device, e, load[at(e)] / count[at(e)]);
     }
   }
@@ -103,6 +100,13 @@ ExpertPlacement place_at_homes(const PlacementProblem& problem, std::span<const 
   }
   for (int l = 0; l < problem.layers; ++l) {
     placement.slot_expert.push_back(fill_layer(problem, l, homes, placement));
+  }
+  // More replicas than experts on all devices cannot be parted, nor have they been placed.
+  const bool complete =
+      problem.redundant == 0 ||
+      (problem.exact_capacity && problem.redundant <= problem.experts * (problem.devices - 1));
+  if (complete && (problem.redundant > 0 || !problem.forbidden.empty())) {
+    return apart_where_possible(problem, placement);
   }
   return placement;
 }

@@ -29,6 +29,7 @@ struct Watch {
   double end;  // of run.seconds()
   bool stopped = false;
   double bound = -k_unbounded;  // the last one before the stop, in scaled costs
+  bool searching = true;
 
   bool should_stop() {
     stopped = stopped || run.stopped() || run.seconds() >= end;
@@ -40,11 +41,15 @@ class CbcWatch : public CbcEventHandler {
  public:
   explicit CbcWatch(Watch* watch) : watch_(watch) {}
   CbcAction event(CbcEvent which) override {
+    const bool own = model_ != nullptr && model_->parentModel() == nullptr;
+    if (which == endSearch && own) {
+      watch_->searching = false;
+    }
     if (watch_->should_stop()) {
       return stop;
     }
     // Heuristics run small searches of their own, whose bounds bind nothing.
-    if (which == node && model_ != nullptr && model_->parentModel() == nullptr) {
+    if (which == node && own) {
       watch_->bound = std::max(watch_->bound, model_->getBestPossibleObjValue());
     }
     return noAction;
@@ -60,7 +65,8 @@ class ClpWatch : public ClpEventHandler {
  public:
   explicit ClpWatch(Watch* watch) : watch_(watch) {}
   int event(Event which) override {
-    return which == endOfFactorization && watch_->should_stop() ? 0 : -1;
+    // What comes after the search is short, and CBC does not survive its interruption.
+    return which == endOfFactorization && watch_->searching && watch_->should_stop() ? 0 : -1;
   }
   [[nodiscard]] ClpEventHandler* clone() const override { return new ClpWatch(*this); }
 
@@ -139,6 +145,8 @@ std::vector<std::string> arguments_for(const MilpLimits& limits, const SolverRun
 
   // Assertions of Clp have been seen to fail in the feasibility pump; programs here have starts.
   add("-feasibilityPump", "off");
+  // An interrupted search has crashed in the step that undoes preprocessing (once in 500 programs).
+  add("-preprocess", "off");
   arguments.emplace_back("-solve");
   arguments.emplace_back("-quit");
   return arguments;

@@ -11,6 +11,15 @@ namespace {
 constexpr double k_rounding = 1e-9;
 constexpr int k_bound_iterations = 160;
 
+// Of the time limit, for what follows the search: evaluation, the first steps of the bound and the
+// report walk through every pair of experts some dozen times.
+double share_for_bounds(const PlacementProblem& problem, double limit_s) {
+  const double entries =
+      static_cast<double>(problem.transitions.size()) * problem.experts * problem.experts;
+  constexpr double seconds_per_entry = 1e-7;
+  return std::clamp(entries * seconds_per_entry / limit_s, 0.3, 0.7);
+}
+
 void conclude(const PlacementProblem& problem, double proven_by_solver, SolverRun& run,
               PlacementResult& result) {
   check_feasible(problem, result.placement, result.method + ": placement");
@@ -43,8 +52,7 @@ PlacementResult optimise_placement(const PlacementProblem& problem, const std::s
     throw ConfigError(problem.name, method + " cannot solve this problem: " + reason);
   }
   SolverRun run(options);
-  constexpr double for_bounds = 0.3;
-  run.reserve(for_bounds);
+  run.reserve(share_for_bounds(problem, options.time_limit_s));
   SolverAnswer answer = solver.solve(problem, run);
   run.reserve(0.0);
   if (answer.placement.slot_expert.empty()) {

@@ -1,9 +1,11 @@
 #include "placement/portfolio.h"
 
+#include <algorithm>
 #include <array>
 #include <functional>
 
 #include "placement/chain_dp.h"
+#include "placement/exact_replication.h"
 #include "placement/heuristics.h"
 #include "placement/replicas.h"
 #include "sim/core/quantity_text.h"
@@ -60,8 +62,11 @@ ItemAnswer solve_heuristics(const PlacementProblem& items, SolverRun& run) {
     });
   }
   std::vector<Assignment> found(starts.size());
-  parallel_for(starts.size(), run.options().threads,
-               [&](std::size_t i) { found[i] = starts[i](); });
+  parallel_for(starts.size(), run.options().threads, [&](std::size_t i) {
+    if (i == 0 || !run.stopped()) {
+      found[i] = starts[i]();
+    }
+  });
   ItemAnswer best;
   double least = 0.0;
   for (Assignment& devices : found) {
@@ -143,6 +148,47 @@ SolverAnswer solve_dp(const PlacementProblem& problem, SolverRun& run) {
     return {};
   }
   return {.placement = placement_of(problem, answer.devices), .lower_bound = answer.lower_bound};
+}
+
+std::string unfit_exact_replication(const PlacementProblem& problem) {
+  constexpr int most_slots = 64;
+  const bool equal =
+      std::ranges::all_of(problem.capacity, [&](int c) { return c == problem.capacity.front(); });
+  if (problem.redundant == 0) {
+    return "there are no redundant slots";
+  }
+  if (!problem.exact_capacity || !equal || !problem.slowness.empty() ||
+      !problem.forbidden.empty()) {
+    return "devices differ or slots may stay empty";
+  }
+  if (problem.comm != CommModel::none) {
+    return "it looks at loads alone";
+  }
+  return problem.slots() <= most_slots
+             ? ""
+             : std::to_string(problem.slots()) + " slots; at most " + std::to_string(most_slots);
+}
+
+SolverAnswer place_exact_replication(const PlacementProblem& problem, SolverRun& run) {
+  constexpr std::int64_t steps = 300'000;  // per layer: some tens of milliseconds
+  const int slots = problem.capacity.front();
+  SolverAnswer answer;
+  answer.placement.experts = problem.experts;
+  answer.placement.devices = problem.devices;
+  for (int g = 0; g <= problem.devices; ++g) {
+    answer.placement.first_slot.push_back(g * slots);
+  }
+  for (const std::vector<double>& loads : problem.loads) {
+    const ExactReplication layer =
+        exact_replication(loads, problem.devices, slots, problem.split, run, steps);
+    std::vector<std::int32_t> row;
+    for (const std::vector<int>& experts : layer.experts_on_device) {
+      row.insert(row.end(), experts.begin(), experts.end());
+    }
+    answer.placement.slot_expert.push_back(std::move(row));
+    answer.lower_bound += problem.alpha * layer.lower_bound;
+  }
+  return answer;
 }
 
 }  // namespace moesim

@@ -16,6 +16,10 @@ SolverAnswer solve_annealing(const PlacementProblem& problem, SolverRun& run);
 SolverAnswer solve_dp(const PlacementProblem& problem, SolverRun& run);
 std::string unfit_dp(const PlacementProblem& problem);
 
+// Replicas of loads alone on equal devices, layer by layer (exact_replication.h).
+SolverAnswer place_exact_replication(const PlacementProblem& problem, SolverRun& run);
+std::string unfit_exact_replication(const PlacementProblem& problem);
+
 // Exact where that takes a second or the time limit allows, else heuristics; never worse than the
 // baselines.
 SolverAnswer solve_auto(const PlacementProblem& problem, SolverRun& run);

@@ -1,6 +1,7 @@
 // Every placement solver, in the order in which they are documented.
 #include <array>
 
+#include "placement/co_clustering.h"
 #include "placement/eplb.h"
 #include "placement/exflow.h"
 #include "placement/homes.h"
@@ -45,6 +46,10 @@ constexpr std::array solvers{
                          false, unfit_moetuner, place_moetuner},
     PlacementSolverEntry{"exflow", "ExFlow's affinity program: nodes, then devices in each node",
                          false, unfit_exflow, place_exflow},
+    PlacementSolverEntry{"co_clustering", "Speculative MoE's clusters of tokens and experts", false,
+                         unfit_co_clustering, place_co_clustering},
+    PlacementSolverEntry{"exact_replication", "exact: replicas and their devices, for few slots",
+                         false, unfit_exact_replication, place_exact_replication},
 };
 
 }  // namespace

@@ -47,9 +47,9 @@ class SearchState {
   [[nodiscard]] double load_delta(int layer, int a, int b) const;
   [[nodiscard]] double square_delta(int layer, int a, int b) const;
 
-  // dispatch: how many more pairs of items that share a token would share a device, too: a cheap
-  // relative of traffic_delta.
-  [[nodiscard]] double shared_tokens_delta(int layer, int a, int b) const;
+  // dispatch: traffic_delta guessed from pairs of items that share tokens, without a walk through
+  // the tokens.
+  [[nodiscard]] double estimated_delta(int layer, int a, int b) const;
 
   void swap(int layer, int a, int b);
 
@@ -88,7 +88,7 @@ class SearchState {
   std::vector<std::uint8_t> copies_;                 // [layer][expert][device], items only
   int original_experts_ = 0;
   // Pairs of an item with items on a device, in a node: of the neighbouring layers (interlayer), or
-  // of its own layer (dispatch; devices only).
+  // of its own layer (dispatch).
   std::vector<double> device_affinity_;          // [layer][item][device]
   std::vector<double> node_affinity_;            // [layer][item][node]
   std::vector<std::vector<double>> transposed_;  // of the transitions

@@ -37,11 +37,13 @@ void SearchState::move_affinity(int layer, int item, int from, int to) {
   if (problem_.comm == CommModel::dispatch) {
     const float* shared = shared_tokens_[at(layer)].data() + at(item) * experts;
     for (std::size_t j = 0; j < experts; ++j) {
-      double* row = &device_affinity_[(at(layer) * experts + j) * devices_];
+      const std::size_t row = at(layer) * experts + j;
       if (from >= 0) {
-        row[from] -= double{shared[j]};
+        device_affinity_[row * devices_ + at(from)] -= double{shared[j]};
+        node_affinity_[row * nodes_ + at(problem_.node_of(from))] -= double{shared[j]};
       }
-      row[to] += double{shared[j]};
+      device_affinity_[row * devices_ + at(to)] += double{shared[j]};
+      node_affinity_[row * nodes_ + at(problem_.node_of(to))] += double{shared[j]};
     }
     return;
   }
@@ -81,6 +83,7 @@ void SearchState::prepare_tokens() {
           static_cast<std::uint32_t>(i / at(problem_.top_k));
     }
   }
+  node_affinity_.assign(at(problem_.layers) * experts * nodes_, 0.0);
   device_affinity_.assign(at(problem_.layers) * experts * devices_, 0.0);
   for (std::size_t l = 0; l < at(problem_.layers); ++l) {
     std::vector<float> shared(experts * experts, 0.0F);
@@ -101,26 +104,41 @@ void SearchState::prepare_tokens() {
   }
 }
 
-double SearchState::shared_tokens_delta(int layer, int a, int b) const {
-  const std::size_t from = at(device(layer, a));
-  const std::size_t to = at(device(layer, b));
-  double delta = 0.0;
-  if (a < problem_.experts) {
-    const double* row = &device_affinity_[affinity_row(layer, a) * devices_];
-    delta += row[to] - row[from];
+// A token with n items on a device has n (n - 1) / 2 pairs there and saves n - 1 visits: 2 / n per
+// pair, with n mostly 2 or 3.
+double SearchState::estimated_delta(int layer, int a, int b) const {
+  constexpr double visits_per_pair = 0.7;
+  const PlacementProblem& p = problem_;
+  const double both = a < p.experts && b < p.experts
+                          ? 2.0 * double{shared_tokens_[at(layer)][at(a) * at(p.experts) + at(b)]}
+                          : 0.0;
+  // Pairs that share a place, after minus before, when a goes from `from` to `to` and b back.
+  const auto more_pairs = [&](const std::vector<double>& affinity, std::size_t places, int from,
+                              int to) {
+    double delta = -both;
+    if (a < p.experts) {
+      const double* row = &affinity[affinity_row(layer, a) * places];
+      delta += row[to] - row[from];
+    }
+    if (b < p.experts) {
+      const double* row = &affinity[affinity_row(layer, b) * places];
+      delta += row[from] - row[to];
+    }
+    return delta;
+  };
+  const int from = device(layer, a);
+  const int to = device(layer, b);
+  double saved = (1.0 - 1.0 / p.devices_per_node) * p.c_intra *
+                 more_pairs(device_affinity_, devices_, from, to);
+  if (p.node_of(from) != p.node_of(to)) {
+    saved += (1.0 - 1.0 / p.nodes()) * p.c_inter *
+             more_pairs(node_affinity_, nodes_, p.node_of(from), p.node_of(to));
   }
-  if (b < problem_.experts) {
-    const double* row = &device_affinity_[affinity_row(layer, b) * devices_];
-    delta += row[from] - row[to];
-  }
-  if (a < problem_.experts && b < problem_.experts) {
-    delta -= 2.0 * double{shared_tokens_[at(layer)][at(a) * at(problem_.experts) + at(b)]};
-  }
-  return delta;
+  return -p.beta * visits_per_pair * saved;
 }
 
 double SearchState::traffic_at(int layer, int item, int device) const {
-  if (node_affinity_.empty() || item >= problem_.experts) {
+  if (problem_.comm != CommModel::interlayer || item >= problem_.experts) {
     return 0.0;
   }
   const PlacementProblem& p = problem_;

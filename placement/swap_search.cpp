@@ -44,10 +44,13 @@ class SwapPass {
   bool gains(int l, int a, int b) const {
     const double load =
         kappa_ > 0.0 ? kappa_ * state_.square_delta(l, a, b) : state_.load_delta(l, a, b);
-    // Walking through tokens is dear: ask the pairs first.
-    if (state_.problem().comm == CommModel::dispatch && load >= 0.0 &&
-        state_.shared_tokens_delta(l, a, b) <= 0.0) {
-      return false;
+    if (state_.problem().comm == CommModel::dispatch) {
+      // Walking through tokens is dear: pairs guide, and the last pass asks tokens where pairs
+      // promise something.
+      const double guess = load + state_.estimated_delta(l, a, b);
+      if (kappa_ > 0.0 || guess >= -threshold_) {
+        return guess < -threshold_ && state_.swap_allowed(l, a, b);
+      }
     }
     return load + state_.traffic_delta(l, a, b) < -threshold_ && state_.swap_allowed(l, a, b);
   }

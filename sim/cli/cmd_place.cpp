@@ -5,6 +5,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "placement/bit_allocation.h"
 #include "placement/formats.h"
 #include "placement/optimise.h"
 #include "placement/replicas.h"
@@ -15,6 +16,7 @@
 #include "sim/cli/place_scenario.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
+#include "sim/core/quantity_text.h"
 
 namespace moesim {
 namespace {
@@ -159,10 +161,36 @@ int place_scenario(const Options& options, Clock::time_point start) {
   return 0;
 }
 
+int place_bits(const Options& options, const nlohmann::json& document, Clock::time_point start) {
+  const BitProblem problem = read_bit_problem(document, options.input);
+  const SolverRun run(solve_options(options, start));
+  const BitAllocation allocation = allocate_bits(problem, run);
+  const nlohmann::json report = bit_allocation_json(problem, allocation);
+  if (options.common.json) {
+    std::cout << report.dump() << "\n";
+    return 0;
+  }
+  Table table({"block", "bits per expert", "cost"});
+  for (std::size_t b = 0; b < allocation.bits.size(); ++b) {
+    std::string bits;
+    for (const int width : allocation.bits[b]) {
+      bits += (bits.empty() ? "" : " ") + std::to_string(width);
+    }
+    table.row({std::to_string(b), bits, format_number(allocation.cost[b])});
+  }
+  std::cout << table.text() << "objective " << format_number(allocation.objective)
+            << (allocation.proven ? ", proven optimal" : ", not proven") << "; mean bits "
+            << format_number(allocation.mean_bits) << "\n";
+  return 0;
+}
+
 int place(const Options& options) {
   const Clock::time_point start = Clock::now();
   std::signal(SIGINT, note_interrupt);
   nlohmann::json document = read_json_file(options.input);
+  if (is_bit_problem(document)) {
+    return place_bits(options, document, start);
+  }
   return is_placement_problem(document) ? place_problem(options, std::move(document), start)
                                         : place_scenario(options, start);
 }
@@ -173,7 +201,8 @@ void add_place_command(CLI::App& app, Command& command) {
   auto options = std::make_shared<Options>();
   CLI::App* sub =
       app.add_subcommand("place", "where the experts should go, with an optimality gap");
-  sub->add_option("problem", options->input, "problem file (with `loads`) or scenario")
+  sub->add_option("problem", options->input,
+                  "problem file (with `loads`, or of kind `bits`) or scenario")
       ->type_name("FILE");
   sub->add_option("--method", options->method, "solver; `moesim catalog list` has them")
       ->capture_default_str();
