@@ -11,6 +11,7 @@
 #include <OsiClpSolverInterface.hpp>
 #include <algorithm>
 #include <cmath>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -189,6 +190,10 @@ void offer(const MilpModel& model, std::vector<double> values, MilpResult& resul
 }  // namespace
 
 MilpResult solve_milp(const MilpModel& model, const MilpLimits& limits, const SolverRun& run) {
+  // CBC reads its arguments through global variables: simulations that run side by side would read
+  // each other's.
+  static std::mutex one_at_a_time;
+  const std::scoped_lock lock(one_at_a_time);
   MilpResult result;
   offer(model, model.start, result);
   Watch watch{run, std::min(run.seconds() + limits.seconds, run.options().time_limit_s)};

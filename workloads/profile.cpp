@@ -72,6 +72,11 @@ void scale_to(std::span<double> loads, double sum) {
 
 std::vector<double> target_loads(const GeneratorProfile& profile, int layer) {
   const auto l = static_cast<std::size_t>(layer);
+  if (!profile.load_shares.empty()) {
+    auto shares = profile.load_shares[l];
+    scale_to(shares, 1.0);
+    return shares;
+  }
   Rng rng = RngStreams(profile.model_seed).stream("routing/loads", l);
   const auto zero = static_cast<std::size_t>(profile.zero_experts);
   const auto ffn = static_cast<std::size_t>(profile.router.experts) - zero;

@@ -42,6 +42,9 @@ struct GeneratorProfile {
   // Loads of a layer: coefficient of variation and maximum / mean over experts.
   std::vector<double> load_cv;
   std::vector<double> load_max_over_mean;
+  // Or, where it is known whose load is which: shares [layer][expert] that sum to 1 (up to
+  // rounding), and none of the above.
+  std::vector<std::vector<double>> load_shares;
   int zero_experts = 0;  // the last ones; no FFN behind them
   double zero_share = 0.0;
 

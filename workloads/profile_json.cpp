@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "sim/core/catalog.h"
 #include "sim/core/config.h"
@@ -71,8 +72,36 @@ void parse_latent(ConfigObject object, GeneratorProfile& profile) {
   object.reject_unknown_keys();
 }
 
+// [layer][expert], each layer's adding up to 1.
+void parse_shares(const nlohmann::json& rows, const std::string& where, GeneratorProfile& profile) {
+  if (!rows.is_array() || rows.size() != static_cast<std::size_t>(profile.router.layers)) {
+    throw ConfigError(where, "needs one array per layer");
+  }
+  for (std::size_t l = 0; l < rows.size(); ++l) {
+    const std::string row_where = where + "/" + std::to_string(l);
+    const nlohmann::json wrapped = {{"shares", rows[l]}};
+    ConfigObject row(wrapped, row_where);
+    const std::vector<double> shares = row.numbers("shares", 1e-6, 1.0);
+    const double sum = std::accumulate(shares.begin(), shares.end(), 0.0);
+    constexpr double rounding = 1e-3;
+    if (shares.size() != static_cast<std::size_t>(profile.router.experts) ||
+        std::abs(sum - 1.0) > rounding) {
+      throw ConfigError(row_where, std::to_string(shares.size()) + " shares that add up to " +
+                                       std::to_string(sum) + "; needs one per expert (" +
+                                       std::to_string(profile.router.experts) +
+                                       "), adding up to 1");
+    }
+    profile.load_shares.push_back(shares);
+  }
+}
+
 void parse_load(ConfigObject object, GeneratorProfile& profile) {
   const RouterSpec& router = profile.router;
+  if (const auto* shares = object.raw("shares")) {
+    parse_shares(*shares, object.where("shares"), profile);
+    object.reject_unknown_keys();
+    return;
+  }
   profile.load_cv = curve(object, "cv", router.layers, 0.0, 100.0);
   profile.load_max_over_mean = curve(object, "max_over_mean", router.layers, 1.0, 1e4);
   if (auto zero = object.object_if("zero_experts")) {
@@ -122,10 +151,10 @@ void parse_bias(ConfigObject& object, GeneratorProfile& profile) {
   }
 }
 
-nlohmann::json rounded(const std::vector<double>& values) {
+nlohmann::json rounded(const std::vector<double>& values, double steps = 1e4) {
   auto json = nlohmann::json::array();
   for (const double value : values) {
-    json.push_back(std::round(value * 1e4) / 1e4);
+    json.push_back(std::round(value * steps) / steps);
   }
   return json;
 }
@@ -193,8 +222,16 @@ std::string profile_text(const GeneratorProfile& profile) {
                       {"context", rounded(amplitudes.context)},
                       {"fast", rounded(amplitudes.fast)},
                       {"own", rounded(amplitudes.own)}}}};
-  json["load"] = {{"cv", rounded(profile.load_cv)},
-                  {"max_over_mean", rounded(profile.load_max_over_mean)}};
+  if (profile.load_shares.empty()) {
+    json["load"] = {{"cv", rounded(profile.load_cv)},
+                    {"max_over_mean", rounded(profile.load_max_over_mean)}};
+  } else {
+    auto rows = nlohmann::json::array();
+    for (const auto& shares : profile.load_shares) {
+      rows.push_back(rounded(shares, 1e6));
+    }
+    json["load"] = {{"shares", rows}};
+  }
   if (profile.zero_experts > 0) {
     json["load"]["zero_experts"] = {{"count", profile.zero_experts}, {"share", profile.zero_share}};
   }

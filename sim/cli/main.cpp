@@ -43,6 +43,7 @@ int main(int argc, char** argv) {
       "  moesim simulate sim/scenarios/deepseek_v3_decode_ep32_h800.json\n"
       "  moesim simulate SCENARIO --set /placement/policy=round_robin --json > result.json\n"
       "  moesim report result.json --png plots/\n"
+      "  moesim reproduce --claims claims.json\n"
       "  moesim catalog list\n"
       "Every command has --help. Results go to stdout, diagnostics to stderr.\n"
       "Exit status: 0 done, 1 run failed, 2 bad input, 3 internal error.");

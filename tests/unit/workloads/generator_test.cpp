@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <nlohmann/json.hpp>
+#include <numeric>
 #include <set>
 
 #include "sim/core/error.h"
@@ -213,6 +215,38 @@ TEST_CASE("a profile says what is wrong with it", "[workloads][unit]") {
   CHECK_THROWS_WITH(read_profile(broken("\"turn\"", "\"turm\"")), Contains("#/latent/turm"));
   CHECK_THROWS_WITH(read_profile(broken("\"layers\":3", "\"layers\":4")), Contains("bias_milli"));
   CHECK_THROWS_WITH(read_profile(broken("\"top_k\":4", "\"top_k\":40")), Contains("#/router"));
+}
+
+TEST_CASE("loads may be given expert by expert", "[workloads][unit]") {
+  const TempFolder folder;
+  auto profile = small_profile(k_plain);
+  const auto experts = static_cast<std::size_t>(k_plain.experts);
+  profile.load_cv.clear();
+  profile.load_max_over_mean.clear();
+  std::vector<double> shares(experts, 0.6 / static_cast<double>(experts - 1));
+  shares[3] = 0.4 / k_plain.top_k;
+  const double sum = std::accumulate(shares.begin(), shares.end(), 0.0);
+  for (double& share : shares) {
+    share /= sum;
+  }
+  profile.load_shares.assign(static_cast<std::size_t>(k_plain.layers), shares);
+  profile.date = profile.model = profile.source = profile.fit_range = "x";
+  const std::string text = profile_text(calibrated(profile, 4096, 2));
+  write_text_file(folder.file("shares.json"), text);
+  const auto back = read_profile(folder.file("shares.json"));
+  CHECK(target_loads(back, 1)[3] == Approx(shares[3]).epsilon(1e-4));  // six decimals
+  CHECK(profile_text(back) == text);
+  auto json = parse_json(text, "text");
+  const auto refused = [&](const nlohmann::json& rows) {
+    json["load"]["shares"] = rows;
+    write_text_file(folder.file("bad.json"), json.dump());
+    return folder.file("bad.json");
+  };
+  CHECK_THROWS_WITH(read_profile(refused({1, 2})), Contains("#/load/shares"));
+  CHECK_THROWS_WITH(
+      read_profile(refused(std::vector<std::vector<double>>(
+          static_cast<std::size_t>(k_plain.layers), std::vector<double>(experts, 0.5)))),
+      Contains("#/load/shares/0") && Contains("adding up to 1"));
 }
 
 }  // namespace moesim
