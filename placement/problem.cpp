@@ -210,6 +210,12 @@ void PlacementProblem::set_even_capacity() {
   const int wanted = experts + redundant;
   capacity.assign(static_cast<std::size_t>(devices), (wanted + devices - 1) / devices);
   exact_capacity = wanted % devices == 0;
+  if (redundant > 0 && !exact_capacity) {
+    for (int g = wanted % devices; g < devices; ++g) {
+      --capacity[static_cast<std::size_t>(g)];
+    }
+    exact_capacity = true;
+  }
 }
 
 double PlacementProblem::total_load(int layer) const {

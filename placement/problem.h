@@ -87,8 +87,9 @@ struct PlacementProblem {
     return a == b ? 0.0 : node_of(a) == node_of(b) ? c_intra : c_inter;
   }
   [[nodiscard]] int slots() const;
-  // Room for all experts and replicas, spread evenly: exactly that many slots where devices divide
-  // them, else the next whole number on every device, not all filled.
+  // Room for all experts and replicas, spread evenly. Where devices do not divide them: with
+  // replicas the first devices have one slot more; without, all have the next whole number of
+  // slots, not all filled.
   void set_even_capacity();
   [[nodiscard]] double total_load(int layer) const;
 };

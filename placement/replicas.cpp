@@ -20,6 +20,24 @@ struct Hottest {
   }
 };
 
+// Does no device hold an expert twice, or one that it must not hold?
+bool obeys_rules(const PlacementProblem& problem, const ExpertPlacement& placement) {
+  for (std::size_t l = 0; l < placement.slot_expert.size(); ++l) {
+    const auto& slots = placement.slot_expert[l];
+    for (int g = 0; g < placement.devices; ++g) {
+      const auto begin = slots.begin() + placement.first_slot[at(g)];
+      const auto end = slots.begin() + placement.first_slot[at(g) + 1];
+      for (auto slot = begin; slot != end; ++slot) {
+        if (*slot >= 0 && (!problem.allowed(static_cast<int>(l), *slot, g) ||
+                           std::find(begin, slot, *slot) != slot)) {
+          return false;
+        }
+      }
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 std::vector<int> water_filling_counts(std::span<const double> loads, int slots, int most) {
@@ -122,6 +140,9 @@ std::vector<std::vector<int>> replica_counts(const ExpertPlacement& placement) {
 
 ExpertPlacement apart_where_possible(const PlacementProblem& problem,
                                      const ExpertPlacement& placement) {
+  if (obeys_rules(problem, placement)) {
+    return placement;  // slots keep their order: it numbers the replicas
+  }
   PlacementProblem loads = problem;
   loads.comm = CommModel::none;
   loads.transitions.clear();
