@@ -125,15 +125,13 @@ SolverAnswer solve_auto(const PlacementProblem& problem, SolverRun& run) {
         {.placement = placement_of(items, annealed(items, found, k_short_annealing, 0, run))},
         "annealing");
   }
-  if (load_optimal(problem, best.get())) {
-    return best.get();
-  }
   const bool ours = best.get().found_by == "swap" || best.get().found_by == "annealing";
-  if (run.limited() && ours) {
+  if (run.limited() && ours && !load_optimal(problem, best.get())) {
     use_the_time(items, best, run);
   }
   SolverAnswer answer = best.get();
   answer.lower_bound = std::max(answer.lower_bound, proven);
+  answer.placement = spread_over_nodes(problem, apart_where_possible(problem, answer.placement));
   return answer;
 }
 

@@ -30,4 +30,13 @@ std::vector<std::vector<int>> replica_counts(const ExpertPlacement& placement);
 ExpertPlacement apart_where_possible(const PlacementProblem& problem,
                                      const ExpertPlacement& placement);
 
+// The same loads on alike devices, with replicas of an expert in as many nodes as exchanges of
+// whole devices reach: topology for nothing. Other problems (traffic, unlike devices) come back as
+// they are.
+ExpertPlacement spread_over_nodes(const PlacementProblem& problem,
+                                  const ExpertPlacement& placement);
+
+// Nodes that hold an expert over nodes that its replicas could reach, over all experts and layers.
+double replica_node_share(const PlacementProblem& problem, const ExpertPlacement& placement);
+
 }  // namespace moesim

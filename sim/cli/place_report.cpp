@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "placement/homes.h"
+#include "placement/replicas.h"
 #include "sim/cli/command_line.h"
 #include "sim/core/quantity_text.h"
 
@@ -102,6 +103,7 @@ nlohmann::json place_report(const PlacementProblem& problem, const PlacementResu
                 {"slot_expert", result.placement.slot_expert}}}};
   if (problem.redundant > 0) {
     report["replicas"] = replicas;
+    report["replica_node_share"] = replica_node_share(problem, result.placement);
   }
   Json history = Json::array();
   for (const ProgressPoint& point : result.history) {
@@ -141,6 +143,9 @@ std::string place_table(const nlohmann::json& report) {
                         ? "0, proven optimal"
                         : "at most " + percent(report.at("gap").get<double>()) + " from optimal"});
   table.row({"balancedness", percent(parts.at("balancedness").get<double>())});
+  if (report.contains("replica_node_share")) {
+    table.row({"replicas' nodes reached", percent(report.at("replica_node_share").get<double>())});
+  }
   if (report.at("comm_model") != "none") {
     table.row({"moves off the device", percent(parts.at("cross_device_ratio").get<double>())});
     table.row({"moves off the node", percent(parts.at("cross_node_ratio").get<double>())});

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "placement/eplb.h"
+#include "placement/replicas.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
 #include "tests/unit/placement/random_tokens.h"
@@ -44,6 +44,27 @@ TEST_CASE("auto is never worse than the baselines", "[placement][property]") {
   }
   CHECK(found.lower_bound <= found.score.objective);
   CHECK(found.lower_bound > 0.0);
+}
+
+TEST_CASE("replicas spread over nodes at the same loads", "[placement][property]") {
+  const auto seed = GENERATE(range(std::uint64_t{0}, std::uint64_t{20}));
+  CAPTURE(seed);
+  PlacementProblem p = medium(CommModel::none, seed);
+  p.devices_per_node = 2;
+  p.redundant = 16;
+  p.capacity.assign(8, 6);
+  const ExpertPlacement before = optimise_placement(p, "swap", {}).placement;
+  const ExpertPlacement after = spread_over_nodes(p, before);
+  CHECK_NOTHROW(check_placement(after));
+  CHECK(replica_node_share(p, after) >= replica_node_share(p, before));
+  CHECK(replica_node_share(p, after) > 0.9);
+  for (int l = 0; l < p.layers; ++l) {
+    auto loads_before = device_loads(p, before, l);
+    auto loads_after = device_loads(p, after, l);
+    std::ranges::sort(loads_before);
+    std::ranges::sort(loads_after);
+    CHECK(loads_after == loads_before);
+  }
 }
 
 TEST_CASE("threads do not change a placement", "[placement][property]") {
