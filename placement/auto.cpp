@@ -131,7 +131,11 @@ SolverAnswer solve_auto(const PlacementProblem& problem, SolverRun& run) {
   }
   SolverAnswer answer = best.get();
   answer.lower_bound = std::max(answer.lower_bound, proven);
-  answer.placement = spread_over_nodes(problem, apart_where_possible(problem, answer.placement));
+  // Two replicas on one device are parted where that costs nothing: some problems gain from them.
+  const ExpertPlacement parted = apart_where_possible(problem, answer.placement);
+  if (evaluate(problem, parted).objective <= evaluate(problem, answer.placement).objective) {
+    answer.placement = spread_over_nodes(problem, parted);
+  }
   return answer;
 }
 
