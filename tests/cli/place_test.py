@@ -138,6 +138,8 @@ def scenario(folder, scenarios):
                         for s in ("fitted", "unseen")}, "scenario", f"rows {sorted(rows)}")
     check(rows["found", "unseen"]["balancedness"] > rows["contiguous", "unseen"]["balancedness"],
           "scenario", "no better balanced than contiguous")
+    check(rows["found", "unseen"]["step_s"] != rows["found", "fitted"]["step_s"], "scenario",
+          "unseen batches are those of the statistics")
     layers = json.loads(path.read_text())
     check(layers["moe_layer_count"] == 26, "scenario", "export lacks layers")
     again = run(scenarios / "deepseek_v2_lite_decode_ep8_h100.json", "--json",
