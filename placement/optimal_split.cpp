@@ -45,8 +45,11 @@ class SplitFlow {
     double total = 0.0;
     while (find_levels(tiny)) {
       next_.assign(edges_of_.size(), 0);
-      for (double pushed = push(source(), std::numeric_limits<double>::infinity(), tiny);
-           pushed > tiny; pushed = push(source(), std::numeric_limits<double>::infinity(), tiny)) {
+      while (true) {
+        const double pushed = push(source(), std::numeric_limits<double>::infinity(), tiny);
+        if (pushed <= tiny) {
+          break;
+        }
         total += pushed;
       }
     }

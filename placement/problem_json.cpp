@@ -24,11 +24,10 @@ double number_in(const Json& value, const std::string& where) {
   return value.get<double>();
 }
 
-const Json& array_in(const Json& value, const std::string& where) {
+void require_array(const Json& value, const std::string& where) {
   if (!value.is_array()) {
     throw ConfigError(where, "not an array");
   }
-  return value;
 }
 
 std::string below(const std::string& where, std::size_t i) {
@@ -37,7 +36,8 @@ std::string below(const std::string& where, std::size_t i) {
 
 std::vector<double> row_of(const Json& value, const std::string& where) {
   std::vector<double> row;
-  for (const Json& number : array_in(value, where)) {
+  require_array(value, where);
+  for (const Json& number : value) {
     row.push_back(number_in(number, below(where, row.size())));
   }
   return row;
@@ -46,7 +46,8 @@ std::vector<double> row_of(const Json& value, const std::string& where) {
 // [layer][expert], or [expert] when there is one layer.
 std::vector<std::vector<double>> read_loads(const Json& value, const std::string& where) {
   std::vector<std::vector<double>> loads;
-  if (array_in(value, where).empty()) {
+  require_array(value, where);
+  if (value.empty()) {
     throw ConfigError(where, "no loads; give [layer][expert]");
   }
   if (!value[0].is_array()) {
@@ -61,9 +62,11 @@ std::vector<std::vector<double>> read_loads(const Json& value, const std::string
 std::vector<std::vector<double>> read_transitions(const Json& value, std::size_t experts,
                                                   const std::string& where) {
   std::vector<std::vector<double>> result;
-  for (const Json& matrix : array_in(value, where)) {
+  require_array(value, where);
+  for (const Json& matrix : value) {
     const std::string here = below(where, result.size());
-    if (array_in(matrix, here).size() != experts) {
+    require_array(matrix, here);
+    if (matrix.size() != experts) {
       throw ConfigError(here, std::to_string(matrix.size()) + " rows for " +
                                   std::to_string(experts) + " experts; give one per expert");
     }
@@ -86,11 +89,14 @@ std::vector<std::vector<double>> read_transitions(const Json& value, std::size_t
 std::vector<std::vector<std::uint16_t>> read_token_sets(const Json& value, int top_k, int experts,
                                                         const std::string& where) {
   std::vector<std::vector<std::uint16_t>> sets;
-  for (const Json& layer : array_in(value, where)) {
+  require_array(value, where);
+  for (const Json& layer : value) {
     const std::string here = below(where, sets.size());
+    require_array(layer, here);
     std::vector<std::uint16_t> ids;
-    for (std::size_t t = 0; t < array_in(layer, here).size(); ++t) {
-      const Json& token = array_in(layer[t], below(here, t));
+    for (std::size_t t = 0; t < layer.size(); ++t) {
+      const Json& token = layer[t];
+      require_array(token, below(here, t));
       if (token.size() != at(top_k)) {
         throw ConfigError(below(here, t), std::to_string(token.size()) + " experts; top_k is " +
                                               std::to_string(top_k));
@@ -184,25 +190,39 @@ void read_capacity(ConfigObject& object, PlacementProblem& problem, bool replica
   read_memory(object, problem, given);
 }
 
-// {"layer": optional, "expert": e, "gpu": g}
-void read_homes(ConfigObject& object, std::string_view key, bool pin, PlacementProblem& problem) {
-  for (ConfigObject& rule : object.objects(key)) {
-    const int layer = static_cast<int>(rule.integer_or("layer", -1, 0, problem.layers - 1));
-    const int expert = static_cast<int>(rule.integer("expert", 0, problem.experts - 1));
-    const int gpu = static_cast<int>(rule.integer("gpu", 0, problem.devices - 1));
-    rule.reject_unknown_keys();
-    const std::size_t devices = at(problem.devices);
-    if (problem.forbidden.empty()) {
-      problem.forbidden.assign(at(problem.layers) * at(problem.experts) * devices, 0);
-    }
-    for (int l = layer < 0 ? 0 : layer; l <= (layer < 0 ? problem.layers - 1 : layer); ++l) {
-      const std::size_t first = (at(l) * at(problem.experts) + at(expert)) * devices;
-      for (std::size_t g = 0; g < devices; ++g) {
-        if (pin ? g != at(gpu) : g == at(gpu)) {
-          problem.forbidden[first + g] = 1;
-        }
+// A rule about one expert in one layer, or (layer < 0) in all.
+struct HomeRule {
+  int layer;
+  int expert;
+  int gpu;
+};
+
+void forbid(PlacementProblem& problem, const HomeRule& rule, bool all_but) {
+  const std::size_t devices = at(problem.devices);
+  if (problem.forbidden.empty()) {
+    problem.forbidden.assign(at(problem.layers) * at(problem.experts) * devices, 0);
+  }
+  const int first = rule.layer < 0 ? 0 : rule.layer;
+  const int last = rule.layer < 0 ? problem.layers - 1 : rule.layer;
+  for (int l = first; l <= last; ++l) {
+    const std::size_t row = (at(l) * at(problem.experts) + at(rule.expert)) * devices;
+    for (std::size_t g = 0; g < devices; ++g) {
+      if ((g == at(rule.gpu)) != all_but) {
+        problem.forbidden[row + g] = 1;
       }
     }
+  }
+}
+
+// {"layer": optional, "expert": e, "gpu": g}
+void read_homes(ConfigObject& object, std::string_view key, bool pin, PlacementProblem& problem) {
+  for (ConfigObject& entry : object.objects(key)) {
+    const HomeRule rule{
+        .layer = static_cast<int>(entry.integer_or("layer", -1, 0, problem.layers - 1)),
+        .expert = static_cast<int>(entry.integer("expert", 0, problem.experts - 1)),
+        .gpu = static_cast<int>(entry.integer("gpu", 0, problem.devices - 1))};
+    entry.reject_unknown_keys();
+    forbid(problem, rule, pin);
   }
 }
 

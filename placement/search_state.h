@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "placement/problem.h"
@@ -70,6 +71,16 @@ class SearchState {
             static_cast<std::size_t>(item));
   }
   [[nodiscard]] bool twin_on(int layer, int item, int device) const;
+  struct Move {
+    int item;
+    int other;  // goes the opposite way
+    int from;
+    int to;
+  };
+  struct TokenPlaces;
+  [[nodiscard]] TokenPlaces places_of(int layer, std::span<const std::uint16_t> token,
+                                      const Move& move) const;
+  [[nodiscard]] double visits_delta(int layer, const Move& move) const;
   [[nodiscard]] double dispatch_delta(int layer, int a, int b) const;
   void prepare_affinity();
   void prepare_tokens();

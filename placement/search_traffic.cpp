@@ -9,6 +9,20 @@ namespace {
 
 std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
+// [a * items + b]: tokens of a layer that have both.
+std::vector<float> shared_tokens(const std::vector<std::uint16_t>& ids, std::size_t top_k,
+                                 std::size_t items) {
+  std::vector<float> shared(items * items, 0.0F);
+  for (std::size_t t = 0; t < ids.size(); t += top_k) {
+    for (std::size_t i = t; i < t + top_k; ++i) {
+      for (std::size_t j = t; j < t + top_k; ++j) {
+        shared[ids[i] * items + ids[j]] += ids[i] != ids[j] ? 1.0F : 0.0F;
+      }
+    }
+  }
+  return shared;
+}
+
 }  // namespace
 
 void SearchState::prepare_affinity() {
@@ -85,17 +99,8 @@ void SearchState::prepare_tokens() {
   }
   node_affinity_.assign(at(problem_.layers) * experts * nodes_, 0.0);
   device_affinity_.assign(at(problem_.layers) * experts * devices_, 0.0);
-  for (std::size_t l = 0; l < at(problem_.layers); ++l) {
-    std::vector<float> shared(experts * experts, 0.0F);
-    const auto& ids = problem_.token_sets[l];
-    for (std::size_t t = 0; t < ids.size(); t += at(problem_.top_k)) {
-      for (std::size_t i = t; i < t + at(problem_.top_k); ++i) {
-        for (std::size_t j = t; j < t + at(problem_.top_k); ++j) {
-          shared[ids[i] * experts + ids[j]] += ids[i] != ids[j] ? 1.0F : 0.0F;
-        }
-      }
-    }
-    shared_tokens_.push_back(std::move(shared));
+  for (const std::vector<std::uint16_t>& ids : problem_.token_sets) {
+    shared_tokens_.push_back(shared_tokens(ids, at(problem_.top_k), experts));
   }
   for (int l = 0; l < problem_.layers; ++l) {
     for (int i = 0; i < problem_.experts; ++i) {
@@ -185,51 +190,62 @@ double SearchState::traffic_delta(int layer, int a, int b) const {
   return -p.beta * kept;
 }
 
-double SearchState::dispatch_delta(int layer, int a, int b) const {
+// What a token's other items find on the device that one of them leaves and on the one it joins.
+struct SearchState::TokenPlaces {
+  bool has_other = false;  // the item that goes the opposite way: the token keeps its devices
+  bool left = false;
+  bool joined = false;
+  bool left_node = false;
+  bool joined_node = false;
+};
+
+SearchState::TokenPlaces SearchState::places_of(int layer, std::span<const std::uint16_t> token,
+                                                const Move& move) const {
+  TokenPlaces found;
+  const int from_node = problem_.node_of(move.from);
+  const int to_node = problem_.node_of(move.to);
+  for (const std::uint16_t i : token) {
+    if (i == move.item) {
+      continue;
+    }
+    const int g = device_[index(layer, i)];
+    const int node = problem_.node_of(g);
+    found.has_other = found.has_other || i == move.other;
+    found.left = found.left || g == move.from;
+    found.joined = found.joined || g == move.to;
+    found.left_node = found.left_node || node == from_node;
+    found.joined_node = found.joined_node || node == to_node;
+  }
+  return found;
+}
+
+double SearchState::visits_delta(int layer, const Move& move) const {
   const PlacementProblem& p = problem_;
-  const int from = device(layer, a);
-  const int to = device(layer, b);
-  const std::uint16_t* ids = p.token_sets[at(layer)].data();
-  const bool other_node = p.node_of(from) != p.node_of(to);
+  if (move.item >= p.experts) {
+    return 0.0;
+  }
+  const std::span<const std::uint16_t> ids(p.token_sets[at(layer)]);
+  const bool other_node = p.node_of(move.from) != p.node_of(move.to);
+  const std::size_t row = affinity_row(layer, move.item);
   int devices = 0;
   int nodes = 0;
-  // The tokens of one of the two items: it leaves `leaves` for `joins`. A token that has both
-  // items keeps its devices.
-  const auto visit = [&](int item, int other, int leaves, int joins) {
-    const std::size_t row = affinity_row(layer, item);
-    for (std::uint32_t t = first_token_[row]; t < first_token_[row + 1]; ++t) {
-      const std::uint16_t* token = ids + std::size_t{tokens_[t]} * at(p.top_k);
-      bool has_other = false;
-      bool stays = false;
-      bool there = false;
-      bool node_stays = false;
-      bool node_there = false;
-      for (int k = 0; k < p.top_k; ++k) {
-        const int i = token[k];
-        if (i == item) {
-          continue;
-        }
-        has_other = has_other || i == other;
-        const int g = device_[index(layer, i)];
-        stays = stays || g == leaves;
-        there = there || g == joins;
-        node_stays = node_stays || p.node_of(g) == p.node_of(leaves);
-        node_there = node_there || p.node_of(g) == p.node_of(joins);
-      }
-      if (!has_other) {
-        devices += (there ? 0 : 1) - (stays ? 0 : 1);
-        nodes += other_node ? (node_there ? 0 : 1) - (node_stays ? 0 : 1) : 0;
-      }
+  for (std::uint32_t t = first_token_[row]; t < first_token_[row + 1]; ++t) {
+    const TokenPlaces found =
+        places_of(layer, ids.subspan(std::size_t{tokens_[t]} * at(p.top_k), at(p.top_k)), move);
+    if (!found.has_other) {
+      devices += (found.joined ? 0 : 1) - (found.left ? 0 : 1);
+      nodes += other_node ? (found.joined_node ? 0 : 1) - (found.left_node ? 0 : 1) : 0;
     }
-  };
-  if (a < p.experts) {
-    visit(a, b, from, to);
-  }
-  if (b < p.experts) {
-    visit(b, a, to, from);
   }
   return p.beta * (devices * (1.0 - 1.0 / p.devices_per_node) * p.c_intra +
                    nodes * (1.0 - 1.0 / p.nodes()) * p.c_inter);
+}
+
+double SearchState::dispatch_delta(int layer, int a, int b) const {
+  const int from = device(layer, a);
+  const int to = device(layer, b);
+  return visits_delta(layer, {.item = a, .other = b, .from = from, .to = to}) +
+         visits_delta(layer, {.item = b, .other = a, .from = to, .to = from});
 }
 
 }  // namespace moesim
