@@ -170,6 +170,9 @@ SolverAnswer place_milp(const PlacementProblem& problem, SolverRun& run) {
 }
 
 std::string unfit_milp(const PlacementProblem& problem) {
+  if (problem.redundant > 0) {
+    return "it places one copy of every expert";
+  }
   if (problem.comm == CommModel::dispatch) {
     return "the joint integer program knows no dispatch model";
   }

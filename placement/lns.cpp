@@ -233,6 +233,9 @@ SolverAnswer place_lns(const PlacementProblem& problem, SolverRun& run) {
 }
 
 std::string unfit_lns(const PlacementProblem& problem) {
+  if (problem.redundant > 0) {
+    return "it places one copy of every expert";
+  }
   return problem.comm == CommModel::dispatch
              ? "the neighbourhoods' integer programs know no dispatch model"
              : "";

@@ -93,6 +93,29 @@ TEST_CASE("a solver that cannot solve a problem says why", "[placement][unit]") 
   CHECK_THROWS_WITH(optimise_placement(p, "dp", {}), Catch::Contains("too many assignments"));
 }
 
+TEST_CASE("every solver that takes a problem places it", "[placement][property]") {
+  const CommModel comm = GENERATE(CommModel::none, CommModel::interlayer, CommModel::dispatch);
+  const int redundant = GENERATE(0, 1, 2);
+  CAPTURE(name_of(comm), redundant);
+  RandomShape shape;
+  shape.comm = comm;
+  shape.layers = 2;
+  shape.experts = 4;
+  shape.devices = 2;
+  shape.devices_per_node = 1;
+  PlacementProblem p = tokens_problem(shape, 5);
+  p.redundant = redundant;
+  p.set_even_capacity();
+  for (const PlacementSolverEntry& solver : placement_solvers()) {
+    CAPTURE(solver.name);
+    if (solver.unfit(p).empty()) {
+      const PlacementResult found =
+          optimise_placement(p, std::string(solver.name), {.time_limit_s = 0.2});
+      CHECK(found.score.objective >= optimise_placement(p, "auto", {}).lower_bound * (1 - 1e-9));
+    }
+  }
+}
+
 // Four GPUs with one slot each, expert 1 pinned where expert 0 would go by the rule.
 TEST_CASE("pinned and forbidden experts are where they must be", "[placement][unit]") {
   const auto document = nlohmann::json::parse(R"({
