@@ -83,7 +83,11 @@ Assignment annealed(const PlacementProblem& items, const Assignment& start, std:
 // What a time limit beyond the default's budget buys: longer and longer annealing. No integer
 // programs here: annealing gains more per second, and a crash inside the solver's library would
 // take the placement found so far with it.
-void use_the_time(const PlacementProblem& items, Best& best, SolverRun& run) {
+void use_the_time(const PlacementProblem& problem, Best& best, SolverRun& run) {
+  // The replicas of whichever method leads: EPLB's, say.
+  const PlacementProblem items =
+      problem.redundant > 0 ? expand_replicas(problem, replica_counts(best.get().placement))
+                            : problem;
   std::int64_t moves = 2'000'000;
   for (std::uint64_t round = 1; !run.stopped(); ++round, moves *= 2) {
     const Assignment start = assignment_of_items(items, best.get().placement);
@@ -125,9 +129,8 @@ SolverAnswer solve_auto(const PlacementProblem& problem, SolverRun& run) {
         {.placement = placement_of(items, annealed(items, found, k_short_annealing, 0, run))},
         "annealing");
   }
-  const bool ours = best.get().found_by == "swap" || best.get().found_by == "annealing";
-  if (run.limited() && ours && !load_optimal(problem, best.get())) {
-    use_the_time(items, best, run);
+  if (run.limited() && !load_optimal(problem, best.get())) {
+    use_the_time(problem, best, run);
   }
   SolverAnswer answer = best.get();
   answer.lower_bound = std::max(answer.lower_bound, proven);

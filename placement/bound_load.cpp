@@ -59,7 +59,8 @@ double replicated_bound(const PlacementProblem& p, int layer) {
   if (p.split == ReplicaSplit::optimal) {
     return free_split_bound(loads, slots, p.devices);
   }
-  const std::vector<int> count = water_filling_counts(loads, slots, slots);
+  const std::vector<int> no_limit(loads.size(), slots);
+  const std::vector<int> count = water_filling_counts(loads, slots, no_limit);
   double bound = 0.0;
   for (std::size_t e = 0; e < loads.size(); ++e) {
     bound = std::max(bound, loads[e] / count[e]);

@@ -174,7 +174,9 @@ void check_feasible(const PlacementProblem& problem, const ExpertPlacement& plac
   for (int l = 0; l < problem.layers; ++l) {
     const auto replicas = replicas_of(problem, placement, l);
     std::vector<int> used(at(problem.devices), 0);
+    std::size_t copies = 0;
     for (int e = 0; e < problem.experts; ++e) {
+      copies += replicas[at(e)].size();
       const std::string here = where + "/" + std::to_string(l);
       if (replicas[at(e)].empty()) {
         throw ConfigError(here, "expert " + std::to_string(e) + " is on no GPU");
@@ -186,6 +188,12 @@ void check_feasible(const PlacementProblem& problem, const ExpertPlacement& plac
         }
         ++used[at(g)];
       }
+    }
+    if (copies != at(problem.experts) + at(problem.redundant)) {
+      throw ConfigError(where + "/" + std::to_string(l),
+                        std::to_string(copies) + " replicas of " + std::to_string(problem.experts) +
+                            " experts; the problem has " +
+                            std::to_string(problem.experts + problem.redundant));
     }
     for (int g = 0; g < problem.devices; ++g) {
       const int room = problem.capacity[at(g)];

@@ -267,6 +267,12 @@ std::string unfit_exflow(const PlacementProblem& problem) {
   if (!problem.forbidden.empty()) {
     return "ExFlow's stages know no forbidden or pinned GPUs";
   }
+  const bool pairs = std::ranges::any_of(problem.transitions, [](const auto& matrix) {
+    return std::ranges::any_of(matrix, [](double count) { return count > 0.0; });
+  });
+  if (problem.comm == CommModel::interlayer && problem.layers > 1 && !pairs) {
+    return "there are no token pairs to keep together";
+  }
   if (!problem.expert_of_item.empty() || problem.redundant > 0) {
     return "ExFlow places one copy of every expert";
   }

@@ -33,7 +33,8 @@ std::int64_t swap_search(SearchState& state, double kappa, const SolverRun& run)
 Assignment anneal(SearchState& state, std::int64_t moves, double start, std::uint64_t seed,
                   SolverRun& run);
 
-// Moves items that break a rule to where they do not. False if some remain.
+// Moves items that break a rule to where they do not. Two replicas of one expert stay together
+// where no exchange parts them. False if an item remains where it must not be.
 bool repair(const PlacementProblem& items, Assignment& devices);
 
 }  // namespace moesim

@@ -64,8 +64,8 @@ class LayerSlots {
 std::vector<std::int32_t> fill_layer(const PlacementProblem& problem, int layer,
                                      std::span<const int> homes, const ExpertPlacement& placement) {
   const auto& load = problem.loads[at(layer)];
-  const std::vector<int> count =
-      water_filling_counts(load, problem.experts + problem.redundant, problem.devices);
+  const std::vector<int> count = water_filling_counts(load, problem.experts + problem.redundant,
+                                                      replica_limits(problem, layer));
   LayerSlots slots(problem, placement);
   std::vector<int> replicas;  // the expert of each
   for (int e = 0; e < problem.experts; ++e) {
@@ -77,13 +77,9 @@ std::vector<std::int32_t> fill_layer(const PlacementProblem& problem, int layer,
     return load[at(a)] / count[at(a)] > load[at(b)] / count[at(b)];
   });
   for (const int e : replicas) {
-    int device = slots.least_loaded(layer, e);
-    if (device < 0 && problem.exact_capacity) {
-      device = slots.next_with_room(0);  // beside its twin; parted below
-    }
-    if (device >= 0) {
-      slots.put(device, e, load[at(e)] / count[at(e)]);
-    }
+    const int device = slots.least_loaded(layer, e);
+    // Where no device is left without a twin: beside one, parted below.
+    slots.put(device >= 0 ? device : slots.next_with_room(0), e, load[at(e)] / count[at(e)]);
   }
   return slots.take();
 }
@@ -101,11 +97,7 @@ ExpertPlacement place_at_homes(const PlacementProblem& problem, std::span<const 
   for (int l = 0; l < problem.layers; ++l) {
     placement.slot_expert.push_back(fill_layer(problem, l, homes, placement));
   }
-  // More replicas than experts on all devices cannot be parted, nor have they been placed.
-  const bool complete =
-      problem.redundant == 0 ||
-      (problem.exact_capacity && problem.redundant <= problem.experts * (problem.devices - 1));
-  if (complete && (problem.redundant > 0 || !problem.forbidden.empty())) {
+  if (problem.redundant > 0 || !problem.forbidden.empty()) {
     return apart_where_possible(problem, placement);
   }
   return placement;

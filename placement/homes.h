@@ -15,8 +15,7 @@ std::vector<int> round_robin_homes(const PlacementProblem& problem);  // e mod d
 
 // Homes (on the next device with a free slot where the rule's has none), then the replicas of
 // water_filling_counts: heaviest first, each on the least loaded device that has a free slot and
-// does not hold the expert yet. A replica that finds no such device is left out, or, where every
-// slot is to be filled, makes room by exchanges. Experts leave forbidden devices by exchanges, too.
+// does not hold the expert yet. Forbidden devices are left, and twins parted, by exchanges.
 ExpertPlacement place_at_homes(const PlacementProblem& problem, std::span<const int> homes);
 
 SolverAnswer solve_contiguous(const PlacementProblem& problem, SolverRun& run);

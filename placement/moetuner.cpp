@@ -183,6 +183,9 @@ std::string unfit_moetuner(const PlacementProblem& problem) {
           problem.slowness.end()) {
     return "MoETuner's clusters are for GPUs of equal speed";
   }
+  if (std::ranges::any_of(problem.capacity, [](int slots) { return slots < 1; })) {
+    return "every GPU gets a cluster, but some have no slots";
+  }
   if (!problem.expert_of_item.empty() || problem.redundant > 0) {
     return "MoETuner places one copy of every expert";
   }

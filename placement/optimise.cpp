@@ -20,15 +20,10 @@ double share_for_bounds(const PlacementProblem& problem, double limit_s) {
   return std::clamp(entries * seconds_per_entry / limit_s, 0.3, 0.7);
 }
 
-void conclude(const PlacementProblem& problem, double proven_by_solver, SolverRun& run,
-              PlacementResult& result) {
-  check_feasible(problem, result.placement, result.method + ": placement");
+// Objective, gap and proof of result.placement under result.lower_bound.
+void score(const PlacementProblem& problem, PlacementResult& result) {
   result.score = evaluate(problem, result.placement);
   const double objective = result.score.objective;
-  run.note_objective(objective);
-  const bool exact = proven_by_solver >= objective * (1.0 - k_rounding);
-  result.bound = placement_bound(problem, result.placement, exact ? 8 : k_bound_iterations, run);
-  result.lower_bound = std::max(result.bound.value, proven_by_solver);
   ensure(result.lower_bound <= objective * (1.0 + k_rounding) + 1e-300,
          "no bound exceeds the objective of a feasible placement");
   result.lower_bound = std::min(result.lower_bound, objective);
@@ -38,6 +33,17 @@ void conclude(const PlacementProblem& problem, double proven_by_solver, SolverRu
   }
   result.gap =
       result.lower_bound > 0.0 ? (objective - result.lower_bound) / result.lower_bound : 0.0;
+}
+
+void conclude(const PlacementProblem& problem, double proven_by_solver, SolverRun& run,
+              PlacementResult& result) {
+  check_feasible(problem, result.placement, result.method + ": placement");
+  const double objective = evaluate(problem, result.placement).objective;
+  run.note_objective(objective);
+  const bool exact = proven_by_solver >= objective * (1.0 - k_rounding);
+  result.bound = placement_bound(problem, result.placement, exact ? 8 : k_bound_iterations, run);
+  result.lower_bound = std::max(result.bound.value, proven_by_solver);
+  score(problem, result);
   run.note_bound(result.lower_bound);
   result.history = run.history();
   result.wall_s = run.seconds();
@@ -69,14 +75,10 @@ PlacementResult optimise_placement(const PlacementProblem& problem, const std::s
   return result;
 }
 
-PlacementResult judge_placement(const PlacementProblem& problem, const ExpertPlacement& placement,
-                                const std::string& method, const SolveOptions& options) {
-  SolverRun run(options);
-  PlacementResult result;
-  result.method = method;
+void replace_placement(const PlacementProblem& problem, const ExpertPlacement& placement,
+                       PlacementResult& result) {
   result.placement = placement;
-  conclude(problem, 0.0, run, result);
-  return result;
+  score(problem, result);
 }
 
 }  // namespace moesim

@@ -28,8 +28,8 @@ struct PlacementResult {
 PlacementResult optimise_placement(const PlacementProblem& problem, const std::string& method,
                                    const SolveOptions& options);
 
-// A given placement, scored and bounded likewise.
-PlacementResult judge_placement(const PlacementProblem& problem, const ExpertPlacement& placement,
-                                const std::string& method, const SolveOptions& options);
+// Another placement under the same bound. Throws InvariantError if the bound exceeds its objective.
+void replace_placement(const PlacementProblem& problem, const ExpertPlacement& placement,
+                       PlacementResult& result);
 
 }  // namespace moesim

@@ -1,6 +1,8 @@
 #include "placement/problem.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "sim/core/error.h"
@@ -18,6 +20,16 @@ std::string element(const std::string& where, std::string_view key, std::size_t 
 void check_sizes(const PlacementProblem& p, const std::string& where) {
   if (p.layers < 1 || p.experts < 1 || p.devices < 1) {
     throw ConfigError(where, "a placement problem has at least one layer, expert and GPU");
+  }
+  constexpr std::int64_t most_experts = 65'535;  // replicas included
+  constexpr double most_places = 4e8;            // layers * experts * GPUs: some gigabytes
+  if (std::int64_t{p.experts} + p.redundant > most_experts ||
+      static_cast<double>(p.layers) * (p.experts + p.redundant) * p.devices > most_places) {
+    throw ConfigError(where, std::to_string(p.layers) + " layers x " +
+                                 std::to_string(p.experts + p.redundant) +
+                                 " experts and replicas x " + std::to_string(p.devices) +
+                                 " GPUs are more than can be searched; at most 65535 experts and "
+                                 "4e8 combinations");
   }
   if (p.devices_per_node < 1 || p.devices % p.devices_per_node != 0) {
     throw ConfigError(where + "/gpus_per_node",
@@ -55,6 +67,15 @@ void check_slots(const PlacementProblem& p, const std::string& where) {
             (p.redundant > 0 ? " and " + std::to_string(p.redundant) + " redundant replicas"
                              : std::string()) +
             "; every expert needs a slot");
+  }
+  const auto holders =
+      static_cast<int>(std::ranges::count_if(p.capacity, [](int c) { return c > 0; }));
+  if (std::int64_t{p.redundant} > std::int64_t{p.experts} * (holders - 1)) {
+    throw ConfigError(where + "/redundant",
+                      std::to_string(p.redundant) + " replicas beyond one per expert, but " +
+                          std::to_string(holders) + " GPUs hold at most " +
+                          std::to_string(std::int64_t{p.experts} * (holders - 1)) +
+                          ": one of each expert per GPU");
   }
   if (p.exact_capacity && slots != wanted) {
     throw ConfigError(where + "/capacity",
@@ -147,10 +168,16 @@ void check_token_sets(const PlacementProblem& p, const std::string& where) {
                         "not a whole number of tokens with top_k experts each");
     }
     for (std::size_t i = 0; i < ids.size(); ++i) {
+      const std::string token = element(where, "token_sets", l) + "/" + std::to_string(i / k);
       if (ids[i] >= p.experts) {
-        throw ConfigError(element(where, "token_sets", l) + "/" + std::to_string(i / k),
-                          "expert " + std::to_string(ids[i]) + " does not exist; there are " +
-                              std::to_string(p.experts));
+        throw ConfigError(token, "expert " + std::to_string(ids[i]) +
+                                     " does not exist; there are " + std::to_string(p.experts));
+      }
+      const auto first = ids.begin() + static_cast<std::ptrdiff_t>(i / k * k);
+      if (std::find(first, ids.begin() + static_cast<std::ptrdiff_t>(i), ids[i]) !=
+          ids.begin() + static_cast<std::ptrdiff_t>(i)) {
+        throw ConfigError(token, "names expert " + std::to_string(ids[i]) +
+                                     " twice; a token's experts are distinct");
       }
     }
   }

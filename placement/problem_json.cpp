@@ -55,6 +55,9 @@ std::vector<std::vector<double>> read_loads(const Json& value, const std::string
   }
   for (const Json& row : value) {
     loads.push_back(row_of(row, below(where, loads.size())));
+    if (loads.back().empty()) {
+      throw ConfigError(below(where, loads.size() - 1), "no loads; give one per expert");
+    }
   }
   return loads;
 }
@@ -158,6 +161,9 @@ void read_memory(ConfigObject& object, PlacementProblem& problem, bool capacity_
 }
 
 void read_capacity(ConfigObject& object, PlacementProblem& problem, bool replication) {
+  if (object.has("slots_per_gpu") && object.has("capacity")) {
+    object.fail("slots_per_gpu", "stands beside capacity; give one of the two");
+  }
   if (object.has("slots_per_gpu")) {
     problem.capacity.assign(at(problem.devices),
                             static_cast<int>(object.integer("slots_per_gpu", 0, k_most)));
@@ -172,6 +178,9 @@ void read_capacity(ConfigObject& object, PlacementProblem& problem, bool replica
     }
   }
   const bool given = !problem.capacity.empty();
+  for (const char* key : {"capacity", "slots_per_gpu", "slowness", "expert_bytes", "gpu_memory"}) {
+    object.raw(key);  // known, if not used here
+  }
   constexpr std::array<std::string_view, 2> modes{"exact", "max"};
   const std::int64_t redundant = object.integer_or("redundant", 0, 0, k_most);
   problem.redundant = static_cast<int>(redundant);

@@ -1,4 +1,4 @@
-// Forbidden devices and twins: exchanges first, then, for forbidden devices alone, a matching.
+// Forbidden devices and twins: exchanges first; then, for forbidden devices alone, a matching.
 #include <functional>
 
 #include "placement/heuristics.h"
@@ -20,9 +20,9 @@ bool exchange(SearchState& state, int layer, int item) {
   return false;
 }
 
-bool any_misplaced(const SearchState& state, int layer) {
+bool any_forbidden(const SearchState& state, int layer) {
   for (int i = 0; i < state.problem().experts; ++i) {
-    if (state.misplaced(layer, i)) {
+    if (!state.problem().allowed(layer, i, state.device(layer, i))) {
       return true;
     }
   }
@@ -84,8 +84,8 @@ bool repair(const PlacementProblem& items, Assignment& devices) {
   }
   devices = state.assignment();
   for (int l = 0; l < items.layers; ++l) {
-    if (any_misplaced(state, l)) {
-      sound = !items.forbidden.empty() && match(items, l, devices) && sound;
+    if (any_forbidden(state, l)) {
+      sound = match(items, l, devices) && sound;
     }
   }
   return sound;

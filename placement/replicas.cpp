@@ -40,23 +40,32 @@ bool obeys_rules(const PlacementProblem& problem, const ExpertPlacement& placeme
 
 }  // namespace
 
-std::vector<int> water_filling_counts(std::span<const double> loads, int slots, int most) {
+std::vector<int> water_filling_counts(std::span<const double> loads, int slots,
+                                      std::span<const int> most) {
   std::vector<int> count(loads.size(), 1);
-  std::priority_queue<Hottest> queue;
+  std::priority_queue<Hottest> open;
+  std::priority_queue<Hottest> full;
   for (std::size_t e = 0; e < loads.size(); ++e) {
-    queue.push({loads[e], static_cast<int>(e)});
+    (most[e] > 1 ? open : full).push({loads[e], static_cast<int>(e)});
   }
-  for (int r = static_cast<int>(loads.size()); r < slots && !queue.empty();) {
+  for (int r = static_cast<int>(loads.size()); r < slots; ++r) {
+    auto& queue = open.empty() ? full : open;
     const int e = queue.top().expert;
     queue.pop();
-    if (count[at(e)] >= most) {
-      continue;
-    }
-    ++r;
     ++count[at(e)];
-    queue.push({loads[at(e)] / count[at(e)], e});
+    (count[at(e)] < most[at(e)] ? open : full).push({loads[at(e)] / count[at(e)], e});
   }
   return count;
+}
+
+std::vector<int> replica_limits(const PlacementProblem& problem, int layer) {
+  std::vector<int> most(at(problem.experts), 0);
+  for (int e = 0; e < problem.experts; ++e) {
+    for (int g = 0; g < problem.devices; ++g) {
+      most[at(e)] += problem.capacity[at(g)] > 0 && problem.allowed(layer, e, g) ? 1 : 0;
+    }
+  }
+  return most;
 }
 
 PlacementProblem expand_replicas(const PlacementProblem& problem,
@@ -118,9 +127,9 @@ PlacementProblem expand_replicas(const PlacementProblem& problem) {
   }
   std::vector<std::vector<int>> counts;
   counts.reserve(problem.loads.size());
-  for (const std::vector<double>& loads : problem.loads) {
-    counts.push_back(
-        water_filling_counts(loads, problem.experts + problem.redundant, problem.devices));
+  for (int l = 0; l < problem.layers; ++l) {
+    counts.push_back(water_filling_counts(problem.loads[at(l)], problem.experts + problem.redundant,
+                                          replica_limits(problem, l)));
   }
   return expand_replicas(problem, counts);
 }
@@ -151,6 +160,22 @@ ExpertPlacement apart_where_possible(const PlacementProblem& problem,
   Assignment devices = assignment_of_items(items, placement);
   repair(items, devices);
   return placement_of(items, devices);
+}
+
+ExpertPlacement without_twins(const ExpertPlacement& placement) {
+  ExpertPlacement result = placement;
+  for (auto& slots : result.slot_expert) {
+    for (int g = 0; g < result.devices; ++g) {
+      const auto begin = slots.begin() + result.first_slot[at(g)];
+      const auto end = slots.begin() + result.first_slot[at(g) + 1];
+      for (auto slot = begin; slot != end; ++slot) {
+        if (*slot >= 0 && std::find(begin, slot, *slot) != slot) {
+          *slot = -1;
+        }
+      }
+    }
+  }
+  return result;
 }
 
 }  // namespace moesim

@@ -9,10 +9,15 @@
 
 namespace moesim {
 
-// Water-filling: `slots` replicas over experts, each at least one and at most `most`: one after
-// another to the expert with the most load per replica. No other counts have a smaller max of
-// load / replicas (exchange argument; the rule of DeepSeek's EPLB).
-std::vector<int> water_filling_counts(std::span<const double> loads, int slots, int most);
+// Water-filling: `slots` replicas over experts, each at least one and at most most[expert]: one
+// after another to the expert with the most load per replica. No other counts have a smaller max of
+// load / replicas (exchange argument; the rule of DeepSeek's EPLB). Replicas beyond all limits go,
+// likewise, to experts that are at theirs.
+std::vector<int> water_filling_counts(std::span<const double> loads, int slots,
+                                      std::span<const int> most);
+
+// [expert]: devices with slots that may hold the expert, one replica each.
+std::vector<int> replica_limits(const PlacementProblem& problem, int layer);
 
 // Every replica of an expert becomes an item with an equal share of its load, transitions and
 // tokens; items of a layer in expert order. counts[layer][expert] >= 1, as many in every layer.
@@ -29,6 +34,9 @@ std::vector<std::vector<int>> replica_counts(const ExpertPlacement& placement);
 // allow: engines keep at most one of each per device, EPLB does not care.
 ExpertPlacement apart_where_possible(const PlacementProblem& problem,
                                      const ExpertPlacement& placement);
+
+// Without the later of two replicas of one expert on one device: their slots stay empty.
+ExpertPlacement without_twins(const ExpertPlacement& placement);
 
 // The same loads on alike devices, with replicas of an expert in as many nodes as exchanges of
 // whole devices reach: topology for nothing. Other problems (traffic, unlike devices) come back as

@@ -94,12 +94,13 @@ std::string grounds(const Json& claims) {
 std::string summary(const Json& claims) {
   std::map<std::string, std::map<std::string, int>> counts;
   for (const Json& row : claims) {
-    ++counts[row["kind"]][row["verdict"]];
+    // What was fitted to is no success.
+    ++counts[row["kind"]][row.value("fitted", false) ? Json("fitted") : row["verdict"]];
   }
   std::string text;
   for (const auto& [kind, verdicts] : counts) {
     std::string line;
-    for (const char* verdict : {"reproduced", "partly", "not", "not_attempted"}) {
+    for (const char* verdict : {"reproduced", "partly", "not", "fitted", "not_attempted"}) {
       const auto found = verdicts.find(verdict);
       if (found != verdicts.end()) {
         line += (line.empty() ? "" : ", ") + std::to_string(found->second) + " " + verdict;

@@ -1,5 +1,6 @@
 // moesim place: where should the experts go, and how far from optimal is that?
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <iostream>
 #include <limits>
@@ -30,7 +31,7 @@ struct Options {
   std::string split;
   std::vector<std::string> exports;  // FORMAT:FILE
   double time_limit_s = 0.0;
-  std::uint64_t seed = 1;
+  std::int64_t seed = 1;
   std::optional<int> redundant;
   // Of scenarios.
   std::int64_t statistics_tokens = 16'384;
@@ -54,9 +55,13 @@ double seconds_since(Clock::time_point start) {
 }
 
 SolveOptions solve_options(const Options& options, Clock::time_point start) {
-  SolveOptions solve{.seed = options.seed, .threads = options.common.threads};
+  SolveOptions solve{.seed = static_cast<std::uint64_t>(options.seed),
+                     .threads = options.common.threads};
+  if (!std::isfinite(options.time_limit_s)) {
+    throw ConfigError("--time-limit", "not a number of seconds");
+  }
   if (options.time_limit_s > 0.0) {
-    // Of the whole command: what reading took is gone.
+    // What reading took is gone.
     solve.time_limit_s = options.time_limit_s;
     solve.already_spent_s = seconds_since(start);
   }
@@ -84,33 +89,33 @@ std::vector<Export> parse_exports(const std::vector<std::string>& texts) {
   return exports;
 }
 
+// Results first: an engine's format may not be able to say what was found, and nothing is lost
+// then.
 void finish(const Options& options, const std::vector<Export>& exports, const FormatOptions& format,
             const PlacementResult& result, const nlohmann::json& report) {
-  for (const Export& target : exports) {
-    write_placement_file(target.path, *target.format, result.placement, format);
-    std::cerr << target.format->name << ": " << target.path << "\n";
-  }
   if (interrupted.load()) {
     std::cerr << "moesim: interrupted; this is the best placement so far\n";
   }
   if (options.common.json) {
     std::cout << report.dump() << "\n";
-    return;
+  } else {
+    std::cout << place_table(report);
+    if (report.contains("generalisation")) {
+      std::cout << "\n" << generalisation_table(report.at("generalisation"));
+    }
+    if (report.contains("verdict")) {
+      std::cout << "\n" << verdict_table(report.at("verdict"));
+    }
   }
-  std::cout << place_table(report);
-  if (report.contains("generalisation")) {
-    std::cout << "\n" << generalisation_table(report.at("generalisation"));
-  }
-  if (report.contains("verdict")) {
-    std::cout << "\n" << verdict_table(report.at("verdict"));
+  std::cout.flush();
+  for (const Export& target : exports) {
+    write_placement_file(target.path, *target.format, result.placement, format);
+    std::cerr << target.format->name << ": " << target.path << "\n";
   }
 }
 
 int place_problem(const Options& options, nlohmann::json document, Clock::time_point start) {
   const std::vector<Export> exports = parse_exports(options.exports);
-  for (const std::string& assignment : options.overrides) {
-    apply_override(document, assignment);
-  }
   if (!options.comm_model.empty()) {
     document["comm_model"] = options.comm_model;
   }
@@ -127,32 +132,33 @@ int place_problem(const Options& options, nlohmann::json document, Clock::time_p
   const PlacementResult result =
       optimise_placement(problem, options.method, solve_options(options, start));
   finish(options, exports, {.devices = problem.devices, .first_layer = 0, .layers = {}}, result,
-         place_report(problem, result, options.seed));
+         place_report(problem, result, static_cast<std::uint64_t>(options.seed)));
   return 0;
 }
 
-int place_scenario(const Options& options, Clock::time_point start) {
+int place_scenario(const Options& options) {
   const std::vector<Export> exports = parse_exports(options.exports);
-  PlaceScenario scenario({.input = options.input,
-                          .overrides = options.overrides,
-                          .folders = catalog_folders(options.common.catalog),
-                          .threads = options.common.threads,
-                          .comm_model = options.comm_model,
-                          .tokens = options.statistics_tokens,
-                          .fit_share = options.fit_share,
-                          .redundant = options.redundant});
-  PlacementProblem problem = scenario.problem();
-  if (options.split == "optimal") {
-    problem.split = ReplicaSplit::optimal;
-  }
-  const PlacementResult result =
-      optimise_placement(problem, options.method, solve_options(options, start));
-  nlohmann::json report = place_report(problem, result, options.seed);
+  PlaceScenario scenario(
+      {.input = options.input,
+       .overrides = options.overrides,
+       .folders = catalog_folders(options.common.catalog),
+       .threads = options.common.threads,
+       .comm_model = options.comm_model,
+       .tokens = options.statistics_tokens,
+       .fit_share = options.fit_share,
+       .redundant = options.redundant,
+       .split = options.split == "optimal" ? ReplicaSplit::optimal : ReplicaSplit::even});
+  const PlacementProblem& problem = scenario.problem();
+  // The limit is the search's: building the problem takes what its statistics take.
+  PlacementResult result =
+      optimise_placement(problem, options.method, solve_options(options, Clock::now()));
+  // Engines keep at most one replica of an expert per device, and so does the simulation.
+  replace_placement(problem, apart_where_possible(problem, result.placement), result);
+  nlohmann::json report = place_report(problem, result, static_cast<std::uint64_t>(options.seed));
   report["provenance"] = scenario.provenance();
-  const ExpertPlacement placement = apart_where_possible(problem, result.placement);
-  report["generalisation"] = scenario.generalisation(placement);
+  report["generalisation"] = scenario.generalisation(result.placement);
   if (options.simulate) {
-    report["verdict"] = scenario.verdict(placement, options.batches);
+    report["verdict"] = scenario.verdict(result.placement, options.batches);
   }
   const std::vector<int> layers = scenario.moe_layers();
   finish(options, exports,
@@ -162,6 +168,12 @@ int place_scenario(const Options& options, Clock::time_point start) {
 }
 
 int place_bits(const Options& options, const nlohmann::json& document, Clock::time_point start) {
+  if (!options.exports.empty() || options.simulate || options.redundant ||
+      !options.comm_model.empty() || !options.split.empty()) {
+    throw ConfigError(options.input,
+                      "allots bits, and places nothing to export, replicate, split "
+                      "or simulate; leave those options out");
+  }
   const BitProblem problem = read_bit_problem(document, options.input);
   const SolverRun run(solve_options(options, start));
   const BitAllocation allocation = allocate_bits(problem, run);
@@ -188,11 +200,14 @@ int place(const Options& options) {
   const Clock::time_point start = Clock::now();
   std::signal(SIGINT, note_interrupt);
   nlohmann::json document = read_json_file(options.input);
+  for (const std::string& assignment : options.overrides) {
+    apply_override(document, assignment);
+  }
   if (is_bit_problem(document)) {
     return place_bits(options, document, start);
   }
   return is_placement_problem(document) ? place_problem(options, std::move(document), start)
-                                        : place_scenario(options, start);
+                                        : place_scenario(options);
 }
 
 }  // namespace
@@ -207,7 +222,7 @@ void add_place_command(CLI::App& app, Command& command) {
   sub->add_option("--method", options->method, "solver; `moesim catalog list` has them")
       ->capture_default_str();
   sub->add_option("--time-limit", options->time_limit_s,
-                  "seconds; the best placement by then is printed")
+                  "seconds of search (of reading, too, for problem files)")
       ->check(CLI::Range(0.001, 1e6));
   sub->add_option("--comm-model", options->comm_model, "none, interlayer or dispatch")
       ->check(CLI::IsMember({"none", "interlayer", "dispatch"}));
@@ -217,7 +232,9 @@ void add_place_command(CLI::App& app, Command& command) {
       ->check(CLI::IsMember({"even", "optimal"}));
   sub->add_option("--set", options->overrides, "override a field: /json/pointer=value")
       ->type_name("POINTER=VALUE");
-  sub->add_option("--seed", options->seed, "of randomised methods")->capture_default_str();
+  sub->add_option("--seed", options->seed, "of randomised methods")
+      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()))
+      ->capture_default_str();
   sub->add_option("--export", options->exports,
                   "write the placement: moesim, sglang, trtllm, vllm-ascend or eplb")
       ->type_name("FORMAT:FILE");

@@ -10,7 +10,8 @@ namespace moesim {
 
 // The keys of DESIGN's contract (method, objective, lower_bound, gap, proven_optimal, wall_s,
 // placement [layer][expert] -> device, replicas [layer][expert] -> devices where there are any) and
-// slots, parts, bounds, seed, and heat and traffic matrices beside the contiguous placement's.
+// slots, parts, bounds, seed, history (which depends on time and threads, as wall_s does), and heat
+// and traffic matrices beside the contiguous placement's.
 nlohmann::json place_report(const PlacementProblem& problem, const PlacementResult& result,
                             std::uint64_t seed);
 std::string place_table(const nlohmann::json& report);

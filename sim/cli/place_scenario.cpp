@@ -76,17 +76,22 @@ PlaceScenario::PlaceScenario(const PlaceScenarioOptions& options) {
   if (fitted_->routing() == nullptr) {
     throw ConfigError(options.input + "#/model", "has no routed experts to place");
   }
-  const CommModel comm = options.comm_model.empty() ? usual_comm_model(fitted_->scenario())
-                                                    : parse_comm_model(options.comm_model);
-  problem_ = problem_of(*fitted_, comm);
+  comm_ = options.comm_model.empty() ? usual_comm_model(fitted_->scenario())
+                                     : parse_comm_model(options.comm_model);
+  problem_ = problem_of(*fitted_, comm_);
+  problem_.split = options.split;
   if (split) {
     unseen_ =
         std::make_unique<Simulation>(with_routing(document, options, routing + "[" + share + ":1]"),
                                      options.folders, options.threads);
-    unseen_problem_ = problem_of(*unseen_, comm);
-  } else {
-    unseen_problem_ = other_problem_of(*fitted_, comm);
   }
+}
+
+PlacementProblem PlaceScenario::unseen_problem() const {
+  PlacementProblem problem =
+      unseen_ ? problem_of(*unseen_, comm_) : other_problem_of(*fitted_, comm_);
+  problem.split = problem_.split;
+  return problem;
 }
 
 std::vector<int> PlaceScenario::moe_layers() const {
@@ -113,9 +118,10 @@ std::vector<NamedPlacement> PlaceScenario::candidates(const ExpertPlacement& fou
 
 nlohmann::json PlaceScenario::generalisation(const ExpertPlacement& found) const {
   Json rows;
+  const PlacementProblem unseen = unseen_problem();
   for (const NamedPlacement& named : candidates(found)) {
     rows[named.name] = {{"fitted", evaluate(problem_, named.placement).objective},
-                        {"unseen", evaluate(unseen_problem_, named.placement).objective}};
+                        {"unseen", evaluate(unseen, named.placement).objective}};
   }
   for (const char* name : {"eplb", "found"}) {
     if (rows.contains(name)) {
@@ -129,7 +135,7 @@ nlohmann::json PlaceScenario::generalisation(const ExpertPlacement& found) const
 nlohmann::json PlaceScenario::verdict(const ExpertPlacement& found, int batches) {
   std::vector<NamedPlacement> all = candidates(found);
   for (NamedPlacement& named : all) {
-    named.placement = trimmed(named.placement);
+    named.placement = trimmed(without_twins(named.placement));
   }
   ProgressBar progress("simulating");
   const bool decode = fitted_->scenario().workload.kind == StepKind::decode;

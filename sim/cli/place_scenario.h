@@ -21,6 +21,7 @@ struct PlaceScenarioOptions {
   std::int64_t tokens = 16'384;       // statistics
   double fit_share = 0.5;             // of a trace's requests; the others are unseen
   std::optional<int> redundant = {};  // instead of the scenario's
+  ReplicaSplit split = ReplicaSplit::even;
 };
 
 // A scenario twice: on the part of its routing that statistics may see, and on the rest. A
@@ -31,7 +32,6 @@ class PlaceScenario {
   explicit PlaceScenario(const PlaceScenarioOptions& options);
 
   [[nodiscard]] const PlacementProblem& problem() const { return problem_; }
-  [[nodiscard]] const PlacementProblem& unseen_problem() const { return unseen_problem_; }
   // The model's layers that the placement's layers are.
   [[nodiscard]] std::vector<int> moe_layers() const;
 
@@ -44,12 +44,13 @@ class PlaceScenario {
   [[nodiscard]] nlohmann::json provenance() const;
 
  private:
+  [[nodiscard]] PlacementProblem unseen_problem() const;
   [[nodiscard]] std::vector<NamedPlacement> candidates(const ExpertPlacement& found) const;
 
   std::unique_ptr<Simulation> fitted_;
   std::unique_ptr<Simulation> unseen_;  // null: fitted_ with other seeds
+  CommModel comm_ = CommModel::none;
   PlacementProblem problem_;
-  PlacementProblem unseen_problem_;
 };
 
 std::string generalisation_table(const nlohmann::json& generalisation);

@@ -277,6 +277,14 @@ Json make_report(const Simulation& simulation, const std::vector<double>& steps,
                        " of all layers' slots stay empty: every device with room already holds "
                        "the expert that a replica is for");
   }
+  if (simulation.scenario().policy.residency == TokenResidency::last_expert) {
+    warnings.emplace_back(
+        "token_residency last_expert: the residual stream and the output of shared experts move "
+        "with their tokens at no cost of their own");
+  }
+  if (simulation.scenario().policy.all_to_all_link_rate.si() > 0.0) {
+    warnings.emplace_back("the all-to-all's rate on device links is the scenario's, not the fit's");
+  }
   warn_about(kernels, warnings);
   warn_about(communication, warnings);
   Json provenance{{"kernels", std::move(kernels)}, {"communication", std::move(communication)}};

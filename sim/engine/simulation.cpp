@@ -42,6 +42,7 @@ Simulation::Simulation(Scenario scenario, const CatalogFolders& folders, int thr
   check_ranks();
   check_formats();
   check_residency();
+  check_link_rate();
   kernels_ = make_kernel_model(peaks_of(cluster_.node.device), scenario_.policy.kernels,
                                folders.kernel_profiles);
   comm_profiles_ = load_comm_profiles(folders.comm_profiles);
@@ -126,6 +127,17 @@ void Simulation::check_formats() const {
 }
 
 // Prompts are processed by every rank beforehand (ExFlow), and a token's slices cannot rest apart.
+// The rate stands for what a library reaches of the link: never more than all of it.
+void Simulation::check_link_rate() const {
+  const Bandwidth rate = scenario_.policy.all_to_all_link_rate;
+  const Bandwidth link = cluster_.node.device_link.bandwidth;
+  if (cluster_.node.devices > 1 && rate > link) {
+    throw ConfigError(
+        scenario_.where + "/policy/all_to_all_link_rate",
+        format_quantity(rate) + " is more than the device link's " + format_quantity(link));
+  }
+}
+
 void Simulation::check_residency() const {
   if (scenario_.policy.residency == TokenResidency::home) {
     return;

@@ -73,6 +73,7 @@ class Simulation {
   void check_expert_groups() const;
   void check_formats() const;
   void check_residency() const;
+  void check_link_rate() const;
   void check_routing_size() const;
   void prepare_experts(const CatalogFolders& folders);
   StepOutcome run(const Workload& workload, std::uint64_t routing_seed, const Backend& backend,

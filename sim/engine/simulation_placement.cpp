@@ -61,8 +61,8 @@ PlacementCosts Simulation::placement_costs() const {
   PlacementCosts costs;
   const auto [block, entry] = first_moe_group(model_);
   const FfnGroup& group = model_.blocks[block].ffn[entry];
-  const std::int64_t slots = std::max(
-      1, (placement_shape().experts + scenario_.placement.redundant_experts) / groups_.units);
+  const std::int64_t wanted = placement_shape().experts + scenario_.placement.redundant_experts;
+  const std::int64_t slots = (wanted + groups_.units - 1) / groups_.units;
   const auto seconds = [&](std::int64_t pairs) {
     ExpertShard shard;
     shard.entering_tokens = pairs;
@@ -74,10 +74,12 @@ PlacementCosts Simulation::placement_costs() const {
   };
   const auto mean =
       std::max<std::int64_t>(1, static_cast<std::int64_t>(pairs_per_step()) / groups_.units);
-  // A secant over half the mean load: kernels jump from tile to tile.
-  const std::int64_t more = mean + std::max<std::int64_t>(mean / 2, 64);
+  // A chord over a factor of four: kernels jump from tile to tile, and a steep or flat step near
+  // the mean says nothing about the loads that placements compare.
+  const std::int64_t low = std::max<std::int64_t>(1, mean / 2);
+  const std::int64_t high = std::max<std::int64_t>(2 * mean, low + 256);
   costs.seconds_per_pair =
-      std::max(0.0, (seconds(more) - seconds(mean)) / static_cast<double>(more - mean));
+      std::max(0.0, (seconds(high) - seconds(low)) / static_cast<double>(high - low));
   const double bytes = activation_bytes(dispatch_width(model_), scenario_.policy.dispatch).si() +
                        activation_bytes(dispatch_width(model_), scenario_.policy.combine).si();
   const NodeSpec& node = cluster_.node;
@@ -93,8 +95,8 @@ PlacementCosts Simulation::placement_costs() const {
                            .ffn[entry]
                            .routed_expert.si() /
                        groups_.lanes;
-  costs.basis = "expert kernels: slope from " + std::to_string(mean) + " to " +
-                std::to_string(more) + " pairs per rank; links: nominal bandwidths";
+  costs.basis = "expert kernels: slope from " + std::to_string(low) + " to " +
+                std::to_string(high) + " pairs per rank; links: nominal bandwidths";
   return costs;
 }
 
@@ -133,8 +135,9 @@ ExpertPlacement Simulation::place_experts() const {
     throw ConfigError(scenario_.where + "/placement/policy",
                       choice.policy + " found no placement; use auto");
   }
-  if (choice.redundant_experts > 0 && !solver.fixed_rule) {
-    placement = apart_where_possible(problem, placement);
+  // Engines keep at most one replica of an expert per device.
+  if (choice.redundant_experts > 0) {
+    placement = without_twins(apart_where_possible(problem, placement));
   }
   return trimmed(placement);
 }

@@ -139,6 +139,19 @@ void parse_judge(ConfigObject object, ClaimMeasure& measure) {
   object.reject_unknown_keys();
 }
 
+// A figure that no simulation had a part in proves nothing.
+void check_measures(const Expression& figure, const std::string& where) {
+  const std::vector<std::string> names = figure.names();
+  const auto simulated = [](const std::string& name) {
+    return name.find(".scenario.") == std::string::npos;
+  };
+  if (std::ranges::none_of(names, simulated)) {
+    throw ConfigError(where, "\"" + figure.text() +
+                                 "\" measures nothing; name a run's result, such as "
+                                 "a.metrics.step_s");
+  }
+}
+
 std::vector<ClaimMeasure> parse_measures(ConfigObject& root, const ClaimScenario& scenario) {
   const std::vector<std::string> claims = root.texts("claims");
   const Json* measure = root.raw("measure");
@@ -167,6 +180,7 @@ std::vector<ClaimMeasure> parse_measures(ConfigObject& root, const ClaimScenario
         {.claim = claim, .is_list = what.is_array(), .figures = parse_expressions(what, where)});
     for (const Expression& figure : measures.back().figures) {
       check_names(figure, scenario.runs, where);
+      check_measures(figure, where);
     }
   }
   if (measure->is_object() && measure->size() != claims.size()) {

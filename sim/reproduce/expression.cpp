@@ -269,6 +269,9 @@ double Expression::call(const Node& node, const Results& results) const {
   if (arguments.empty()) {
     fail(node.column, node.name + " of an empty list");
   }
+  if (!std::ranges::all_of(arguments, [](double value) { return std::isfinite(value); })) {
+    fail(node.column, "an argument of " + node.name + " is not finite");
+  }
   return function->of(arguments);
 }
 

@@ -151,12 +151,20 @@ class Reproduction {
       throw ConfigError(where + "/to",
                         "is not what " + fit.claim + " publishes: " + claim->value_json);
     }
-    const bool measured = std::ranges::find(scenario.measures, fit.claim, &ClaimMeasure::claim) !=
-                          scenario.measures.end();
-    if (measured && claim->kind == ClaimKind::predict) {
-      throw ConfigError(where + "/claim", "\"" + fit.claim +
-                                              "\" is to be predicted, and fitted to by its own "
-                                              "scenario; fit to a claim of kind calibrate");
+    if (claim->kind != ClaimKind::calibrate) {
+      throw ConfigError(where + "/claim", "\"" + fit.claim + "\" is of kind " +
+                                              std::string(name_of(claim->kind)) +
+                                              "; fit to a claim of kind calibrate");
+    }
+    for (const ClaimMeasure& measure : scenario.measures) {
+      const auto measured = std::ranges::find(task_.claims, measure.claim, &Claim::id);
+      const bool predicts = measured != task_.claims.end() && measured->kind == ClaimKind::predict;
+      for (const Expression& figure : measure.figures) {
+        if (predicts && figure.text() == fit.measure.text()) {
+          throw ConfigError(where + "/measure",
+                            "is what " + measure.claim + " is to predict; fit to something else");
+        }
+      }
     }
   }
 
@@ -271,6 +279,12 @@ class Reproduction {
                   .tolerance = claim.tolerance,
                   .bound = measure.bound,
                   .neutral = measure.neutral.value_or(neutral_of(claim.unit))};
+    const bool simulated_target = std::ranges::any_of(
+        measure.published, [](const Expression& e) { return !e.names().empty(); });
+    if (simulated_target && !claim.numbers.empty()) {
+      throw ConfigError(judged + "/published", "names a run, but " + claim.id + " publishes " +
+                                                   claim.value_json + "; restate it with numbers");
+    }
     if (!measure.published.empty()) {
       restate(measure, lookup, target);
       result.restated = true;

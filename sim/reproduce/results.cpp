@@ -145,6 +145,9 @@ Json result_json(const ClaimResult& result) {
   row["scenario"] = result.scenario->path;
   row["measure"] = result.asked;
   row["assumed"] = result.scenario->assumed;
+  if (result.scenario->fit && result.scenario->fit->claim == result.claim.id) {
+    row["fitted"] = true;
+  }
   if (result.restated) {
     row["published_as"] = row["published"];
     row["published"] = numbers_json(result.published);

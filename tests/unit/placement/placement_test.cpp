@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "placement/homes.h"
+#include "placement/replicas.h"
 #include "placement/solver.h"
 #include "sim/core/error.h"
 #include "sim/core/rng.h"
@@ -43,7 +44,7 @@ std::vector<int> copies(const ExpertPlacement& placement, std::size_t layer) {
 ExpertPlacement placed(const std::string& rule, PlacementProblem problem) {
   problem.set_even_capacity();
   SolverRun run({});
-  return find_placement_solver(rule, "test").solve(problem, run).placement;
+  return without_twins(find_placement_solver(rule, "test").solve(problem, run).placement);
 }
 
 }  // namespace

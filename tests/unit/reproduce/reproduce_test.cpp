@@ -120,7 +120,10 @@ TEST_CASE("what cannot be judged honestly is refused", "[reproduce][unit]") {
   Json own = scenario();
   own["fit"]["claim"] = "faster";
   own["fit"]["to"] = 1.2;
-  refused(own, "s.json#/fit/claim", "fitted to by its own scenario");
+  refused(own, "s.json#/fit/claim", "of kind predict");
+  Json twin = scenario();
+  twin["measure"]["faster"] = twin["fit"]["measure"];
+  refused(twin, "s.json#/fit/measure", "what faster is to predict");
   Json other = scenario();
   other["fit"]["to"] = 0.26;
   refused(other, "s.json#/fit/to", "0.25");
@@ -134,8 +137,14 @@ TEST_CASE("what cannot be judged honestly is refused", "[reproduce][unit]") {
   formula.erase("judge");
   refused(formula, "s.json#/judge/pairs", "no number");
   Json many = unfitted();
-  many["measure"]["faster"] = {"1", "2"};
+  many["measure"]["faster"] = {"fast.metrics.step_s", "slow.metrics.step_s"};
   refused(many, "s.json#/measure", "1 figures, but 2");
+  for (const char* nothing : {"1", "fast.scenario.seed"}) {
+    Json idle = unfitted();
+    idle["measure"]["faster"] = nothing;
+    CHECK_THROWS_WITH(task_of(idle), Catch::Contains("s.json#/measure/faster") &&
+                                         Catch::Contains("measures nothing"));
+  }
   Json run = unfitted();
   run["measure"]["faster"] = "slow";
   refused(run, "s.json#/measure", "slow.metrics.step_s");
