@@ -24,7 +24,42 @@ struct RandomShape {
   bool forbidding = false;
 };
 
+// The experts of one token in every layer. Tokens have favourites: affinity and hot experts.
+inline std::vector<std::vector<std::size_t>> token_path(const RandomShape& shape, Rng& rng) {
+  const auto experts = std::size_t(shape.experts);
+  const auto taste = rng.below(experts);
+  std::vector<std::vector<std::size_t>> path;
+  for (int l = 0; l < shape.layers; ++l) {
+    std::vector<std::size_t> order(experts);
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    shuffle(std::span(order), rng);
+    if (rng.below(3) > 0) {
+      std::iter_swap(order.begin(), std::ranges::find(order, taste * taste / experts));
+    }
+    order.resize(std::size_t(shape.top_k));
+    path.push_back(order);
+  }
+  return path;
+}
+
+inline void count_path(const std::vector<std::vector<std::size_t>>& path, PlacementProblem& p) {
+  for (std::size_t l = 0; l < path.size(); ++l) {
+    for (const std::size_t e : path[l]) {
+      p.loads[l][e] += 1.0;
+      p.token_sets[l].push_back(static_cast<std::uint16_t>(e));
+    }
+  }
+  for (std::size_t l = 0; l + 1 < path.size(); ++l) {
+    for (const std::size_t a : path[l]) {
+      for (const std::size_t b : path[l + 1]) {
+        p.transitions[l][a * std::size_t(p.experts) + b] += 1.0;
+      }
+    }
+  }
+}
+
 inline PlacementProblem tokens_problem(const RandomShape& shape, std::uint64_t seed) {
+  constexpr int tokens = 60;
   Rng rng(seed);
   PlacementProblem p;
   p.name = "random";
@@ -38,35 +73,13 @@ inline PlacementProblem tokens_problem(const RandomShape& shape, std::uint64_t s
   p.exact_capacity = shape.exact && shape.experts % shape.devices == 0;
   p.comm = shape.comm;
   p.alpha = 1.0 + static_cast<double>(rng.below(3));
-  p.beta = 1.0;
-  p.c_intra = 1.0;
   p.c_inter = 1.0 + static_cast<double>(rng.below(3));
   const auto experts = std::size_t(shape.experts);
   p.loads.assign(std::size_t(shape.layers), std::vector<double>(experts, 0.0));
   p.transitions.assign(std::size_t(shape.layers) - 1, std::vector<double>(experts * experts, 0.0));
   p.token_sets.resize(std::size_t(shape.layers));
-  for (int token = 0; token < 60; ++token) {
-    const auto taste = rng.below(experts);
-    std::vector<std::vector<std::size_t>> path;
-    for (int l = 0; l < shape.layers; ++l) {
-      std::vector<std::size_t> order(experts);
-      std::iota(order.begin(), order.end(), std::size_t{0});
-      shuffle(std::span(order), rng);
-      if (rng.below(3) > 0) {  // tokens have favourites: affinity and hot experts
-        std::iter_swap(order.begin(), std::ranges::find(order, taste * taste / experts));
-      }
-      order.resize(std::size_t(shape.top_k));
-      path.push_back(order);
-    }
-    for (std::size_t l = 0; l < path.size(); ++l) {
-      for (const std::size_t e : path[l]) {
-        p.loads[l][e] += 1.0;
-        p.token_sets[l].push_back(static_cast<std::uint16_t>(e));
-        for (std::size_t b = 0; l + 1 < path.size() && b < path[l + 1].size(); ++b) {
-          p.transitions[l][e * experts + path[l + 1][b]] += 1.0;
-        }
-      }
-    }
+  for (int token = 0; token < tokens; ++token) {
+    count_path(token_path(shape, rng), p);
   }
   if (shape.uneven) {
     for (int g = 0; g < shape.devices; ++g) {

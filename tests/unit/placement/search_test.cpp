@@ -140,7 +140,7 @@ TEST_CASE("the linear assignment is the cheapest permutation", "[placement][prop
   std::vector<int> column(n);
   std::iota(column.begin(), column.end(), 0);
   double least = total(column);
-  while (std::next_permutation(column.begin(), column.end())) {
+  while (std::ranges::next_permutation(column).found) {
     least = std::min(least, total(column));
   }
   CHECK(total(cheapest_assignment(cost, n)) == least);
