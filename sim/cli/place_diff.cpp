@@ -10,6 +10,7 @@
 #include "placement/diff.h"
 #include "placement/evaluate.h"
 #include "placement/formats.h"
+#include "sim/cli/place_scenario.h"
 #include "sim/cli/quantity_option.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
@@ -46,40 +47,97 @@ struct Result {
   std::optional<Scores> scores;
 };
 
-PlacementScore score_of(const PlacementProblem& problem, const PlacementFile& file,
+// A problem, and what a scenario says beyond it.
+struct Subject {
+  PlacementProblem problem;
+  bool is_scenario = false;
+  int first_layer = 0;
+  double intra_bandwidth = 0.0;
+  double inter_bandwidth = 0.0;
+};
+
+Subject read_subject(const Options& options) {
+  const Json document = read_json_file(options.problem);
+  if (is_placement_problem(document)) {
+    return {.problem = read_placement_problem(document, options.problem)};
+  }
+  PlaceScenarioOptions scenario;
+  scenario.input = options.problem;
+  scenario.folders = catalog_folders(options.common.catalog);
+  scenario.fit_share = 1.0;
+  const PlaceScenario subject(scenario);
+  const NodeSpec& node = subject.cluster().node;
+  const double nics = std::min(node.nics, node.devices);
+  return {.problem = subject.problem(),
+          .is_scenario = true,
+          .first_layer = subject.moe_layers().front(),
+          .intra_bandwidth = node.device_link.bandwidth.si(),
+          .inter_bandwidth = node.nic_link.bandwidth.si() * nics / node.devices};
+}
+
+// A scenario says nothing of the slots that a file may have.
+PlacementProblem with_slots_of(PlacementProblem problem, const ExpertPlacement& placement) {
+  std::size_t copies = 0;
+  for (const std::int32_t e : placement.slot_expert.front()) {
+    copies += e >= 0 ? 1 : 0;
+  }
+  problem.redundant = std::max(0, static_cast<int>(copies) - problem.experts);
+  problem.exact_capacity = false;
+  problem.capacity.clear();
+  for (int g = 0; g < placement.devices; ++g) {
+    problem.capacity.push_back(placement.first_slot[static_cast<std::size_t>(g) + 1] -
+                               placement.first_slot[static_cast<std::size_t>(g)]);
+  }
+  return problem;
+}
+
+PlacementScore score_of(const Subject& subject, const PlacementFile& file,
                         const std::string& path) {
+  const PlacementProblem problem =
+      subject.is_scenario && file.placement.devices == subject.problem.devices
+          ? with_slots_of(subject.problem, file.placement)
+          : subject.problem;
   check_feasible(problem, file.placement, path);
   return evaluate(problem, file.placement);
 }
 
+double given_or(const std::string& option, const std::string& text, double otherwise) {
+  return text.empty() ? otherwise : quantity_option<Bandwidth>(option, text);
+}
+
 Result compare(const Options& options) {
-  std::optional<PlacementProblem> problem;
+  std::optional<Subject> subject;
   if (!options.problem.empty()) {
-    problem = read_placement_problem(read_json_file(options.problem), options.problem);
+    subject = read_subject(options);
   }
+  const PlacementProblem* problem = subject ? &subject->problem : nullptr;
   Result result;
-  const FormatOptions reading{options.devices > 0 || !problem ? options.devices : problem->devices,
-                              options.first_layer,
-                              {}};
+  FormatOptions reading{options.devices, options.first_layer, {}};
+  if (problem != nullptr && reading.devices == 0) {
+    reading.devices = problem->devices;
+  }
+  if (subject && reading.first_layer == 0) {
+    reading.first_layer = subject->first_layer;
+  }
   result.before = read_placement_file(options.before, reading);
   result.after = read_placement_file(options.after, reading);
   const int devices = std::max(result.before.placement.devices, result.after.placement.devices);
   result.cost.devices_per_node = options.devices_per_node > 0 ? options.devices_per_node
-                                 : problem                    ? problem->devices_per_node
+                                 : problem != nullptr         ? problem->devices_per_node
                                                               : devices;
   result.cost.expert_bytes = quantity_option<Bytes>("--expert-bytes", options.expert_bytes);
-  if (options.expert_bytes.empty() && problem) {
+  if (options.expert_bytes.empty() && problem != nullptr) {
     result.cost.expert_bytes = problem->expert_bytes;
   }
-  result.cost.intra_bandwidth =
-      quantity_option<Bandwidth>("--intra-bandwidth", options.intra_bandwidth);
-  result.cost.inter_bandwidth =
-      quantity_option<Bandwidth>("--inter-bandwidth", options.inter_bandwidth);
+  result.cost.intra_bandwidth = given_or("--intra-bandwidth", options.intra_bandwidth,
+                                         subject ? subject->intra_bandwidth : 0.0);
+  result.cost.inter_bandwidth = given_or("--inter-bandwidth", options.inter_bandwidth,
+                                         subject ? subject->inter_bandwidth : 0.0);
   result.diff = diff_placements(result.before.placement, result.after.placement, result.cost,
                                 options.before + " and " + options.after);
-  if (problem) {
-    result.scores = Scores{score_of(*problem, result.before, options.before),
-                           score_of(*problem, result.after, options.after), problem->in_seconds};
+  if (subject) {
+    result.scores = Scores{score_of(*subject, result.before, options.before),
+                           score_of(*subject, result.after, options.after), problem->in_seconds};
   }
   return result;
 }
@@ -202,7 +260,8 @@ void add_place_diff(CLI::App& place, Command& command) {
   CLI::App* sub = place.add_subcommand("diff", "what moves between two placements");
   sub->add_option("before", options->before, "placement, any format")->required()->type_name("A");
   sub->add_option("after", options->after, "placement, any format")->required()->type_name("B");
-  sub->add_option("problem", options->problem, "what each of them costs: a placement problem")
+  sub->add_option("problem", options->problem,
+                  "what each of them costs: a placement problem or a scenario")
       ->type_name("PROBLEM");
   sub->add_option("--devices", options->devices,
                   "GPUs, for files that do not say (sglang, trtllm, eplb)")
@@ -220,8 +279,11 @@ void add_place_diff(CLI::App& place, Command& command) {
   sub->add_option("--inter-bandwidth", options->inter_bandwidth,
                   "per GPU and direction between nodes, like \"50 GB/s\"");
   options->common.add_json(*sub);
+  options->common.add_catalog(*sub);
   sub->footer(
-      "Example:\n  moesim place diff today.json tomorrow.yaml --devices 32 --gpus-per-node 8 \\\n"
+      "Examples:\n"
+      "  moesim place diff today.json tomorrow.yaml scenario.json\n"
+      "  moesim place diff today.json tomorrow.yaml --devices 32 --gpus-per-node 8 \\\n"
       "      --expert-bytes \"44 MB\" --intra-bandwidth \"200 GB/s\" --inter-bandwidth \"50 "
       "GB/s\"");
   sub->callback([options, &command] { command.run = [options] { return run(*options); }; });

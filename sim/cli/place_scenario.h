@@ -32,6 +32,7 @@ class PlaceScenario {
   explicit PlaceScenario(const PlaceScenarioOptions& options);
 
   [[nodiscard]] const PlacementProblem& problem() const { return problem_; }
+  [[nodiscard]] const Cluster& cluster() const { return fitted_->cluster(); }
   // The model's layers that the placement's layers are.
   [[nodiscard]] std::vector<int> moe_layers() const;
 

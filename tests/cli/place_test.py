@@ -142,6 +142,10 @@ def scenario(folder, scenarios):
           "unseen batches are those of the statistics")
     layers = json.loads(path.read_text())
     check(layers["moe_layer_count"] == 26, "scenario", "export lacks layers")
+    moved = run("diff", path, path, scenarios / "deepseek_v2_lite_decode_ep8_h100.json", "--json")
+    diff = json.loads(moved.stdout)
+    check(diff["loaded"] == 0 and diff["kept"] == 26 * 64, "diff", moved.stdout[:200])
+    check(diff["before"]["score"]["objective"] > 0, "diff", "no costs")
     again = run(scenarios / "deepseek_v2_lite_decode_ep8_h100.json", "--json",
                 "--statistics-tokens", "2048", "--threads", "2")
     same = json.loads(again.stdout)
