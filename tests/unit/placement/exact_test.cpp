@@ -70,10 +70,10 @@ TEST_CASE("dynamic programming finds the optimum", "[placement][property]") {
 }
 
 TEST_CASE("no bound exceeds the optimum", "[placement][property]") {
-  const auto seed = GENERATE(range(std::uint64_t{0}, std::uint64_t{60}));
+  const auto seed = GENERATE(range(std::uint64_t{0}, std::uint64_t{24}));
   CAPTURE(seed);
   RandomShape shape = tiny_shape(seed);
-  shape.layers = 4;
+  shape.layers = 3;
   shape.experts = 6;
   shape.devices = seed % 2 == 0 ? 3 : 4;
   shape.devices_per_node = seed % 4 == 1 ? 2 : shape.devices;
@@ -87,7 +87,7 @@ TEST_CASE("no bound exceeds the optimum", "[placement][property]") {
   const bool poor = GENERATE(false, true);
   const Assignment incumbent = poor ? random_assignment(p, rng) : exact.devices;
   const PlacementBound bound =
-      placement_bound(p, placement_of(p, incumbent), GENERATE(0, 5, 100), run);
+      placement_bound(p, placement_of(p, incumbent), GENERATE(0, 100), run);
   CHECK(bound.value <= exact.lower_bound * (1.0 + 1e-12));
   CHECK(bound.load <= exact.lower_bound * (1.0 + 1e-12));
   CHECK(bound.joint <= exact.lower_bound * (1.0 + 1e-12));
