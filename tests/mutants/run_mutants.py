@@ -103,7 +103,9 @@ def build(labels, jobs):
     """Builds the test executables of the labels, or everything. None, or the compiler's words."""
     command = ["cmake", "--build", str(BUILD), "-j", str(jobs)]
     if labels:
-        command += ["--target", *(f"moesim_test_{label}" for label in labels)]
+        # Scripts test the program itself.
+        targets = {"cli": "moesim", "notebooks": "moesim"}
+        command += ["--target", *(targets.get(label, f"moesim_test_{label}") for label in labels)]
     done = run(command, env=environment())
     return None if done.returncode == 0 else done.stdout
 
