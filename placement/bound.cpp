@@ -18,14 +18,16 @@ double sum(const std::vector<double>& values) {
 // multipliers. Even shares over replicas.
 std::vector<double> kept_by(const PlacementProblem& p, const ExpertPlacement& placement) {
   std::vector<double> kept;
+  PlacementProblem pair = p;  // once: matrices are large
+  pair.layers = 2;
+  pair.split = ReplicaSplit::even;
   for (int l = 0; l + 1 < p.layers; ++l) {
-    PlacementProblem pair = p;
-    pair.layers = 2;
     pair.loads = {p.loads[at(l)], p.loads[at(l) + 1]};
     pair.transitions = {p.transitions[at(l)]};
-    pair.split = ReplicaSplit::even;
-    ExpertPlacement two = placement;
-    two.slot_expert = {placement.slot_expert[at(l)], placement.slot_expert[at(l) + 1]};
+    const ExpertPlacement two{placement.experts,
+                              placement.devices,
+                              placement.first_slot,
+                              {placement.slot_expert[at(l)], placement.slot_expert[at(l) + 1]}};
     const double all = sum(p.transitions[at(l)]);
     const double far = p.nodes() > 1 ? p.c_inter : p.c_intra;
     kept.push_back(far * all - evaluate(pair, two).traffic);

@@ -33,7 +33,7 @@ struct RetainedBound {
 // Lagrangian dual of the b-matching relaxation: an expert shares its device with at most `slots`
 // experts of the next layer (slots * devices_per_node in its node) and, if `with_loads`, their
 // loads sum to at most M. Multipliers by Polyak's subgradient steps towards `target`, the kept
-// weight of a known placement. `most_loads`: {M_l, M_(l+1)} where the bound should be tight.
+// weight of a known placement. `from_most`, `to_most`: M_l and M_(l+1) at which it should be tight.
 RetainedBound retained_bound(const PlacementProblem& problem, int layer, bool with_loads,
                              double from_most, double to_most, double target, int iterations,
                              const SolverRun& run);
