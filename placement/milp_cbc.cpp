@@ -20,9 +20,6 @@
 namespace moesim {
 namespace {
 
-// Relative, for feasibility of what CBC calls a solution; also what bounds are lowered by.
-constexpr double k_tolerance = 1e-6;
-
 // Shared by all clones of the handlers.
 struct Watch {
   const SolverRun& run;
@@ -153,7 +150,7 @@ std::vector<std::string> arguments_for(const MilpLimits& limits, const SolverRun
 }
 
 void set_start(const MilpModel& model, CbcModel& cbc) {
-  if (!model.feasible(model.start, k_tolerance)) {
+  if (!model.feasible(model.start, k_milp_tolerance)) {
     return;
   }
   std::vector<std::pair<std::string, double>> start;
@@ -171,22 +168,6 @@ void set_start(const MilpModel& model, CbcModel& cbc) {
   cbc.setMIPStart(static_cast<int>(names.size()), names.data(), values.data());
 }
 
-// A candidate counts only if it is feasible once its integers are rounded.
-void offer(const MilpModel& model, std::vector<double> values, MilpResult& result) {
-  for (std::size_t c = 0; c < values.size(); ++c) {
-    values[c] = model.integer[c] != 0 ? std::round(values[c]) : values[c];
-  }
-  if (!model.feasible(values, k_tolerance)) {
-    return;
-  }
-  const double objective = model.value_of(values);
-  if (objective < result.objective) {
-    result.objective = objective;
-    result.values = std::move(values);
-    result.status = MilpStatus::feasible;
-  }
-}
-
 }  // namespace
 
 MilpResult solve_milp(const MilpModel& model, const MilpLimits& limits, const SolverRun& run) {
@@ -195,7 +176,7 @@ MilpResult solve_milp(const MilpModel& model, const MilpLimits& limits, const So
   static std::mutex one_at_a_time;
   const std::scoped_lock lock(one_at_a_time);
   MilpResult result;
-  offer(model, model.start, result);
+  offer_candidate(model, model.start, result);
   Watch watch{run, std::min(run.seconds() + limits.seconds, run.options().time_limit_s)};
   if (watch.should_stop()) {
     return result;
@@ -225,7 +206,7 @@ MilpResult solve_milp(const MilpModel& model, const MilpLimits& limits, const So
 
   result.nodes = cbc.getNodeCount();
   if (const double* best = cbc.bestSolution(); best != nullptr) {
-    offer(model, {best, best + model.columns()}, result);
+    offer_candidate(model, {best, best + model.columns()}, result);
   }
   // What a linear program that was cut short makes CBC believe is no proof.
   const bool solved = !watch.stopped && cbc.status() == 0;
@@ -243,7 +224,7 @@ MilpResult solve_milp(const MilpModel& model, const MilpLimits& limits, const So
     result.bound = result.objective;
     result.status = MilpStatus::optimal;
   }
-  result.bound -= k_tolerance * (std::abs(result.bound) + 1.0 / scale);
+  result.bound -= k_milp_tolerance * (std::abs(result.bound) + 1.0 / scale);
   return result;
 }
 

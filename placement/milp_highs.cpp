@@ -13,8 +13,6 @@
 namespace moesim {
 namespace {
 
-constexpr double k_tolerance = 1e-6;
-
 double cost_scale(const MilpModel& model) {
   double most = 0.0;
   for (const double cost : model.cost) {
@@ -49,26 +47,11 @@ HighsLp program_of(const MilpModel& model, double scale) {
   return lp;
 }
 
-void offer(const MilpModel& model, std::vector<double> values, MilpResult& result) {
-  for (std::size_t c = 0; c < values.size() && c < model.integer.size(); ++c) {
-    values[c] = model.integer[c] != 0 ? std::round(values[c]) : values[c];
-  }
-  if (!model.feasible(values, k_tolerance)) {
-    return;
-  }
-  const double objective = model.value_of(values);
-  if (objective < result.objective) {
-    result.objective = objective;
-    result.values = std::move(values);
-    result.status = MilpStatus::feasible;
-  }
-}
-
 }  // namespace
 
 MilpResult solve_milp(const MilpModel& model, const MilpLimits& limits, const SolverRun& run) {
   MilpResult result;
-  offer(model, model.start, result);
+  offer_candidate(model, model.start, result);
   const double end = std::min(run.seconds() + limits.seconds, run.options().time_limit_s);
   const auto should_stop = [&] { return run.stopped() || run.seconds() >= end; };
   if (should_stop()) {
@@ -101,7 +84,7 @@ MilpResult solve_milp(const MilpModel& model, const MilpLimits& limits, const So
   const HighsInfo& info = highs.getInfo();
   result.nodes = std::max<std::int64_t>(info.mip_node_count, 0);
   if (info.primal_solution_status == kSolutionStatusFeasible) {
-    offer(model, highs.getSolution().col_value, result);
+    offer_candidate(model, highs.getSolution().col_value, result);
   }
   const HighsModelStatus status = highs.getModelStatus();
   if (status == HighsModelStatus::kInfeasible && result.values.empty()) {
@@ -117,7 +100,7 @@ MilpResult solve_milp(const MilpModel& model, const MilpLimits& limits, const So
     result.status = MilpStatus::optimal;
     result.bound = result.objective;
   }
-  result.bound -= k_tolerance * (std::abs(result.bound) + 1.0 / scale);
+  result.bound -= k_milp_tolerance * (std::abs(result.bound) + 1.0 / scale);
   return result;
 }
 

@@ -1,6 +1,7 @@
 #include "placement/milp_model.h"
 
 #include <cmath>
+#include <utility>
 
 #include "sim/core/error.h"
 
@@ -61,6 +62,21 @@ bool MilpModel::feasible(const std::vector<double>& values, double tolerance) co
 
 double power_of_two_below(double value) {
   return value > 0.0 && std::isfinite(value) ? std::exp2(std::floor(std::log2(value))) : 1.0;
+}
+
+void offer_candidate(const MilpModel& model, std::vector<double> values, MilpResult& result) {
+  for (std::size_t c = 0; c < values.size() && c < model.integer.size(); ++c) {
+    values[c] = model.integer[c] != 0 ? std::round(values[c]) : values[c];
+  }
+  if (!model.feasible(values, k_milp_tolerance)) {
+    return;
+  }
+  const double objective = model.value_of(values);
+  if (objective < result.objective) {
+    result.objective = objective;
+    result.values = std::move(values);
+    result.status = MilpStatus::feasible;
+  }
 }
 
 }  // namespace moesim

@@ -78,4 +78,10 @@ std::string_view milp_solver_name();
 // The largest power of two that is not above `value` (> 0; else 1): a divisor that loses no bits.
 double power_of_two_below(double value);
 
+// Of rows, bounds and integers, relative.
+inline constexpr double k_milp_tolerance = 1e-6;
+
+// Keeps the candidate in `result` if it is feasible once its integers are rounded, and better.
+void offer_candidate(const MilpModel& model, std::vector<double> values, MilpResult& result);
+
 }  // namespace moesim
