@@ -70,6 +70,7 @@ struct LoweredStep {
   double flops = 0.0;                      // useful arithmetic, all devices
   double memory_bytes = 0.0;               // least device-memory traffic, all devices
   int devices = 0;
+  int streams = 1;  // per device; collectives' streams follow those of all devices
   int links = 0;
   std::int32_t first_link = 0;  // resource id of link 0
 };

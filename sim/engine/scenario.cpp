@@ -6,17 +6,15 @@
 #include "sim/core/config.h"
 #include "sim/core/error.h"
 #include "sim/engine/all_to_all.h"
-#include "sim/engine/overlap.h"
 #include "sim/engine/placement_problem.h"
+#include "sim/engine/scenario_workload.h"
 
 namespace moesim {
 namespace {
 
-constexpr std::array<std::string_view, 3> step_kinds{"decode", "prefill", "mixed"};
 constexpr std::array<std::string_view, 4> frameworks{"trtllm", "sglang", "vllm", "spec_sheet"};
 constexpr std::array<std::string_view, 2> residencies{"home", "last_expert"};
-constexpr std::int64_t most_tokens = 1 << 24;  // per rank and step
-constexpr std::int64_t longest_context = 1 << 24;
+constexpr std::int64_t most_tokens = 1 << 24;  // of placement statistics
 constexpr int most_ranks = 1 << 14;
 
 template <class Table>
@@ -28,44 +26,17 @@ std::vector<std::string_view> names_of(const Table& table) {
   return names;
 }
 
-Workload parse_workload(ConfigObject object) {
-  Workload workload;
-  const std::string kind = object.choice("kind", step_kinds);
-  workload.kind = kind == "decode"    ? StepKind::decode
-                  : kind == "prefill" ? StepKind::prefill
-                                      : StepKind::mixed;
-  if (workload.kind != StepKind::prefill) {
-    workload.decode_requests = object.integer("requests_per_rank", 1, most_tokens);
-    workload.context = object.integer("context", 1, longest_context);
-  }
-  if (workload.kind != StepKind::decode) {
-    workload.prefill_tokens = object.integer("tokens_per_rank", 1, most_tokens);
-    workload.prompt_tokens =
-        object.integer_or("prompt_tokens", workload.prefill_tokens, 1, most_tokens);
-    if (workload.prefill_tokens % workload.prompt_tokens != 0) {
-      object.fail("prompt_tokens", "does not divide tokens_per_rank (" +
-                                       std::to_string(workload.prefill_tokens) +
-                                       "); a step holds whole prompts of one length");
-    }
-  }
-  workload.routing = object.text_or("routing", "balanced");
-  if (workload.kind == StepKind::prefill) {
-    workload.routing_sample = object.integer_or("routing_sample", 0, 0, workload.tokens());
-    if (workload.routing_sample > 0 && workload.tokens() % workload.routing_sample != 0) {
-      object.fail("routing_sample", "does not divide the " + std::to_string(workload.tokens()) +
-                                        " tokens of a rank; each routed token stands for equally "
-                                        "many; 0 routes every token");
-    }
-  }
-  object.reject_unknown_keys();
-  return workload;
-}
-
 Parallelism parse_parallelism(ConfigObject object) {
   Parallelism p;
   ConfigObject attention = object.object("attention");
   p.attention_tp = static_cast<int>(attention.integer_or("tp", 1, 1, most_ranks));
   p.attention_dp = static_cast<int>(attention.integer_or("dp", 1, 1, most_ranks));
+  for (const std::string_view key : {"cp", "pp", "vpp"}) {
+    if (attention.has(key) && attention.integer(key, 1, most_ranks) != 1) {
+      attention.fail(key, "is 1 in steps: sequences are not cut over ranks, and layers not over "
+                          "stages");
+    }
+  }
   attention.reject_unknown_keys();
   if (auto experts = object.object_if("experts")) {
     p.expert_tp = static_cast<int>(experts->integer_or("etp", 1, 1, most_ranks));
@@ -110,6 +81,22 @@ PlacementChoice parse_placement(ConfigObject object) {
   return choice;
 }
 
+// A schedule's name, or {"schedule": name, ...} with its options.
+void parse_overlap(ConfigObject& object, Policy& policy) {
+  const bool options = object.has("overlap") && object.json().at("overlap").is_object();
+  if (!options) {
+    policy.overlap = object.choice_or("overlap", "none", names_of(overlap_policies()));
+    return;
+  }
+  ConfigObject overlap = object.object("overlap");
+  policy.overlap = overlap.choice("schedule", names_of(overlap_policies()));
+  policy.overlap_options.attention_split = overlap.boolean_or("attention_split", false);
+  overlap.reject_unknown_keys();
+  if (policy.overlap_options.attention_split && policy.overlap != "two_batch") {
+    overlap.fail("attention_split", "is an option of two_batch");
+  }
+}
+
 Policy parse_policy(ConfigObject object) {
   Policy policy;
   policy.all_to_all =
@@ -118,7 +105,7 @@ Policy parse_policy(ConfigObject object) {
     policy.all_to_all_link_rate = object.positive<Bandwidth>("all_to_all_link_rate");
   }
   policy.kernels = object.choice_or("kernels", "trtllm", frameworks);
-  policy.overlap = object.choice_or("overlap", "none", names_of(overlap_policies()));
+  parse_overlap(object, policy);
   policy.dispatch = object.dtype_or("dispatch", DType::bf16);
   policy.combine = object.dtype_or("combine", DType::bf16);
   policy.residency = object.choice_or("token_residency", "home", residencies) == "home"
@@ -155,8 +142,6 @@ auto section_or_defaults(ConfigObject& root, std::string_view key, Parse parse) 
 }
 
 }  // namespace
-
-std::string_view name_of(StepKind kind) { return step_kinds.at(static_cast<std::size_t>(kind)); }
 
 Scenario parse_scenario(const nlohmann::json& document, const std::string& name) {
   Scenario scenario;

@@ -9,6 +9,9 @@
 
 #include "models/operators.h"
 #include "placement/problem.h"
+#include "sim/engine/rank_map.h"
+#include "sim/engine/schedule/schedule.h"
+#include "sim/engine/step_batch.h"
 
 namespace moesim {
 
@@ -21,33 +24,22 @@ struct CatalogFolders {
   std::vector<std::string> routing_profiles;
 };
 
-enum class StepKind { decode, prefill, mixed };
+enum class StepKind { decode, prefill, mixed, batches };
 std::string_view name_of(StepKind kind);
 
-// What one attention data-parallel rank has to do in a step.
+// What a step has to do: the same on every attention data-parallel rank, or a list (`batches`).
 struct Workload {
   StepKind kind = StepKind::decode;
-  std::int64_t decode_requests = 0;  // one new token each
+  std::int64_t decode_requests = 0;  // of each rank, one new token each
   std::int64_t context = 0;          // keys per decode request, the new token included
-  std::int64_t prefill_tokens = 0;   // prompt tokens of the step
+  std::int64_t prefill_tokens = 0;   // of each rank: prompt tokens of the step
   std::int64_t prompt_tokens = 0;    // length of one prompt
+  std::vector<RankBatch> batches;    // kind batches: by rank
   std::string routing;               // see make_routing_source
   std::int64_t routing_sample = 0;   // prefill: tokens per rank that are routed; 0: all
 
-  [[nodiscard]] std::int64_t tokens() const { return decode_requests + prefill_tokens; }
-  [[nodiscard]] std::int64_t prompts() const {
-    return prompt_tokens > 0 ? prefill_tokens / prompt_tokens : 0;
-  }
-};
-
-struct Parallelism {
-  int attention_tp = 1;
-  int attention_dp = 1;
-  int expert_tp = 1;
-  int expert_ep = 1;
-  int expert_dp = 1;
-
-  [[nodiscard]] int ranks() const { return attention_tp * attention_dp; }
+  // The batch of the run's step `index`: decoding contexts are one longer per step.
+  [[nodiscard]] StepBatch batch(int attention_ranks, int index) const;
 };
 
 struct PlacementChoice {
@@ -66,7 +58,8 @@ struct Policy {
   // What a framework's all-to-all reaches on a device's link; 0: as the profile of its law says.
   Bandwidth all_to_all_link_rate;
   std::string kernels;  // framework whose kernel profiles apply
-  std::string overlap;
+  std::string overlap;  // a schedule's name
+  OverlapOptions overlap_options;
   DType dispatch = DType::bf16;  // of tokens on their way to experts
   DType combine = DType::bf16;   // and back
   TokenResidency residency = TokenResidency::home;

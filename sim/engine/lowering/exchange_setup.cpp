@@ -1,6 +1,6 @@
 // The exchanges of a step: how the all-to-all of one expert group is set up, and where its law
 // comes from.
-#include "sim/engine/lowering.h"
+#include "sim/engine/lowering/lowering.h"
 
 namespace moesim {
 
@@ -49,7 +49,7 @@ std::vector<CommProvenance> comm_provenance(const LoweringInput& input) {
     }
   }
   std::vector<CollectiveOp> collectives;
-  if (input.parallelism.attention_tp > 1) {
+  if (input.ranks.parallelism().attention_tp > 1) {
     collectives = {CollectiveOp::all_gather, CollectiveOp::all_reduce};
   } else if (input.policy.residency == TokenResidency::last_expert && input.groups.units > 1) {
     collectives = {CollectiveOp::all_gather};  // of the new tokens' contexts

@@ -1,7 +1,9 @@
-// Lowering of one step: model, batch, placement and routing become a task graph.
+// Lowering of one step: model, batch, placement and routing become work, an overlap schedule says
+// when, and both together a task graph.
 #pragma once
 
 #include <span>
+#include <string>
 #include <vector>
 
 #include "hardware/topology.h"
@@ -9,10 +11,18 @@
 #include "models/operators.h"
 #include "sim/engine/all_to_all_links.h"
 #include "sim/engine/lowered_step.h"
+#include "sim/engine/rank_map.h"
 #include "sim/engine/scenario.h"
+#include "sim/engine/step_batch.h"
 #include "sim/engine/step_traffic.h"
 
 namespace moesim {
+
+// A part of the step's batch that goes through the layers on its own.
+struct MicroBatch {
+  StepBatch batch;
+  StepTraffic traffic;
+};
 
 struct LoweringInput {
   const Topology& topology;
@@ -20,17 +30,16 @@ struct LoweringInput {
   const KernelModel& kernels;
   std::span<const CommProfile> comm_profiles;
   CommTarget comm_target;
-  const Workload& workload;
-  const Parallelism& parallelism;
+  const RankMap& ranks;
   const Policy& policy;
   const ExpertGroups& groups;
   const ExpertPlacement& placement;  // of one expert group; all groups are placed alike
-  const StepTraffic& traffic;
+  std::span<const MicroBatch> micro_batches;  // as many as the overlap schedule wants
 };
 
-// Per layer and rank one chain of kernels up to the dispatch (attention, router, shared experts or
-// dense FFN) and one from dispatch to combine (routed experts); per layer and expert group one
-// dispatch and one combine. A collective waits for all its ranks and all of them wait for it.
+// Per layer and rank chains of kernels, per layer and expert group one dispatch and one combine,
+// per layer and tensor-parallel group its sums: step_work.h. A collective waits for all its ranks
+// and all of them wait for it.
 LoweredStep lower_step(const LoweringInput& input);
 
 // One row per all-to-all direction or collective that the step used.

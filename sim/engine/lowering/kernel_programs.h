@@ -1,0 +1,62 @@
+// Kernels as programs of a step's graph: estimated once, counted as often as they run.
+#pragma once
+
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "hardware/topology.h"
+#include "models/kernel_model.h"
+#include "models/operators.h"
+#include "sim/engine/all_to_all_links.h"
+#include "sim/engine/lowered_step.h"
+#include "sim/engine/rank_map.h"
+
+namespace moesim {
+
+// Resource ids: device d's arithmetic is 2 d, its memory 2 d + 1; links follow.
+class KernelPrograms {
+ public:
+  KernelPrograms(const Topology& topology, const KernelModel& kernels, const RankMap& ranks,
+                 LoweredStep& step);
+
+  struct Estimated {
+    KernelEstimate time;
+    Kernel kernel;
+    double flops = 0.0;
+    double bytes = 0.0;
+  };
+  Estimated estimate(const Op& op, Category category);
+  std::vector<Estimated> estimate_all(std::span<const Op> ops, Category category);
+
+  // A program grows until the next call of begin().
+  ProgramId begin();
+  void add(const Estimated& kernel);
+  // One more rank runs the program.
+  void ran(ProgramId program) { ++runs_[static_cast<std::size_t>(program)]; }
+  // Sums over everything that ran; called once, at the end.
+  void finish();
+  // A collective's only segment, and its use by so many ranks.
+  ProgramId collective(const CollectiveCost& cost, Category category, std::string_view label,
+                       std::int16_t family, std::size_t ranks);
+
+  std::int16_t family(const std::string& name);
+
+ private:
+  std::int16_t family_of(const Op& op);
+
+  const KernelModel& kernels_;
+  LoweredStep& step_;
+  std::map<std::string_view, std::int16_t>
+      expert_family_;          // by label of the op: shapes vary, kernels do not
+  struct Work {
+    double flops = 0.0;
+    double bytes = 0.0;
+  };
+  std::vector<Work> work_;           // by kernel
+  std::vector<std::int64_t> runs_;   // by program
+  std::vector<Need> needs_;          // scratch
+};
+
+}  // namespace moesim

@@ -1,0 +1,53 @@
+// Tokens to experts and back: what every routing decision of a step puts on ranks and links.
+#pragma once
+
+#include <vector>
+
+#include "models/operators.h"
+#include "sim/engine/lowered_step.h"
+#include "sim/engine/lowering/lowering.h"
+
+namespace moesim {
+
+class StepExchange {
+ public:
+  explicit StepExchange(const LoweringInput& input);
+
+  // One decision of one micro-batch in one expert group. Valid until another decision of the same
+  // micro-batch and group is asked for.
+  struct Exchange {
+    std::int32_t decision = -1;
+    LayerTraffic traffic;
+    CollectiveCost dispatch;
+    CollectiveCost combine;
+    bool comes_back = true;  // false: every result stays where it was computed
+  };
+  const Exchange& of(std::int32_t batch, std::int32_t decision, int group);
+
+  // The routed experts of a unit.
+  [[nodiscard]] ExpertShard shard(std::int32_t batch, std::int32_t decision, int group, int unit);
+
+  // Loads of all groups and micro-batches that were asked for, one row per decision. Every
+  // micro-batch waits for its own busiest unit, so its maximum counts for itself.
+  [[nodiscard]] std::vector<LayerLoad> loads() const;
+
+ private:
+  void fill(std::int32_t batch, std::int32_t decision, int group, Exchange& exchange);
+  void count_loads(std::int32_t batch, int group, std::int32_t decision, const RankGrid& grid,
+                   const LayerTraffic& traffic);
+  [[nodiscard]] std::int64_t received_rows(std::int32_t batch, int unit, const Exchange& exchange,
+                                           int group) const;
+
+  const LoweringInput& in_;
+  std::vector<AllToAllLowering> all_to_all_;      // by group
+  std::vector<std::vector<Exchange>> exchanges_;  // by micro-batch, by group
+  struct DecisionLoad {
+    LayerLoad sums;
+    std::vector<std::int64_t> heaviest;  // pairs of the busiest unit, by micro-batch
+    std::int64_t heaviest_of_all = 0;
+  };
+  std::vector<DecisionLoad> loads_;  // by decision
+  CollectiveCost unused_;
+};
+
+}  // namespace moesim

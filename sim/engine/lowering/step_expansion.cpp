@@ -1,0 +1,355 @@
+#include "sim/engine/lowering/step_expansion.h"
+
+#include <algorithm>
+
+#include "sim/core/error.h"
+
+namespace moesim {
+namespace {
+
+constexpr std::int64_t k_kinds_of_work = 32;
+constexpr std::int64_t k_entries = 64;
+constexpr ProgramId k_unknown = -2;
+
+std::size_t at(std::int32_t index) { return static_cast<std::size_t>(index); }
+
+Category category_of(WorkKind kind) {
+  switch (kind) {
+    case WorkKind::embedding:
+      return Category::embedding;
+    case WorkKind::dense:
+      return Category::dense_ffn;
+    case WorkKind::router:
+    case WorkKind::free_experts:
+      return Category::router;
+    case WorkKind::shared:
+    case WorkKind::latent_in:
+    case WorkKind::latent_out:
+      return Category::shared_expert;
+    case WorkKind::dispatch:
+      return Category::dispatch;
+    case WorkKind::experts:
+      return Category::experts;
+    case WorkKind::combine:
+    case WorkKind::context_gather:
+      return Category::combine;
+    case WorkKind::embedding_sum:
+    case WorkKind::attention_sum:
+    case WorkKind::dense_sum:
+    case WorkKind::expert_sum:
+    case WorkKind::logits_gather:
+      return Category::tensor_parallel;
+    case WorkKind::head:
+      return Category::head;
+    default:
+      return Category::attention;
+  }
+}
+
+bool is_attention_kernel(const Op& op) {
+  return std::holds_alternative<AttentionOp>(op.shape) || std::holds_alternative<MlaOp>(op.shape);
+}
+
+bool of_expert_group(WorkKind kind) {
+  return kind == WorkKind::dispatch || kind == WorkKind::combine ||
+         kind == WorkKind::context_gather;
+}
+
+}  // namespace
+
+StepExpansion::StepExpansion(const LoweringInput& input, const Work& work, bool attention_split,
+                             LoweredStep& step)
+    : in_(input),
+      work_(work),
+      attention_split_(attention_split),
+      step_(step),
+      programs_(input.topology, input.kernels, input.ranks, step),
+      exchange_(input) {
+  for (int g = 0; g < in_.ranks.tensor_groups(); ++g) {
+    tensor_groups_.push_back(in_.ranks.tensor_group(g));
+  }
+  for (int g = 0; g < in_.ranks.expert_groups(); ++g) {
+    expert_groups_.push_back(in_.ranks.expert_group(g));
+  }
+  for (const MicroBatch& micro : in_.micro_batches) {
+    auto& kinds = kind_of_.emplace_back();
+    for (const RankBatch& batch : micro.batch.kinds()) {
+      kinds.push_back(kind_of(batch));
+    }
+  }
+  ensure(in_.model.blocks.size() * static_cast<std::size_t>(k_entries * k_kinds_of_work) < 1U << 31U,
+         "a model has a moderate number of blocks");
+}
+
+RankRange StepExpansion::ranks_of(int stage) const {
+  return {in_.ranks.first_rank(stage), in_.ranks.ranks_per_stage()};
+}
+
+std::int32_t StepExpansion::resource_offset(int rank) const { return 2 * in_.ranks.device_of(rank); }
+
+std::int32_t StepExpansion::kind_of(const RankBatch& batch) {
+  const auto known = std::ranges::find(batches_, batch);
+  const auto index = static_cast<std::int32_t>(known - batches_.begin());
+  if (known == batches_.end()) {
+    batches_.push_back(batch);
+    kinds_.push_back({batch.tokens(), batch.attention()});
+  }
+  return index;
+}
+
+std::int32_t StepExpansion::kind_on(const WorkNode& node, int rank) {
+  const MicroBatch& micro = in_.micro_batches[at(node.batch)];
+  if (!micro.traffic.resident.empty()) {
+    return kind_of_resting(node, rank);
+  }
+  return kind_of_[at(node.batch)][at(micro.batch.kind_of(in_.ranks.attention_rank_of(rank)))];
+}
+
+// The tokens that rest on a rank before the node's routing decision.
+std::int32_t StepExpansion::kind_of_resting(const WorkNode& node, int rank) {
+  const MicroBatch& micro = in_.micro_batches[at(node.batch)];
+  const auto g = at(in_.ranks.group_of(rank));
+  const auto& layers = micro.traffic.resident;
+  const TokenLayout& layout = at(node.decision) < layers.size() ? layers[at(node.decision)][g].before
+                                                                : layers.back()[g].after;
+  const std::int64_t tokens = layout.tokens_of(in_.ranks.unit_of(rank) % in_.ranks.units());
+  RankBatch resting;
+  if (tokens > 0) {
+    resting = micro.batch.rank(in_.ranks.attention_rank_of(rank));
+    resting.sequences.front().count = tokens;
+  }
+  return kind_of(resting);
+}
+
+std::vector<Op> StepExpansion::attention(const WorkNode& node, const Kind& kind) const {
+  std::vector<Op> all = attention_ops(in_.model, block_of(node), kind.batches, in_.policy.precision,
+                                      in_.ranks.parallelism().attention_tp);
+  if (attention_split_) {
+    const auto core = std::ranges::find_if(all, is_attention_kernel);
+    node.kind == WorkKind::attention ? all.erase(core, all.end()) : all.erase(all.begin(), core);
+  }
+  return all;
+}
+
+std::vector<Op> StepExpansion::ops(const WorkNode& node, const Kind& kind) const {
+  const OpPrecision& precision = in_.policy.precision;
+  const MoeModel& model = in_.model;
+  const std::int64_t tp = in_.ranks.parallelism().attention_tp;
+  switch (node.kind) {
+    case WorkKind::embedding:
+      return embedding_ops(model, kind.tokens, precision);
+    case WorkKind::attention:
+    case WorkKind::attention_core:
+      return attention(node, kind);
+    case WorkKind::dense:
+      return dense_ffn_ops(model, ffn_of(node), kind.tokens, precision, tp);
+    case WorkKind::router:
+      return router_ops(model, ffn_of(node), kind.tokens, precision);
+    case WorkKind::shared:
+      return shared_expert_ops(model, ffn_of(node), kind.tokens, precision, tp);
+    case WorkKind::free_experts:
+      return free_expert_ops(model, ffn_of(node), kind.tokens, precision);
+    case WorkKind::latent_in:
+      return latent_in_ops(model, ffn_of(node), kind.tokens, precision);
+    case WorkKind::latent_out:
+      return latent_out_ops(model, ffn_of(node), kind.tokens, precision);
+    case WorkKind::head:
+      return head_ops(model, logit_rows_of(kind.batches), precision, tp);
+    default:
+      throw InvariantError("a forward step has no kernels for " + std::string(name_of(node.kind)));
+  }
+}
+
+std::int64_t StepExpansion::part_key(const WorkNode& node, std::int32_t kind) const {
+  ensure(node.entry < k_entries, "a block has fewer than 64 FFN entries");
+  const std::int64_t block =
+      node.kind == WorkKind::embedding || node.kind == WorkKind::head
+          ? 0
+          : in_.model.layers[static_cast<std::size_t>(node.layer)];
+  const auto blocks = static_cast<std::int64_t>(in_.model.blocks.size());
+  return ((kind * blocks + block) * k_entries + node.entry) * k_kinds_of_work +
+         static_cast<std::int64_t>(node.kind);
+}
+
+const std::vector<KernelPrograms::Estimated>& StepExpansion::part(const WorkNode& node,
+                                                                  std::int32_t kind) {
+  const std::int64_t key = part_key(node, kind);
+  const auto known = parts_.find(key);
+  if (known != parts_.end()) {
+    return known->second;
+  }
+  const std::vector<Op> made =
+      kinds_[at(kind)].tokens > 0 ? ops(node, kinds_[at(kind)]) : std::vector<Op>{};
+  return parts_[key] = programs_.estimate_all(made, category_of(node.kind));
+}
+
+ProgramId StepExpansion::kind_program(std::span<const std::int32_t> nodes, std::int32_t kind) {
+  key_.clear();
+  for (const std::int32_t id : nodes) {
+    if (!part(work_.node(id), kind).empty()) {
+      key_.push_back(part_key(work_.node(id), kind));
+    }
+  }
+  if (key_.empty()) {
+    return k_no_program;
+  }
+  const auto known = chains_.find(key_);
+  if (known != chains_.end()) {
+    return known->second;
+  }
+  const ProgramId program = programs_.begin();
+  for (const std::int64_t key : key_) {
+    for (const KernelPrograms::Estimated& kernel : parts_.at(key)) {
+      programs_.add(kernel);
+    }
+  }
+  return chains_[key_] = program;
+}
+
+ProgramId StepExpansion::chain(std::span<const std::int32_t> nodes, int rank) {
+  const WorkNode& head = work_.node(nodes.front());
+  if (head.kind == WorkKind::experts) {
+    return expert_program(head, rank);
+  }
+  if (current_ != nodes.front()) {
+    current_ = nodes.front();
+    current_program_.clear();
+  }
+  const std::int32_t kind = kind_on(head, rank);
+  if (at(kind) >= current_program_.size()) {
+    current_program_.resize(at(kind) + 1, k_unknown);
+  }
+  ProgramId& program = current_program_[at(kind)];
+  if (program == k_unknown) {
+    program = kind_program(nodes, kind);
+  }
+  if (program != k_no_program) {
+    programs_.ran(program);
+  }
+  return program;
+}
+
+ProgramId StepExpansion::expert_program(const WorkNode& node, int rank) {
+  const int group = in_.ranks.group_of(rank);
+  const ExpertShard shard = exchange_.shard(node.batch, node.decision, group,
+                                            in_.ranks.unit_of(rank) % in_.ranks.units());
+  const Op op = routed_expert_op(in_.model, ffn_of(node), shard, in_.policy.precision);
+  const ProgramId program = programs_.begin();
+  programs_.add(programs_.estimate(op, Category::experts));
+  programs_.ran(program);
+  return program;
+}
+
+int StepExpansion::groups(std::int32_t node) const {
+  return of_expert_group(work_.node(node).kind) ? static_cast<int>(expert_groups_.size())
+                                                : static_cast<int>(tensor_groups_.size());
+}
+
+std::span<const int> StepExpansion::ranks_of_group(std::int32_t node, int group) const {
+  return of_expert_group(work_.node(node).kind) ? expert_groups_[at(group)]
+                                                : tensor_groups_[at(group)];
+}
+
+std::span<const int> StepExpansion::peers(int rank) const {
+  return expert_groups_[at(in_.ranks.group_of(rank))];
+}
+
+int StepExpansion::lane(std::int32_t node, int group) const {
+  const WorkKind kind = work_.node(node).kind;
+  const auto expert_lanes = 2 * static_cast<int>(expert_groups_.size());
+  return !of_expert_group(kind) ? expert_lanes + group
+                                : 2 * group + (kind == WorkKind::dispatch ? 0 : 1);
+}
+
+std::int32_t StepExpansion::label(std::span<const std::int32_t> nodes) const {
+  return static_cast<std::int32_t>(category_of(work_.node(nodes.front()).kind));
+}
+
+ProgramId StepExpansion::collective(std::int32_t id, int group) {
+  const WorkNode& node = work_.node(id);
+  switch (node.kind) {
+    case WorkKind::dispatch:
+    case WorkKind::combine:
+      return exchange(node, group);
+    case WorkKind::context_gather:
+      return context_gather(node, group);
+    case WorkKind::logits_gather:
+      return tensor_sum(node, CollectiveOp::all_gather, group);
+    case WorkKind::expert_sum: {
+      // Slices of the batch come together; partial sums (of sliced experts) are added up.
+      const bool partial_sums = in_.ranks.lanes() > 1 || !ffn_of(node).shared.empty();
+      return tensor_sum(node, partial_sums ? CollectiveOp::all_reduce : CollectiveOp::all_gather,
+                        group);
+    }
+    default:
+      return tensor_sum(node, CollectiveOp::all_reduce, group);
+  }
+}
+
+// Hidden states of a tensor-parallel group's batch, or its logits.
+ProgramId StepExpansion::tensor_sum(const WorkNode& node, CollectiveOp op, int group) {
+  const std::vector<int>& ranks = tensor_groups_[at(group)];
+  const Kind& kind = kinds_[at(kind_on(node, ranks.front()))];
+  const bool logits = node.kind == WorkKind::logits_gather;
+  const auto rows = static_cast<double>(logits ? logit_rows_of(kind.batches) : kind.tokens);
+  const auto width = static_cast<double>(logits ? in_.model.vocabulary : in_.model.hidden);
+  const Bytes bytes(rows * width * stored_bits(in_.policy.precision.activation) / 8);
+  if (bytes.si() == 0.0) {
+    return k_no_program;
+  }
+  const FoundCollective law = find_collective(in_.comm_profiles, in_.comm_target, op, "");
+  return programs_.collective(lower_collective(in_.topology, law, op, ranks, bytes),
+                              Category::tensor_parallel, name_of(op),
+                              programs_.family("collective/" + std::string(name_of(op))),
+                              ranks.size());
+}
+
+// A single unit exchanges nothing.
+ProgramId StepExpansion::exchange(const WorkNode& node, int group) {
+  const bool out = node.kind == WorkKind::dispatch;
+  if (in_.ranks.units() == 1) {
+    return k_no_program;
+  }
+  const StepExchange::Exchange& exchange = exchange_.of(node.batch, node.decision, group);
+  if (!out && !exchange.comes_back) {
+    return k_no_program;
+  }
+  const Category category = category_of(node.kind);
+  return programs_.collective(
+      out ? exchange.dispatch : exchange.combine, category, name_of(category),
+      programs_.family("all_to_all/" + in_.policy.all_to_all + (out ? "/dispatch" : "/combine")),
+      expert_groups_[at(group)].size());
+}
+
+// At the end every rank learns every new token: one row each, as the dispatch would send it.
+ProgramId StepExpansion::context_gather(const WorkNode& node, int group) {
+  if (in_.ranks.units() == 1) {
+    return k_no_program;
+  }
+  const std::vector<int>& ranks = expert_groups_[at(group)];
+  const FoundCollective law =
+      find_collective(in_.comm_profiles, in_.comm_target, CollectiveOp::all_gather, "");
+  const std::int64_t tokens = in_.micro_batches[at(node.batch)].traffic.layout.tokens();
+  const Bytes rows =
+      static_cast<double>(tokens) * activation_bytes(in_.model.hidden, in_.policy.dispatch);
+  CollectiveCost cost = lower_collective(in_.topology, law, CollectiveOp::all_gather, ranks, rows);
+  cost.token_copies = static_cast<double>(tokens * (in_.ranks.units() - 1));
+  return programs_.collective(cost, Category::combine, "context_gather",
+                              programs_.family("collective/all_gather"), ranks.size());
+}
+
+void StepExpansion::finish() {
+  programs_.finish();
+  std::vector<LayerLoad> loads = exchange_.loads();
+  for (const WorkNode& node : work_.nodes()) {
+    if (node.kind == WorkKind::experts && node.batch == 0) {
+      loads.at(at(node.decision)).layer = node.layer;
+    }
+  }
+  step_.moe_layers = std::move(loads);
+  for (std::size_t l = 0; l < in_.model.layers.size(); ++l) {
+    step_.layer_is_moe.push_back(in_.model.layer(l).moe() != nullptr ? 1 : 0);
+  }
+}
+
+}  // namespace moesim

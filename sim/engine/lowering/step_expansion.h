@@ -1,0 +1,77 @@
+// What the nodes of a step are on the machine: kernels of the batch that a rank holds, and
+// exchanges between ranks.
+#pragma once
+
+#include <map>
+#include <vector>
+
+#include "sim/engine/lowering/graph_builder.h"
+#include "sim/engine/lowering/kernel_programs.h"
+#include "sim/engine/lowering/step_exchange.h"
+
+namespace moesim {
+
+class StepExpansion final : public WorkExpansion {
+ public:
+  StepExpansion(const LoweringInput& input, const Work& work, bool attention_split,
+                LoweredStep& step);
+
+  [[nodiscard]] RankRange ranks_of(int stage) const override;
+  ProgramId chain(std::span<const std::int32_t> nodes, int rank) override;
+  [[nodiscard]] std::int32_t resource_offset(int rank) const override;
+  [[nodiscard]] int groups(std::int32_t node) const override;
+  [[nodiscard]] std::span<const int> ranks_of_group(std::int32_t node, int group) const override;
+  ProgramId collective(std::int32_t node, int group) override;
+  [[nodiscard]] int lane(std::int32_t node, int group) const override;
+  [[nodiscard]] std::span<const int> peers(int rank) const override;
+  ProgramId nothing() override { return programs_.begin(); }
+  [[nodiscard]] std::int32_t label(std::span<const std::int32_t> nodes) const override;
+
+  // Sums and loads of the whole step; called once, at the end.
+  void finish();
+
+ private:
+  // What a rank works on outside its experts. Ranks and micro-batches of one kind share programs.
+  struct Kind {
+    std::int64_t tokens = 0;
+    std::vector<AttentionBatch> batches;
+  };
+  [[nodiscard]] std::int32_t kind_of(const RankBatch& batch);
+  [[nodiscard]] std::int32_t kind_on(const WorkNode& node, int rank);
+  [[nodiscard]] std::int32_t kind_of_resting(const WorkNode& node, int rank);
+  [[nodiscard]] std::vector<Op> ops(const WorkNode& node, const Kind& kind) const;
+  [[nodiscard]] std::vector<Op> attention(const WorkNode& node, const Kind& kind) const;
+  const std::vector<KernelPrograms::Estimated>& part(const WorkNode& node, std::int32_t kind);
+  [[nodiscard]] std::int64_t part_key(const WorkNode& node, std::int32_t kind) const;
+  ProgramId kind_program(std::span<const std::int32_t> nodes, std::int32_t kind);
+  ProgramId expert_program(const WorkNode& node, int rank);
+  ProgramId tensor_sum(const WorkNode& node, CollectiveOp op, int group);
+  ProgramId exchange(const WorkNode& node, int group);
+  ProgramId context_gather(const WorkNode& node, int group);
+  [[nodiscard]] const Block& block_of(const WorkNode& node) const {
+    return in_.model.layer(static_cast<std::size_t>(node.layer));
+  }
+  [[nodiscard]] const FfnGroup& ffn_of(const WorkNode& node) const {
+    return block_of(node).ffn[static_cast<std::size_t>(node.entry)];
+  }
+
+  const LoweringInput& in_;
+  const Work& work_;
+  bool attention_split_;
+  LoweredStep& step_;
+  KernelPrograms programs_;
+  StepExchange exchange_;
+  std::vector<std::vector<int>> tensor_groups_;
+  std::vector<std::vector<int>> expert_groups_;
+  std::vector<RankBatch> batches_;  // by kind
+  std::vector<Kind> kinds_;
+  std::vector<std::vector<std::int32_t>> kind_of_;  // by micro-batch, by kind of its StepBatch
+  std::map<std::int64_t, std::vector<KernelPrograms::Estimated>> parts_;
+  std::map<std::vector<std::int64_t>, ProgramId> chains_;
+  // The chain that is being asked for, rank by rank: its programs by kind.
+  std::int32_t current_ = -1;
+  std::vector<ProgramId> current_program_;
+  std::vector<std::int64_t> key_;  // scratch
+};
+
+}  // namespace moesim

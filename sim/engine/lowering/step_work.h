@@ -1,0 +1,20 @@
+// The work of a forward step: what every layer of the model has to do for each micro-batch.
+#pragma once
+
+#include "models/moe_model.h"
+#include "sim/engine/schedule/work.h"
+
+namespace moesim {
+
+struct StepWorkOptions {
+  int micro_batches = 1;
+  bool tensor_parallel = false;   // attention's slices are summed
+  bool attention_split = false;   // the attention kernel is a node of its own
+  bool gathers_contexts = false;  // tokens rest with their experts: all ranks learn the new ones
+};
+
+// Micro-batch by micro-batch, layer by layer. An FFN entry that runs beside the next blocks
+// (Shortcut) is waited for where its output is added.
+Work step_work(const MoeModel& model, const StepWorkOptions& options);
+
+}  // namespace moesim

@@ -1,0 +1,122 @@
+#include "sim/engine/step_batch.h"
+
+#include <algorithm>
+
+#include "sim/core/error.h"
+
+namespace moesim {
+namespace {
+
+template <class Count>
+std::int64_t sum_over(const std::vector<SequenceClass>& sequences, Count count) {
+  std::int64_t sum = 0;
+  for (const SequenceClass& s : sequences) {
+    sum += s.count * count(s);
+  }
+  return sum;
+}
+
+void check(const RankBatch& rank) {
+  for (const SequenceClass& s : rank.sequences) {
+    ensure(s.count > 0 && s.new_tokens > 0 && s.context >= s.new_tokens,
+           "sequences of a step have new tokens, which their context includes");
+  }
+}
+
+}  // namespace
+
+std::int64_t RankBatch::tokens() const {
+  return sum_over(sequences, [](const SequenceClass& s) { return s.new_tokens; });
+}
+
+std::int64_t RankBatch::count() const {
+  return sum_over(sequences, [](const SequenceClass&) { return std::int64_t{1}; });
+}
+
+std::int64_t RankBatch::prefill_tokens() const {
+  return sum_over(sequences, [](const SequenceClass& s) {
+    return s.phase == Phase::prefill ? s.new_tokens : std::int64_t{0};
+  });
+}
+
+std::int64_t RankBatch::cached_tokens() const {
+  return sum_over(sequences, [](const SequenceClass& s) { return s.context; });
+}
+
+std::vector<AttentionBatch> RankBatch::attention() const {
+  std::vector<AttentionBatch> batches;
+  for (const SequenceClass& s : sequences) {
+    batches.push_back({.phase = s.phase,
+                       .sequences = s.count,
+                       .query_len = s.new_tokens,
+                       .context = s.context});
+  }
+  return batches;
+}
+
+StepBatch::StepBatch(std::span<const RankBatch> ranks) {
+  for (const RankBatch& rank : ranks) {
+    const auto known = std::ranges::find(kinds_, rank);
+    kind_.push_back(static_cast<std::int32_t>(known - kinds_.begin()));
+    if (known == kinds_.end()) {
+      check(rank);
+      kinds_.push_back(rank);
+    }
+  }
+}
+
+StepBatch::StepBatch(const RankBatch& rank, int ranks)
+    : kinds_{rank}, kind_(static_cast<std::size_t>(ranks), 0) {
+  check(rank);
+}
+
+std::int64_t StepBatch::tokens() const {
+  std::int64_t sum = 0;
+  for (int r = 0; r < ranks(); ++r) {
+    sum += rank(r).tokens();
+  }
+  return sum;
+}
+
+std::int64_t StepBatch::sequences() const {
+  std::int64_t sum = 0;
+  for (int r = 0; r < ranks(); ++r) {
+    sum += rank(r).count();
+  }
+  return sum;
+}
+
+std::int64_t StepBatch::decode_sequences() const {
+  std::int64_t sum = 0;
+  for (int r = 0; r < ranks(); ++r) {
+    sum += sum_over(rank(r).sequences, [](const SequenceClass& s) {
+      return std::int64_t{s.phase == Phase::decode ? 1 : 0};
+    });
+  }
+  return sum;
+}
+
+std::int64_t StepBatch::prefill_tokens() const {
+  std::int64_t sum = 0;
+  for (int r = 0; r < ranks(); ++r) {
+    sum += rank(r).prefill_tokens();
+  }
+  return sum;
+}
+
+std::vector<StepBatch> StepBatch::split(int parts) const {
+  ensure(parts > 0, "a batch is cut into at least one part");
+  std::vector<StepBatch> cut(static_cast<std::size_t>(parts), *this);
+  for (std::size_t part = 0; part < cut.size(); ++part) {
+    for (RankBatch& kind : cut[part].kinds_) {
+      for (SequenceClass& s : kind.sequences) {
+        const std::int64_t rest = static_cast<std::int64_t>(part) < s.count % parts ? 1 : 0;
+        s.count = s.count / parts + rest;
+      }
+      std::erase_if(kind.sequences, [](const SequenceClass& s) { return s.count == 0; });
+    }
+  }
+  return cut;
+}
+
+}  // namespace moesim
