@@ -7,7 +7,7 @@
 
 #include "calibrate/cpu/lru_index.h"
 #include "sim/core/error.h"
-#include "sim/engine/backend.h"
+#include "sim/flow/backend.h"
 
 namespace moesim {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "calibrate/cpu/host_profile.h"
 #include "calibrate/cpu/moe_plan.h"
-#include "sim/engine/task_graph.h"
+#include "sim/flow/task_graph.h"
 
 namespace moesim {
 

@@ -8,9 +8,9 @@
 #include "sim/cli/step_table.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
-#include "sim/engine/crosscheck.h"
 #include "sim/engine/simulation.h"
 #include "sim/engine/timeline.h"
+#include "sim/flow/crosscheck.h"
 #include "sim/simgrid/simgrid_backend.h"
 
 namespace moesim {

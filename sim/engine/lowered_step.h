@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "sim/engine/task_graph.h"
+#include "sim/flow/task_graph.h"
 
 namespace moesim {
 

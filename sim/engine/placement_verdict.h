@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "placement/placement.h"
-#include "sim/engine/backend.h"
 #include "sim/engine/simulation.h"
+#include "sim/flow/backend.h"
 
 namespace moesim {
 

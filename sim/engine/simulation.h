@@ -10,11 +10,11 @@
 
 #include "hardware/topology.h"
 #include "models/kernel_model.h"
-#include "sim/engine/backend.h"
 #include "sim/engine/lowering.h"
 #include "sim/engine/memory.h"
 #include "sim/engine/placement_problem.h"
 #include "sim/engine/scenario.h"
+#include "sim/flow/backend.h"
 
 namespace moesim {
 

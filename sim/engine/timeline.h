@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "sim/engine/backend.h"
 #include "sim/engine/lowered_step.h"
+#include "sim/flow/backend.h"
 
 namespace moesim {
 

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <span>
 
-#include "sim/engine/backend.h"
+#include "sim/flow/backend.h"
 
 namespace moesim::detail {
 

@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "sim/engine/backend.h"
+#include "sim/flow/backend.h"
 
 namespace moesim {
 

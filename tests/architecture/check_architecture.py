@@ -10,26 +10,30 @@ import re
 import subprocess
 import sys
 
-# Which folder may include which others. One way only; the four in the middle exchange plain data.
+# Which folder may include which others. One way only; the five in the middle exchange plain data.
 MAY_INCLUDE = {
     "sim/core": set(),
+    "sim/flow": {"sim/core"},
     "hardware": {"sim/core"},
     "models": {"sim/core"},
     "workloads": {"sim/core"},
     "placement": {"sim/core"},
-    "sim/engine": {"sim/core", "hardware", "models", "workloads", "placement"},
-    "sim/simgrid": {"sim/core", "sim/engine"},
+    "sim/engine": {"sim/core", "sim/flow", "hardware", "models", "workloads", "placement"},
+    "sim/simgrid": {"sim/core", "sim/flow"},
     "sim/reproduce": {
-        "sim/core", "hardware", "models", "workloads", "placement", "sim/engine",
+        "sim/core", "sim/flow", "hardware", "models", "workloads", "placement", "sim/engine",
     },
     # Before its parent folder: it runs on this machine and needs OpenBLAS, which the fits do not.
     "calibrate/cpu": {
-        "sim/core", "hardware", "models", "workloads", "placement", "sim/engine", "calibrate",
+        "sim/core", "sim/flow", "hardware", "models", "workloads", "placement", "sim/engine",
+        "calibrate",
     },
-    "calibrate": {"sim/core", "hardware", "models", "workloads", "placement", "sim/engine"},
+    "calibrate": {
+        "sim/core", "sim/flow", "hardware", "models", "workloads", "placement", "sim/engine",
+    },
     "sim/cli": {
-        "sim/core", "hardware", "models", "workloads", "placement", "sim/engine", "sim/simgrid",
-        "sim/reproduce", "calibrate", "calibrate/cpu",
+        "sim/core", "sim/flow", "hardware", "models", "workloads", "placement", "sim/engine",
+        "sim/simgrid", "sim/reproduce", "calibrate", "calibrate/cpu",
     },
 }
 # Programs: they may print and exit. The microbenchmarks under calibrate/cuda stand alone.
@@ -84,7 +88,7 @@ def check_include(name, bracket, target, files):
     folder = folder_of(name)
     if bracket == "<":
         if re.match(r"(simgrid|xbt)/", target) and folder != "sim/simgrid":
-            yield f"<{target}> belongs to sim/simgrid; use the engine's backend interface"
+            yield f"<{target}> belongs to sim/simgrid; use the backend interface of sim/flow"
         if target == "iostream" and not name.startswith(PROGRAMS):
             yield "<iostream> in a library; libraries return values, sim/cli prints"
         if target == "nlohmann/json.hpp" and name.endswith(".h") and folder \

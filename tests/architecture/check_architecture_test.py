@@ -16,9 +16,11 @@ CLEAN = {
     "hardware/device.cpp": '#include "hardware/device.h"\n',
     "hardware/link.cpp": "int hops();\n",
     "models/op.h": "#pragma once\n",
-    "sim/engine/task_graph.h": '#pragma once\n#include "hardware/device.h"\n#include "models/op.h"\n',
+    "sim/flow/task_graph.h": '#pragma once\n#include "sim/core/error.h"\n',
+    "sim/engine/step.h": '#pragma once\n#include "hardware/device.h"\n#include "models/op.h"\n'
+                         '#include "sim/flow/task_graph.h"\n',
     "sim/simgrid/replay.h": '#pragma once\n#include <simgrid/s4u.hpp>\n'
-                            '#include "sim/engine/task_graph.h"\n',
+                            '#include "sim/flow/task_graph.h"\n',
     "sim/cli/CMakeLists.txt": "moesim_executable(moesim SOURCES main.cpp)\n",
     "sim/cli/main.cpp": '#include <iostream>\n#include "sim/simgrid/replay.h"\n'
                         "int main() { std::cout << 1; std::exit(0); }\n",
@@ -56,22 +58,25 @@ class Rules(unittest.TestCase):
     def test_arrows_against_the_table(self):
         for name, target in (("sim/core/error.h", "hardware/device.h"),
                              ("hardware/link.cpp", "models/op.h"),
-                             ("hardware/link.cpp", "sim/engine/task_graph.h"),
+                             ("hardware/link.cpp", "sim/flow/task_graph.h"),
                              ("models/op.h", "hardware/device.h"),
-                             ("sim/engine/task_graph.h", "sim/simgrid/replay.h"),
+                             ("sim/flow/task_graph.h", "sim/engine/step.h"),
+                             ("sim/flow/task_graph.h", "hardware/device.h"),
+                             ("sim/engine/step.h", "sim/simgrid/replay.h"),
+                             ("sim/simgrid/replay.h", "sim/engine/step.h"),
                              ("sim/simgrid/replay.h", "hardware/device.h")):
             folder = check_architecture.folder_of(name)
             self.assert_only({name: f'#include "{target}"\n'},
                              f'{name}:1: {folder} may not include "{target}"')
 
     def test_every_arrow_of_the_table_points_one_way(self):
-        rank = ["sim/core", "hardware", "models", "workloads", "placement", "sim/engine",
-                "sim/simgrid", "sim/reproduce", "calibrate", "calibrate/cpu", "sim/cli"]
+        rank = ["sim/core", "sim/flow", "hardware", "models", "workloads", "placement",
+                "sim/simgrid", "sim/engine", "sim/reproduce", "calibrate", "calibrate/cpu", "sim/cli"]
         self.assertEqual(set(rank), set(check_architecture.MAY_INCLUDE))
         for folder, targets in check_architecture.MAY_INCLUDE.items():
             for target in targets:
                 self.assertLess(rank.index(target), rank.index(folder))
-        middle = {"hardware", "models", "workloads", "placement"}
+        middle = {"sim/flow", "hardware", "models", "workloads", "placement"}
         for folder in middle:
             self.assertFalse(check_architecture.MAY_INCLUDE[folder] & middle)
         for room in ("sim/simgrid", "calibrate/cpu"):
@@ -88,8 +93,8 @@ class Rules(unittest.TestCase):
         self.assert_only({"planner/plan.h": "#pragma once\n"}, "planner/plan.h:1: in no folder")
 
     def test_simgrid_stays_in_its_room(self):
-        self.assert_only({"sim/engine/task_graph.h": "#include <simgrid/s4u.hpp>\n"},
-                         "sim/engine/task_graph.h:1: <simgrid/s4u.hpp> belongs to sim/simgrid")
+        self.assert_only({"sim/flow/task_graph.h": "#include <simgrid/s4u.hpp>\n"},
+                         "sim/flow/task_graph.h:1: <simgrid/s4u.hpp> belongs to sim/simgrid")
         self.assert_only({"tests/a.h": "#include <xbt/log.h>\n"}, "tests/a.h:1: <xbt/log.h>")
 
     def test_headers_take_the_cheap_json_header(self):

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "sim/core/rng.h"
-#include "sim/engine/backend.h"
+#include "sim/flow/backend.h"
 #include "sim/simgrid/simgrid_backend.h"
 
 namespace moesim {

@@ -8,7 +8,7 @@
 
 #include "sim/core/error.h"
 #include "sim/core/thread_pool.h"
-#include "sim/engine/crosscheck.h"
+#include "sim/flow/crosscheck.h"
 #include "sim/simgrid/child_process.h"
 #include "tests/support/random_graph.h"
 #include "tests/support/reference_engine.h"

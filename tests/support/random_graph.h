@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "sim/engine/task_graph.h"
+#include "sim/flow/task_graph.h"
 
 namespace moesim::test {
 

@@ -2,7 +2,7 @@
 // and right by reading; the backends are compared with it.
 #pragma once
 
-#include "sim/engine/backend.h"
+#include "sim/flow/backend.h"
 
 namespace moesim::test {
 

@@ -1,9 +1,9 @@
-#include "sim/engine/fast_backend_sharing.h"
+#include "sim/flow/fast_backend_sharing.h"
 
 #include <algorithm>
 #include <limits>
 
-#include "sim/engine/backend.h"
+#include "sim/flow/backend.h"
 
 namespace moesim::detail {
 

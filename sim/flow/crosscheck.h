@@ -1,7 +1,7 @@
 // How far two runs of the same graph are apart.
 #pragma once
 
-#include "sim/engine/backend.h"
+#include "sim/flow/backend.h"
 
 namespace moesim {
 

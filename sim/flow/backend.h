@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "sim/engine/task_graph.h"
+#include "sim/flow/task_graph.h"
 
 namespace moesim {
 

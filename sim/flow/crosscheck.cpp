@@ -1,4 +1,4 @@
-#include "sim/engine/crosscheck.h"
+#include "sim/flow/crosscheck.h"
 
 #include <algorithm>
 #include <cmath>

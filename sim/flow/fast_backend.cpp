@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "sim/core/error.h"
-#include "sim/engine/fast_backend_run.h"
+#include "sim/flow/fast_backend_run.h"
 
 namespace moesim {
 namespace detail {

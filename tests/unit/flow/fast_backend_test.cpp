@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "sim/core/error.h"
-#include "sim/engine/backend.h"
+#include "sim/flow/backend.h"
 
 namespace moesim::test {
 namespace {
@@ -46,7 +46,7 @@ double segment_end_us(const RunResult& result, std::size_t index) {
 }
 Approx close_to(double value) { return Approx(value).epsilon(1e-11); }
 
-TEST_CASE("two flows share a link in halves", "[engine][unit]") {
+TEST_CASE("two flows share a link in halves", "[flow][unit]") {
   Scene scene;
   const TaskId large = scene.add({{1e-6, {{link, 1e9}}}});
   const TaskId small = scene.add({{1e-6, {{link, 0.5e9}}}});
@@ -57,7 +57,7 @@ TEST_CASE("two flows share a link in halves", "[engine][unit]") {
   CHECK(result.makespan_s == result.tasks[static_cast<std::size_t>(large)].end_s);
 }
 
-TEST_CASE("a kernel takes its latency and then the longest of its needs", "[engine][unit]") {
+TEST_CASE("a kernel takes its latency and then the longest of its needs", "[flow][unit]") {
   Scene scene;
   const TaskId kernel =
       scene.add({{2e-6, {{compute, 3e-6}, {memory, 5e-6}}}, {1e-6, {{compute, 4e-6}}}});
@@ -67,7 +67,7 @@ TEST_CASE("a kernel takes its latency and then the longest of its needs", "[engi
   CHECK(end_us(result, kernel) == close_to(12));
 }
 
-TEST_CASE("a latency holds nothing", "[engine][unit]") {
+TEST_CASE("a latency holds nothing", "[flow][unit]") {
   Scene scene;
   const TaskId late = scene.add({{2e-6, {{compute, 4e-6}}}});
   const TaskId early = scene.add({{0, {{compute, 3e-6}}}});
@@ -78,7 +78,7 @@ TEST_CASE("a latency holds nothing", "[engine][unit]") {
   CHECK(end_us(result, late) == close_to(7));
 }
 
-TEST_CASE("a chain is interrupted midway", "[engine][unit]") {
+TEST_CASE("a chain is interrupted midway", "[flow][unit]") {
   Scene scene;
   const std::vector<Step> chain_steps(3, {1e-6, {{compute, 4e-6}}});
   const TaskId chain = scene.add(chain_steps);
@@ -94,7 +94,7 @@ TEST_CASE("a chain is interrupted midway", "[engine][unit]") {
   CHECK(end_us(result, chain) == close_to(17));
 }
 
-TEST_CASE("a chain is interrupted a second time", "[engine][unit]") {
+TEST_CASE("a chain is interrupted a second time", "[flow][unit]") {
   Scene scene;
   const std::vector<Step> chain_steps(3, {1e-6, {{compute, 4e-6}}});
   const TaskId chain = scene.add(chain_steps);
@@ -108,7 +108,7 @@ TEST_CASE("a chain is interrupted a second time", "[engine][unit]") {
 }
 
 TEST_CASE("a visitor that is gone before the chain's latency ends changes nothing",
-          "[engine][unit]") {
+          "[flow][unit]") {
   Scene scene;
   const TaskId chain = scene.add({{1e-6, {{compute, 4e-6}}}, {5e-6, {{compute, 4e-6}}}});
   const TaskId visitor = scene.add({{0, {{compute, 2e-6}}}}, {scene.delay(6e-6)});
@@ -117,7 +117,7 @@ TEST_CASE("a visitor that is gone before the chain's latency ends changes nothin
   CHECK(end_us(result, chain) == close_to(14));
 }
 
-TEST_CASE("different bottlenecks leave room for each other", "[engine][unit]") {
+TEST_CASE("different bottlenecks leave room for each other", "[flow][unit]") {
   Scene scene;
   const TaskId a = scene.add({{0, {{compute, 1.0}}}});
   const TaskId b = scene.add({{0, {{compute, 0.5}, {memory, 1.0}}}});
@@ -127,7 +127,7 @@ TEST_CASE("different bottlenecks leave room for each other", "[engine][unit]") {
   CHECK(end_us(result, a) == close_to(1.5e6));
 }
 
-TEST_CASE("a finished segment's last increment goes on being charged", "[engine][unit]") {
+TEST_CASE("a finished segment's last increment goes on being charged", "[flow][unit]") {
   Scene scene;
   const TaskId x = scene.add({{0, {{link, 100e9}, {compute, 0.1}}}});
   const TaskId y = scene.add({{0, {{compute, 1.0}, {memory, 2.5}}}});
@@ -142,7 +142,7 @@ TEST_CASE("a finished segment's last increment goes on being charged", "[engine]
   CHECK(end_us(result, z) == close_to(1e6 * (1.0 + 0.55 / 0.6)));
 }
 
-TEST_CASE("equal tasks end together and their successor starts then", "[engine][unit]") {
+TEST_CASE("equal tasks end together and their successor starts then", "[flow][unit]") {
   Scene scene;
   const TaskId a = scene.add({{0, {{link, 1e9}}}});
   const TaskId b = scene.add({{0, {{link, 1e9}}}});
@@ -154,7 +154,7 @@ TEST_CASE("equal tasks end together and their successor starts then", "[engine][
   CHECK(end_us(result, after) == close_to(20'003));
 }
 
-TEST_CASE("tasks and segments without duration end at once", "[engine][unit]") {
+TEST_CASE("tasks and segments without duration end at once", "[flow][unit]") {
   Scene scene;
   const TaskId first = scene.add({});
   const TaskId second = scene.add({{0, {}}, {0, {}}}, {first});
@@ -167,7 +167,7 @@ TEST_CASE("tasks and segments without duration end at once", "[engine][unit]") {
   CHECK(make_fast_backend()->run(TaskGraph{}, true).makespan_s == 0.0);
 }
 
-TEST_CASE("a chunked message ends when the whole one does", "[engine][unit]") {
+TEST_CASE("a chunked message ends when the whole one does", "[flow][unit]") {
   const auto chunks = GENERATE(1, 2, 7, 64);
   const bool as_tasks = GENERATE(false, true);
   Scene scene;
@@ -186,7 +186,7 @@ TEST_CASE("a chunked message ends when the whole one does", "[engine][unit]") {
   CHECK(end_us(scene.run(), last) == close_to(17'500));
 }
 
-TEST_CASE("a chain that is alone is one event", "[engine][unit]") {
+TEST_CASE("a chain that is alone is one event", "[flow][unit]") {
   Scene scene;
   scene.add(std::vector<Step>(5, {1e-6, {{compute, 4e-6}}}));
   CHECK(scene.run().events == 2);  // start and end
@@ -196,7 +196,7 @@ TEST_CASE("a chain that is alone is one event", "[engine][unit]") {
   CHECK(scene.run().events == 2 + 1 + 2 + 2);
 }
 
-TEST_CASE("the fast backend refuses malformed graphs", "[engine][unit]") {
+TEST_CASE("the fast backend refuses malformed graphs", "[flow][unit]") {
   Scene scene;
   const ProgramId program = scene.graph.begin_program();
   scene.graph.add_segment(0, std::vector<Need>{{link, 1.0}});

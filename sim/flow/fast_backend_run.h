@@ -6,9 +6,9 @@
 #include <span>
 #include <vector>
 
-#include "sim/engine/backend.h"
-#include "sim/engine/fast_backend_agenda.h"
-#include "sim/engine/fast_backend_sharing.h"
+#include "sim/flow/backend.h"
+#include "sim/flow/fast_backend_agenda.h"
+#include "sim/flow/fast_backend_sharing.h"
 
 namespace moesim::detail {
 

@@ -1,4 +1,4 @@
-#include "sim/engine/task_graph.h"
+#include "sim/flow/task_graph.h"
 
 #include <algorithm>
 #include <cmath>

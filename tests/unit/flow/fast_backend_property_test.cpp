@@ -4,8 +4,8 @@
 #include <numeric>
 
 #include "sim/core/rng.h"
-#include "sim/engine/backend.h"
-#include "sim/engine/crosscheck.h"
+#include "sim/flow/backend.h"
+#include "sim/flow/crosscheck.h"
 #include "tests/support/graph_edit.h"
 #include "tests/support/random_graph.h"
 #include "tests/support/reference_engine.h"
@@ -56,7 +56,7 @@ std::vector<double> busy_s(const TaskGraph& graph) {
   return total_s;
 }
 
-TEST_CASE("time never goes back and starts are the predecessors' ends", "[engine][property]") {
+TEST_CASE("time never goes back and starts are the predecessors' ends", "[flow][property]") {
   for (std::uint64_t seed = 0; seed < seeds; ++seed) {
     CAPTURE(seed);
     const TaskGraph graph = random_graph(seed);
@@ -81,7 +81,7 @@ TEST_CASE("time never goes back and starts are the predecessors' ends", "[engine
   }
 }
 
-TEST_CASE("a makespan lies between the critical path and the serial sum", "[engine][property]") {
+TEST_CASE("a makespan lies between the critical path and the serial sum", "[flow][property]") {
   int tight_below = 0;
   for (std::uint64_t seed = 0; seed < seeds; ++seed) {
     CAPTURE(seed);
@@ -107,7 +107,7 @@ TEST_CASE("a makespan lies between the critical path and the serial sum", "[engi
 }
 
 // The fast backend agrees with the reference, which keeps accounts.
-TEST_CASE("all work is served and no resource beyond its rate", "[engine][property]") {
+TEST_CASE("all work is served and no resource beyond its rate", "[flow][property]") {
   for (std::uint64_t seed = 0; seed < seeds; ++seed) {
     CAPTURE(seed);
     const TaskGraph graph = random_graph(seed);
@@ -122,7 +122,7 @@ TEST_CASE("all work is served and no resource beyond its rate", "[engine][proper
   }
 }
 
-TEST_CASE("two runs give the same bits", "[engine][property]") {
+TEST_CASE("two runs give the same bits", "[flow][property]") {
   for (std::uint64_t seed = 0; seed < seeds; ++seed) {
     CAPTURE(seed);
     const TaskGraph graph = random_graph(seed);
@@ -137,7 +137,7 @@ TEST_CASE("two runs give the same bits", "[engine][property]") {
   }
 }
 
-TEST_CASE("twice the rates and half the latencies give half the times", "[engine][property]") {
+TEST_CASE("twice the rates and half the latencies give half the times", "[flow][property]") {
   for (std::uint64_t seed = 0; seed < seeds; ++seed) {
     CAPTURE(seed);
     const TaskGraph graph = random_graph(seed);
@@ -147,7 +147,7 @@ TEST_CASE("twice the rates and half the latencies give half the times", "[engine
   }
 }
 
-TEST_CASE("resources have no order", "[engine][property]") {
+TEST_CASE("resources have no order", "[flow][property]") {
   for (std::uint64_t seed = 0; seed < seeds; ++seed) {
     CAPTURE(seed);
     const TaskGraph graph = random_graph(seed);
@@ -162,7 +162,7 @@ TEST_CASE("resources have no order", "[engine][property]") {
   }
 }
 
-TEST_CASE("unused resources change nothing", "[engine][property]") {
+TEST_CASE("unused resources change nothing", "[flow][property]") {
   for (std::uint64_t seed = 0; seed < seeds; ++seed) {
     CAPTURE(seed);
     const TaskGraph graph = random_graph(seed);
@@ -174,7 +174,7 @@ TEST_CASE("unused resources change nothing", "[engine][property]") {
   }
 }
 
-TEST_CASE("graphs without common resources do not see each other", "[engine][property]") {
+TEST_CASE("graphs without common resources do not see each other", "[flow][property]") {
   for (std::uint64_t seed = 0; seed < seeds; ++seed) {
     CAPTURE(seed);
     const TaskGraph a = random_graph(seed);
@@ -188,7 +188,7 @@ TEST_CASE("graphs without common resources do not see each other", "[engine][pro
   }
 }
 
-TEST_CASE("runs are compared by their tasks' ends", "[engine][unit]") {
+TEST_CASE("runs are compared by their tasks' ends", "[flow][unit]") {
   RunResult a;
   a.tasks = {{0, 1.0}, {0, 1e-6}, {0, 2.0}};
   RunResult b = a;

@@ -1,7 +1,7 @@
 // Segments past their latency: queues of the resources, and who gets how much.
 #include <algorithm>
 
-#include "sim/engine/fast_backend_run.h"
+#include "sim/flow/fast_backend_run.h"
 
 namespace moesim::detail {
 

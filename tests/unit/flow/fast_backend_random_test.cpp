@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 
-#include "sim/engine/backend.h"
-#include "sim/engine/crosscheck.h"
+#include "sim/flow/backend.h"
+#include "sim/flow/crosscheck.h"
 #include "tests/support/random_graph.h"
 #include "tests/support/reference_engine.h"
 
@@ -44,7 +44,7 @@ void check_seed(std::uint64_t seed, const RandomGraphLimits& limits, Shapes& sha
   shapes.tied += reference.tied_ends > 0 ? 1 : 0;
 }
 
-TEST_CASE("the fast backend agrees with the obvious engine", "[engine][property]") {
+TEST_CASE("the fast backend agrees with the obvious engine", "[flow][property]") {
   Shapes shapes;
   for (std::uint64_t seed = 0; seed < 400; ++seed) {
     check_seed(seed, {}, shapes);

@@ -1,4 +1,4 @@
-#include "sim/engine/task_graph.h"
+#include "sim/flow/task_graph.h"
 
 #include <catch2/catch.hpp>
 #include <limits>
@@ -8,7 +8,7 @@
 namespace moesim::test {
 namespace {
 
-TEST_CASE("a program knows what it touches and how long it takes alone", "[engine][unit]") {
+TEST_CASE("a program knows what it touches and how long it takes alone", "[flow][unit]") {
   TaskGraph graph;
   const ProgramId first = graph.begin_program();
   graph.add_segment(1.0, std::vector<Need>{{3, 2.0}, {0, 5.0}});
@@ -30,7 +30,7 @@ TEST_CASE("a program knows what it touches and how long it takes alone", "[engin
   CHECK(graph.segments(empty).empty());
 }
 
-TEST_CASE("tasks follow their predecessors, labels are shared", "[engine][unit]") {
+TEST_CASE("tasks follow their predecessors, labels are shared", "[flow][unit]") {
   TaskGraph graph;
   const ProgramId program = graph.begin_program();
   const TaskId a = graph.add_task({.program = program, .label = graph.label("x")}, {});
@@ -43,7 +43,7 @@ TEST_CASE("tasks follow their predecessors, labels are shared", "[engine][unit]"
   CHECK(std::vector(before.begin(), before.end()) == std::vector{a, b});
 }
 
-TEST_CASE("a task graph refuses what makes no sense", "[engine][unit]") {
+TEST_CASE("a task graph refuses what makes no sense", "[flow][unit]") {
   TaskGraph graph;
   const auto add = [&](double latency_s, const std::vector<Need>& needs) {
     graph.add_segment(latency_s, needs);
