@@ -40,7 +40,7 @@ Sample draw_sample(const GeneratorProfile& profile, std::size_t count, int threa
                        .kept = {}};
     std::vector<float> parts(TokenLatents::k_parts * d);
     std::vector<float> own(d);
-    latents.fill(run, parts);
+    latents.fill(run, ContextStart::fresh, parts);
     sample.keys[t] = latents.token_key(run.request, run.first_position);
     for (std::size_t l = 0; l < layers; ++l) {
       latents.hidden(parts, sample.keys[t], l, own,

@@ -98,8 +98,7 @@ constexpr int default_sample = 8192;
 
 void add_columns(const TokenRun& run, const TokenLatents& latents, RoutedTokens& tokens) {
   for (std::size_t i = 0; i < run.size(); ++i) {
-    const auto offset = run.kept.empty() ? static_cast<std::uint32_t>(i) : run.kept[i];
-    const std::uint32_t position = run.first_position + offset;
+    const std::uint32_t position = run.position(i);
     tokens.token_id.push_back(latents.token_id(run.request, position));
     tokens.request.push_back(run.request);
     tokens.position.push_back(position);
@@ -141,7 +140,7 @@ std::vector<TokenRun> RoutingGenerator::draw_requests(std::int64_t tokens,
 }
 
 RoutedTokens RoutingGenerator::route(std::span<const TokenRun> runs, std::uint64_t seed,
-                                     int threads) const {
+                                     int threads, ContextStart start) const {
   const TokenLatents latents(profile_, seed);
   const RouterSpec& router = profile_.router;
   RoutedTokens tokens;
@@ -159,7 +158,7 @@ RoutedTokens RoutingGenerator::route(std::span<const TokenRun> runs, std::uint64
   const std::size_t width = TokenLatents::k_parts * d;
   std::vector<float> parts(count * width);
   parallel_for(runs.size(), threads, [&](std::size_t r) {
-    latents.fill(runs[r], std::span(parts).subspan(first_of[r] * width, runs[r].size() * width));
+    latents.fill(runs[r], start, std::span(parts).subspan(first_of[r] * width, runs[r].size() * width));
   });
 
   const auto layers = static_cast<std::size_t>(router.layers);

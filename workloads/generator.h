@@ -18,12 +18,13 @@ class RoutingGenerator {
 
   [[nodiscard]] const GeneratorProfile& profile() const { return profile_; }
 
-  // Tokens of the runs, in order. Pure; the same for any number of threads.
-  [[nodiscard]] RoutedTokens route(std::span<const detail::TokenRun> runs, std::uint64_t seed,
-                                   int threads) const;
+  // Tokens of the runs, in order. Pure; the same for any number of threads. `start`: is each run a
+  // text of its own, or a part of its request?
+  [[nodiscard]] RoutedTokens route(std::span<const TokenRun> runs, std::uint64_t seed, int threads,
+                                   detail::ContextStart start = detail::ContextStart::fresh) const;
 
   // Whole requests with the profile's lengths until there are `tokens` (the last one is cut).
-  [[nodiscard]] std::vector<detail::TokenRun> draw_requests(std::int64_t tokens,
+  [[nodiscard]] std::vector<TokenRun> draw_requests(std::int64_t tokens,
                                                             std::uint64_t seed) const;
 
  private:

@@ -109,24 +109,40 @@ std::uint64_t TokenLatents::token_key(std::uint32_t request, std::uint32_t posit
   return pair_key(token_key_, request, position);
 }
 
-void TokenLatents::fill(const TokenRun& run, std::span<float> parts) const {
+bool TokenLatents::keeps(std::uint64_t stream, std::uint32_t request, std::uint32_t position,
+                         double probability) {
+  return uniform_of(pair_key(~stream, request, position)) < probability;
+}
+
+std::uint32_t TokenLatents::began(std::uint64_t stream, std::uint32_t request,
+                                  std::uint32_t position, double probability) {
+  if (probability >= 1.0) {
+    return 0;
+  }
+  while (position > 0 && keeps(stream, request, position, probability)) {
+    --position;
+  }
+  return position;
+}
+
+void TokenLatents::fill(const TokenRun& run, ContextStart start, std::span<float> parts) const {
   const std::size_t d = dimensions_;
   const std::uint64_t request = pair_key(request_key_, run.request, 0);
   const float coherence = strength(request_spread_, request);
-  // A context is known by the position where it began. What went before the run's first token is
-  // irrelevant: a context that goes on and one that begins have the same law.
+  // A context is known by the position where it began.
   std::uint32_t context_began = run.first_position;
   std::uint32_t fast_began = run.first_position;
-  const auto keeps = [&](std::uint64_t stream, std::uint32_t position, double probability) {
-    return uniform_of(pair_key(~stream, run.request, position)) < probability;
-  };
+  if (start == ContextStart::continued) {
+    context_began = began(context_key_, run.request, run.first_position, context_keep_);
+    fast_began = began(fast_key_, run.request, run.first_position, fast_keep_);
+  }
   std::size_t next = 0;
   for (std::uint32_t i = 0; i < run.count && next < run.size(); ++i) {
     const std::uint32_t position = run.first_position + i;
-    if (!keeps(context_key_, position, context_keep_)) {
+    if (i > 0 && !keeps(context_key_, run.request, position, context_keep_)) {
       context_began = position;
     }
-    if (!keeps(fast_key_, position, fast_keep_)) {
+    if (i > 0 && !keeps(fast_key_, run.request, position, fast_keep_)) {
       fast_began = position;
     }
     if (!run.kept.empty() && run.kept[next] != i) {

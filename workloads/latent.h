@@ -12,16 +12,9 @@
 
 namespace moesim::detail {
 
-// Consecutive tokens of one request. `kept`: offsets of those that are wanted; empty: all.
-struct TokenRun {
-  std::uint32_t request = 0;
-  std::uint32_t first_position = 0;
-  std::uint32_t count = 1;
-  TokenPhase phase = TokenPhase::prefill;
-  std::vector<std::uint32_t> kept;
-
-  [[nodiscard]] std::size_t size() const { return kept.empty() ? count : kept.size(); }
-};
+// Does a run's first token begin new contexts, or go on with those of the tokens before it? Both have
+// the same law; only the second makes two runs of one request one text.
+enum class ContextStart : std::uint8_t { fresh, continued };
 
 // Approximately standard normal: the sum of four uniforms of 16 bits. Exact in float, so the same
 // on every machine.
@@ -39,7 +32,7 @@ class TokenLatents {
   // For each wanted token of a run: the vectors of token, request, context and fast context as they
   // are in the first layer, then as in the last; `dimensions` floats each, scaled by the strength
   // of token id and request.
-  void fill(const TokenRun& run, std::span<float> parts) const;
+  void fill(const TokenRun& run, ContextStart start, std::span<float> parts) const;
 
   // h of one token in successive layers, from layer 0 on: `own` is the token's own state, which
   // this advances. |h| = 1.
@@ -51,6 +44,13 @@ class TokenLatents {
   [[nodiscard]] std::size_t dimensions() const { return dimensions_; }
 
  private:
+  // Whether the context of `stream` that was there before this position still is.
+  [[nodiscard]] static bool keeps(std::uint64_t stream, std::uint32_t request,
+                                  std::uint32_t position, double probability);
+  // The position where the context began that goes on before `position`.
+  [[nodiscard]] static std::uint32_t began(std::uint64_t stream, std::uint32_t request,
+                                           std::uint32_t position, double probability);
+
   // Weights of a token's parts and of its own state in one layer.
   struct LayerScale {
     std::array<float, k_parts> part;

@@ -11,12 +11,17 @@ namespace moesim {
 
 enum class TokenPhase : std::uint8_t { prefill = 0, decode = 1 };
 
+// Routers may choose fewer than top_k experts for a token (top-p, null experts, dropped tokens): such
+// a token's remaining places, its last ones, hold this id. Nobody's id, since experts <= 65,535;
+// whoever counts picks passes over it. No source of today writes it, and .moetrace 1 cannot hold it.
+inline constexpr std::uint16_t k_no_expert = 0xFFFF;
+
 // Tokens with identity and their full layer path. Expert ids are model-wide per layer:
-// 0..experts-1, zero-cost experts (if the model has any) after the FFN experts.
+// 0..experts-1, zero-cost experts (if the model has any) after the FFN experts, or k_no_expert.
 struct RoutedTokens {
   int layers = 0;   // MoE layers only
   int experts = 0;  // selectable experts per layer, zero-cost ones included
-  int top_k = 0;
+  int top_k = 0;    // places per token; the most experts it may have
   bool ranked = false;             // is k ordered by gate score, best first?
   std::vector<std::uint16_t> ids;  // [layer][token][k]
   std::vector<float> weights;      // same order; empty when unknown
@@ -35,7 +40,23 @@ struct RoutedTokens {
   }
 };
 
-// What the engine asks for: a step's tokens, rank by rank.
+// Consecutive tokens of one request.
+struct TokenRun {
+  std::uint32_t request = 0;
+  std::uint32_t first_position = 0;  // of the run in its request
+  std::uint32_t count = 1;
+  TokenPhase phase = TokenPhase::prefill;
+  // Offsets in [0, count) of the tokens that are wanted, ascending; empty: all of them.
+  std::vector<std::uint32_t> kept;
+
+  [[nodiscard]] std::size_t size() const { return kept.empty() ? count : kept.size(); }
+  // Position in its request of the i-th token that is wanted.
+  [[nodiscard]] std::uint32_t position(std::size_t i) const {
+    return first_position + (kept.empty() ? static_cast<std::uint32_t>(i) : kept[i]);
+  }
+};
+
+// A uniform step's tokens, rank by rank.
 struct BatchShape {
   int ranks = 1;                        // attention data-parallel ranks
   std::int64_t tokens_per_rank = 0;     // decode: one token of each of that many requests
@@ -65,6 +86,14 @@ class RoutingSource {
   // for any number of threads. Throws ConfigError for a shape without sense or when the source
   // cannot give such a batch at all.
   [[nodiscard]] virtual RoutedTokens batch(const BatchShape& shape) const = 0;
+
+  // The wanted tokens of the runs, in order, with the requests, positions and phases asked for. Pure:
+  // the same runs and seed give the same tokens for any number of threads, and a token is known by
+  // (seed, request, position, phase) alone, whatever else is asked for with it: a request goes on
+  // from step to step as it would in one batch. (`balanced` is the exception: it deals experts out
+  // in the order of the list.) Throws ConfigError for positions beyond 2^31 or more than 2^31 tokens.
+  [[nodiscard]] virtual RoutedTokens route(std::span<const TokenRun> runs, std::uint64_t seed,
+                                           int threads) const = 0;
 
   // For provenance: kind, file or profile, fit source, how tokens were drawn.
   [[nodiscard]] virtual std::string describe() const = 0;

@@ -147,22 +147,41 @@ std::vector<TokenRun> batch_runs(const BatchShape& shape) {
   return runs;
 }
 
-RoutedTokens empty_batch(const RouterSpec& router, const BatchShape& shape) {
+void check_runs(std::span<const TokenRun> runs) {
+  constexpr std::uint64_t most = std::uint64_t{1} << 31;
+  std::uint64_t tokens = 0;
+  for (const TokenRun& run : runs) {
+    tokens += run.size();
+    const bool inside = run.kept.empty() || run.kept.back() < run.count;
+    if (!inside || !std::ranges::is_sorted(run.kept, std::ranges::less_equal()) ||
+        std::uint64_t{run.first_position} + run.count > most || tokens > most) {
+      throw ConfigError("runs of tokens, request " + std::to_string(run.request),
+                        "needs positions below 2^31, offsets ascending within the run and at most "
+                        "2^31 tokens in all");
+    }
+  }
+}
+
+RoutedTokens empty_tokens(const RouterSpec& router, std::span<const TokenRun> runs) {
   RoutedTokens tokens;
   tokens.layers = router.layers;
   tokens.experts = router.experts;
   tokens.top_k = router.top_k;
-  for (const TokenRun& run : batch_runs(shape)) {
+  for (const TokenRun& run : runs) {
     for (std::size_t i = 0; i < run.size(); ++i) {
-      const auto offset = run.kept.empty() ? static_cast<std::uint32_t>(i) : run.kept[i];
       tokens.token_id.push_back(0);
       tokens.request.push_back(run.request);
-      tokens.position.push_back(run.first_position + offset);
+      tokens.position.push_back(run.position(i));
       tokens.phase.push_back(run.phase);
     }
   }
   tokens.ids.resize(tokens.request.size() * static_cast<std::size_t>(router.layers) *
                     static_cast<std::size_t>(router.top_k));
+  return tokens;
+}
+
+RoutedTokens empty_batch(const RouterSpec& router, const BatchShape& shape) {
+  RoutedTokens tokens = empty_tokens(router, batch_runs(shape));
   const std::int64_t routed = routed_per_rank(shape);
   tokens.token_weight =
       routed > 0 ? static_cast<double>(shape.tokens_per_rank) / static_cast<double>(routed) : 1.0;

@@ -29,8 +29,15 @@ class BalancedSource final : public RoutingSource {
 
   [[nodiscard]] RoutedTokens batch(const BatchShape& shape) const override {
     RoutedTokens tokens = empty_batch(router_, shape);
-    parallel_for(static_cast<std::size_t>(router_.layers), shape.threads,
-                 [&](std::size_t l) { fill_layer(l, tokens); });
+    fill(tokens, shape.threads);
+    return tokens;
+  }
+
+  [[nodiscard]] RoutedTokens route(std::span<const TokenRun> runs, std::uint64_t /*seed*/,
+                                   int threads) const override {
+    check_runs(runs);
+    RoutedTokens tokens = empty_tokens(router_, runs);
+    fill(tokens, threads);
     return tokens;
   }
 
@@ -39,6 +46,11 @@ class BalancedSource final : public RoutingSource {
   }
 
  private:
+  void fill(RoutedTokens& tokens, int threads) const {
+    parallel_for(static_cast<std::size_t>(router_.layers), threads,
+                 [&](std::size_t l) { fill_layer(l, tokens); });
+  }
+
   // Token t uses the groups t, t+1, ..., and takes each group's next expert in turn. A token's
   // choices within a group follow each other in the round, so they are distinct.
   void fill_layer(std::size_t layer, RoutedTokens& tokens) const {

@@ -44,6 +44,12 @@ class GeneratorSource final : public RoutingSource {
     return tokens;
   }
 
+  [[nodiscard]] RoutedTokens route(std::span<const TokenRun> runs, std::uint64_t seed,
+                                   int threads) const override {
+    check_runs(runs);
+    return generator_.route(runs, seed, threads, ContextStart::continued);
+  }
+
   [[nodiscard]] std::string describe() const override {
     const GeneratorProfile& profile = generator_.profile();
     return "generated from profile " + profile.name + " (" + profile.source + "; " + profile.date +

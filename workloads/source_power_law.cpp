@@ -98,15 +98,16 @@ class IidSource final : public RoutingSource {
 
   [[nodiscard]] RoutedTokens batch(const BatchShape& shape) const override {
     RoutedTokens tokens = empty_batch(router_, shape);
-    const auto top_k = static_cast<std::size_t>(router_.top_k);
-    const std::size_t count = tokens.request.size();
-    const RngStreams streams(shape.seed);
-    parallel_for(layers_.size(), shape.threads, [&](std::size_t l) {
-      const std::uint64_t stream = streams.stream("routing/iid", l).bits();
-      for (std::size_t t = 0; t < count; ++t) {
-        choose(layers_[l], stream ^ mix64(t),
-               std::span(tokens.ids).subspan((l * count + t) * top_k, top_k));
-      }
+    fill(tokens, shape.seed, shape.threads, [](std::size_t t) { return t; });
+    return tokens;
+  }
+
+  [[nodiscard]] RoutedTokens route(std::span<const TokenRun> runs, std::uint64_t seed,
+                                   int threads) const override {
+    check_runs(runs);
+    RoutedTokens tokens = empty_tokens(router_, runs);
+    fill(tokens, seed, threads, [&](std::size_t t) {
+      return (std::uint64_t{tokens.request[t]} << 32) | tokens.position[t];
     });
     return tokens;
   }
@@ -114,6 +115,22 @@ class IidSource final : public RoutingSource {
   [[nodiscard]] std::string describe() const override { return description_; }
 
  private:
+  // token_key(t) distinguishes the tokens of the batch.
+  template <class TokenKey>
+  void fill(RoutedTokens& tokens, std::uint64_t seed, int threads,
+            const TokenKey& token_key) const {
+    const auto top_k = static_cast<std::size_t>(router_.top_k);
+    const std::size_t count = tokens.request.size();
+    const RngStreams streams(seed);
+    parallel_for(layers_.size(), threads, [&](std::size_t l) {
+      const std::uint64_t stream = streams.stream("routing/iid", l).bits();
+      for (std::size_t t = 0; t < count; ++t) {
+        choose(layers_[l], stream ^ mix64(token_key(t)),
+               std::span(tokens.ids).subspan((l * count + t) * top_k, top_k));
+      }
+    });
+  }
+
   void choose(const LayerUrns& urns, std::uint64_t key, std::span<std::uint16_t> ids) const {
     if (groups_ == 1) {
       for (std::size_t k = 0; k < ids.size(); ++k) {

@@ -63,6 +63,40 @@ class ReplaySource final : public RoutingSource {
     return tokens;
   }
 
+  // Request r is the trace's, r-th in seeded order and beginning anew behind the last. Prompts are
+  // read from their start, decoding goes on from a seeded place behind the first; at the end of the
+  // trace's request both begin anew.
+  [[nodiscard]] RoutedTokens route(std::span<const TokenRun> runs, std::uint64_t seed,
+                                   int threads) const override {
+    check_runs(runs);
+    const SeededRequests seeded(*this, seed);
+    std::vector<std::int64_t> indices;
+    for (const TokenRun& run : runs) {
+      const std::size_t which = seeded.order[run.request % seeded.order.size()];
+      const TraceRequest& request = requests_[which];
+      const std::int64_t round = run.request / static_cast<std::int64_t>(seeded.order.size());
+      const std::int64_t tokens = decodable(request);
+      for (std::size_t i = 0; i < run.size(); ++i) {
+        const std::int64_t position = run.position(i);
+        indices.push_back(request.first +
+                          (run.phase == TokenPhase::prefill
+                               ? position % request.tokens
+                               : request.tokens - tokens +
+                                     (seeded.start[which] + round + position) % tokens));
+      }
+    }
+    RoutedTokens routed = file_->view().gather(indices, threads);
+    std::size_t t = 0;
+    for (const TokenRun& run : runs) {
+      for (std::size_t i = 0; i < run.size(); ++i, ++t) {
+        routed.request[t] = run.request;
+        routed.position[t] = run.position(i);
+        routed.phase[t] = run.phase;
+      }
+    }
+    return routed;
+  }
+
   [[nodiscard]] std::string describe() const override {
     const TraceView& view = file_->view();
     return "replay of " + path_ + " (" + view.metadata().model + "; " + view.metadata().source +
@@ -88,6 +122,23 @@ class ReplaySource final : public RoutingSource {
   }
 
  private:
+  // Requests in seeded order; where decoding starts in each, in tokens that can be decoded.
+  struct SeededRequests {
+    SeededRequests(const ReplaySource& source, std::uint64_t seed)
+        : order(source.requests_.size()) {
+      Rng rng = RngStreams(seed).stream("routing/replay");
+      std::iota(order.begin(), order.end(), std::size_t{0});
+      shuffle(std::span(order), rng);
+      for (const auto& request : source.requests_) {
+        const auto tokens = static_cast<std::uint64_t>(source.decodable(request));
+        start.push_back(static_cast<std::int64_t>(rng.below(tokens)));
+      }
+    }
+
+    std::vector<std::size_t> order;
+    std::vector<std::int64_t> start;  // [request of the trace]
+  };
+
   [[nodiscard]] std::vector<std::int64_t> prefill_tokens(const BatchShape& shape) const {
     Rng rng = RngStreams(shape.seed).stream("routing/replay");
     const std::int64_t start = requests_[rng.below(requests_.size())].first;
@@ -105,25 +156,17 @@ class ReplaySource final : public RoutingSource {
   // Begin-of-sentence tokens are never decoded, so position 0 is passed over where there are
   // others.
   [[nodiscard]] std::vector<std::int64_t> decode_tokens(const BatchShape& shape) const {
-    Rng rng = RngStreams(shape.seed).stream("routing/replay");
-    std::vector<std::size_t> order(requests_.size());
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    shuffle(std::span(order), rng);
-    std::vector<std::int64_t> start;
-    for (const auto& request : requests_) {
-      start.push_back(
-          static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(decodable(request)))));
-    }
+    const SeededRequests seeded(*this, shape.seed);
     std::vector<std::int64_t> indices;
     for (int rank = 0; rank < shape.ranks; ++rank) {
       for (std::int64_t i = 0; i < routed_per_rank(shape); ++i) {
         const std::int64_t at = rank * shape.tokens_per_rank + sampled_index(shape, i);
-        const auto of_round = static_cast<std::int64_t>(order.size());
-        const std::size_t which = order[static_cast<std::size_t>(at % of_round)];
+        const auto of_round = static_cast<std::int64_t>(seeded.order.size());
+        const std::size_t which = seeded.order[static_cast<std::size_t>(at % of_round)];
         const TraceRequest& request = requests_[which];
         const std::int64_t tokens = decodable(request);
         indices.push_back(request.first + (request.tokens - tokens) +
-                          (start[which] + at / of_round) % tokens);
+                          (seeded.start[which] + at / of_round) % tokens);
       }
     }
     return indices;

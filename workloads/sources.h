@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -34,10 +35,15 @@ std::unique_ptr<RoutingSource> make_replay_source(const RouterSpec& router, cons
 // Throws ConfigError unless ranks, tokens and so on make sense.
 void check_shape(const BatchShape& shape);
 
+// Throws ConfigError unless route() can number these tokens.
+void check_runs(std::span<const TokenRun> runs);
+
 // Tokens of a generated batch: whole prompts rank by rank, or one decode token of each request.
 std::vector<TokenRun> batch_runs(const BatchShape& shape);
 
-// The columns and the weight of a batch; ids sized but not filled.
+// The columns of the runs' tokens (token ids 0); expert ids sized but not filled.
+RoutedTokens empty_tokens(const RouterSpec& router, std::span<const TokenRun> runs);
+// The same of a batch, with its weight.
 RoutedTokens empty_batch(const RouterSpec& router, const BatchShape& shape);
 
 }  // namespace moesim::detail

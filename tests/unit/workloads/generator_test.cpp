@@ -44,8 +44,8 @@ const RouterSpec k_moge{
     .layers = 2, .experts = 32, .top_k = 4, .groups = 4, .top_groups = 4, .per_group_k = 1};
 
 // Independent tokens: one of each request.
-std::vector<detail::TokenRun> one_of_each(std::uint32_t count) {
-  std::vector<detail::TokenRun> runs(count);
+std::vector<TokenRun> one_of_each(std::uint32_t count) {
+  std::vector<TokenRun> runs(count);
   for (std::uint32_t i = 0; i < count; ++i) {
     runs[i] = {
         .request = i, .first_position = 100, .count = 1, .phase = TokenPhase::decode, .kept = {}};

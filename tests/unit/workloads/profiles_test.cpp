@@ -30,7 +30,7 @@ TEST_CASE("every shipped profile gives the loads it promises", "[workloads][cont
   for (const auto& name : catalog_names({k_profiles})) {
     const auto profile = load_profile(name, {k_profiles}, "test");
     constexpr std::uint32_t count = 4096;
-    std::vector<detail::TokenRun> runs(count);
+    std::vector<TokenRun> runs(count);
     for (std::uint32_t i = 0; i < count; ++i) {
       runs[i] = {
           .request = i, .first_position = 9, .count = 1, .phase = TokenPhase::decode, .kept = {}};

@@ -16,6 +16,7 @@ using namespace moesim::test;
 using Catch::Matchers::Contains;
 
 const RouterSpec k_plain{.layers = 3, .experts = 64, .top_k = 6};
+const RouterSpec k_lite{.layers = 26, .experts = 64, .top_k = 6};
 const RouterSpec k_grouped{.layers = 2, .experts = 256, .top_k = 8, .groups = 8, .top_groups = 4};
 const RouterSpec k_moge{
     .layers = 2, .experts = 64, .top_k = 8, .groups = 8, .top_groups = 8, .per_group_k = 1};
@@ -86,6 +87,72 @@ TEST_CASE("every source keeps the router's rules and its shape", "[workloads][pr
   shape.threads = 3;
   CHECK(same_tokens(tokens, source->batch(shape)));
   CHECK_FALSE(source->describe().empty());
+}
+
+// Runs of four requests, long and short, decode and prefill, whole and sampled.
+std::vector<TokenRun> some_runs() {
+  return {{.request = 3, .first_position = 0, .count = 40, .kept = {}},
+          {.request = 40, .first_position = 70, .phase = TokenPhase::decode, .kept = {}},
+          {.request = 3, .first_position = 40, .count = 30, .kept = {}},
+          {.request = 9, .first_position = 5, .count = 9, .kept = {2, 8}}};
+}
+
+TEST_CASE("a token is known by its request and position", "[workloads][property]") {
+  const TempFolder folder;
+  const std::string trace = folder.file("t.moetrace");
+  write_requests(trace);
+  const std::string profiles = std::string(MOESIM_SOURCE_DIR) + "/workloads/profiles";
+  const auto [spec, router] = GENERATE(table<std::string, RouterSpec>(
+      {{"power_law:0.6", k_plain},
+       {"power_law:0.6", k_grouped},
+       {"profile:deepseek-v2-lite", k_lite},
+       {"trace", k_plain}}));
+  CAPTURE(spec, router.groups);
+  const auto source =
+      make_routing_source(spec == "trace" ? trace : spec, router, {profiles}, "w");
+  const auto runs = some_runs();
+  const auto together = source->route(runs, 7, 1);
+  REQUIRE(together.tokens() == 40 + 1 + 30 + 2);
+  check_rows(together, router);
+  CHECK(together.request[40] == 40);
+  CHECK(together.position[40] == 70);
+  CHECK(together.phase[40] == TokenPhase::decode);
+  CHECK(together.position[71] == 7);
+  CHECK(same_tokens(together, source->route(runs, 7, 3)));
+  CHECK(together.ids != source->route(runs, 8, 1).ids);
+
+  // One prompt in one run or in two; one token of it alone.
+  const auto k = static_cast<std::size_t>(router.top_k);
+  const TokenRun whole{.request = 3, .first_position = 0, .count = 70, .kept = {}};
+  const auto prompt = source->route(std::span(&whole, 1), 7, 1);
+  const TokenRun one{.request = 3, .first_position = 55, .kept = {}};
+  const auto alone = source->route(std::span(&one, 1), 7, 1);
+  for (int l = 0; l < router.layers; ++l) {
+    CHECK(std::ranges::equal(prompt.layer(l).first(40 * k), together.layer(l).first(40 * k)));
+    CHECK(std::ranges::equal(prompt.layer(l).subspan(40 * k, 30 * k),
+                             together.layer(l).subspan(41 * k, 30 * k)));
+    CHECK(std::ranges::equal(alone.layer(l), prompt.layer(l).subspan(55 * k, k)));
+  }
+}
+
+TEST_CASE("balanced routing deals in the order of the list", "[workloads][unit]") {
+  const auto source = make_routing_source("balanced", k_plain, {}, "w");
+  const auto tokens = source->route(some_runs(), 7, 2);
+  check_rows(tokens, k_plain);
+  const auto loads = loads_of(tokens, 1);
+  CHECK(std::ranges::max(loads) - std::ranges::min(loads) <= 1);
+}
+
+TEST_CASE("runs without sense are refused", "[workloads][unit]") {
+  const auto source =
+      make_routing_source(GENERATE("balanced", "power_law:0.6"), k_plain, {}, "w");
+  const auto refused = [&](const TokenRun& run) {
+    CHECK_THROWS_WITH(source->route(std::span(&run, 1), 0, 1), Contains("request 5"));
+  };
+  refused({.request = 5, .first_position = 0x7fffffffU, .count = 2, .kept = {}});
+  refused({.request = 5, .first_position = 0, .count = 4, .kept = {1, 1}});
+  refused({.request = 5, .first_position = 0, .count = 4, .kept = {1, 4}});
+  CHECK(source->route({}, 0, 1).tokens() == 0);
 }
 
 TEST_CASE("balanced routing is exactly balanced", "[workloads][unit]") {
