@@ -104,7 +104,7 @@ def build(labels, jobs):
     command = ["cmake", "--build", str(BUILD), "-j", str(jobs)]
     if labels:
         # Scripts test the program itself.
-        targets = {"cli": "moesim", "notebooks": "moesim"}
+        targets = {"cli": "moesim", "golden": "moesim", "notebooks": "moesim"}
         command += ["--target", *(targets.get(label, f"moesim_test_{label}") for label in labels)]
     done = run(command, env=environment())
     return None if done.returncode == 0 else done.stdout
