@@ -11,7 +11,7 @@
 #include "sim/core/config.h"
 #include "sim/core/error.h"
 #include "sim/engine/all_to_all.h"
-#include "sim/engine/overlap.h"
+#include "sim/engine/schedule/schedule.h"
 
 namespace moesim {
 namespace {

@@ -5,7 +5,6 @@
 
 #include "models/moe_model_size.h"
 #include "sim/engine/all_to_all.h"
-#include "sim/engine/lowering.h"
 
 namespace moesim {
 namespace {
@@ -39,29 +38,12 @@ int most_slots(const ExpertPlacement& placement) {
   return most;
 }
 
-// Most (token, expert) pairs that a unit computes in any layer.
-std::int64_t most_pairs(const StepTraffic& traffic, const ExpertPlacement& placement,
-                        std::span<const int> node_of_unit) {
-  std::int64_t most = 0;
-  LayerTraffic lowered;
-  for (std::size_t l = 0; l < traffic.layers.size(); ++l) {
-    const ReplicaChoice replicas(placement, static_cast<int>(l), node_of_unit);
-    for (const LayerCounts& counts : traffic.layers[l]) {
-      lower_counts(counts.experts, replicas, lowered);
-      for (const ExpertLoad& load : lowered.load) {
-        most = std::max(most, load.pairs);
-      }
-    }
-  }
-  return most;
-}
-
 // Residual stream and its normed copy for every token, gate and up activations of the widest FFN,
 // input, hidden and output rows of the received pairs, fp32 logits.
-Bytes activations(const MoeModel& model, const Workload& workload, const Parallelism& parallelism,
-                  const Policy& policy, std::int64_t pairs) {
+Bytes activations(const MoeModel& model, std::int64_t rank_tokens, std::int64_t logit_rows,
+                  const Parallelism& parallelism, const Policy& policy, std::int64_t pairs) {
   const double value = stored_bits(policy.precision.activation) / 8;
-  const auto tokens = static_cast<double>(workload.tokens());
+  const auto tokens = static_cast<double>(rank_tokens);
   const auto hidden = static_cast<double>(model.hidden);
   double widest = 0.0;
   double expert = 0.0;
@@ -76,21 +58,39 @@ Bytes activations(const MoeModel& model, const Workload& workload, const Paralle
       }
     }
   }
-  const auto logit_rows =
-      static_cast<double>(workload.decode_requests) + static_cast<double>(workload.prompts());
-  const double logits =
-      4.0 * logit_rows * static_cast<double>(model.vocabulary) / parallelism.attention_tp;
+  const double logits = 4.0 * static_cast<double>(logit_rows) *
+                        static_cast<double>(model.vocabulary) / parallelism.attention_tp;
   return Bytes(tokens * 2 * hidden * value +
                std::max({tokens * widest * value,
                          static_cast<double>(pairs) * (2 * hidden + expert) * value, logits}));
 }
 
+// Of all micro-batches together.
+struct Traffic {
+  bool resident = false;
+  std::int64_t most_tokens = 0;
+  std::int64_t most_pairs = 0;
+};
+
+Traffic traffic_of(std::span<const MicroBatch> micro_batches) {
+  Traffic sum;
+  for (const MicroBatch& micro : micro_batches) {
+    sum.resident = sum.resident || !micro.traffic.resident.empty();
+    sum.most_tokens += micro.traffic.most_tokens();
+    sum.most_pairs += micro.traffic.most_pairs();
+  }
+  return sum;
+}
+
 }  // namespace
 
-MemoryUse memory_use(const Cluster& cluster, const MoeModel& model, const Workload& workload,
-                     const Parallelism& parallelism, const Policy& policy,
-                     const ExpertGroups& groups, const ExpertPlacement& placement,
-                     const StepTraffic& traffic, std::span<const int> node_of_unit) {
+MemoryUse memory_use(const Deployment& deployment, const StepBatch& batch,
+                     std::span<const MicroBatch> micro_batches) {
+  const System& system = deployment.system();
+  const MoeModel& model = system.model();
+  const Policy& policy = system.scenario().policy;
+  const Parallelism& parallelism = system.ranks().parallelism();
+  const ExpertPlacement& placement = deployment.placement();
   const std::int64_t tp = parallelism.attention_tp;
   const WeightBytes weights = weight_bytes(model, policy.precision.weights,
                                            {.attention = tp,
@@ -98,37 +98,41 @@ MemoryUse memory_use(const Cluster& cluster, const MoeModel& model, const Worklo
                                             .shared = tp,
                                             .expert = parallelism.expert_tp,
                                             .vocabulary = tp});
+  const Traffic traffic = traffic_of(micro_batches);
+  const int units = system.ranks().units();
   MemoryUse use;
   use.experts = expert_weights(weights, model, most_slots(placement));
   use.weights = weights_without_experts(weights, model) + use.experts;
-  const double cached =
-      static_cast<double>(workload.decode_requests) * static_cast<double>(workload.context) +
-      static_cast<double>(workload.prefill_tokens);
-  const auto sequences =
-      static_cast<double>(workload.decode_requests) + static_cast<double>(workload.prompts());
-  use.kv_cache = cached * kv_bytes_per_token(model, policy.precision.kv, tp) +
-                 sequences * state_bytes_per_sequence(model, tp);
-  Workload fullest = workload;
-  if (!traffic.resident.empty()) {  // tokens of every rank may come by, and need their context
-    use.kv_cache = static_cast<double>(groups.units) * use.kv_cache;
-    fullest.decode_requests = traffic.most_tokens();
+  for (const RankBatch& rank : batch.kinds()) {
+    Bytes cache = static_cast<double>(rank.cached_tokens()) *
+                      kv_bytes_per_token(model, policy.precision.kv, tp) +
+                  static_cast<double>(rank.count()) * state_bytes_per_sequence(model, tp);
+    std::int64_t tokens = rank.tokens();
+    std::int64_t rows = rank.count();
+    if (traffic.resident) {  // tokens of every rank may come by, and need their context
+      cache = static_cast<double>(units) * cache;
+      tokens = rows = traffic.most_tokens;
+    }
+    const Bytes active =
+        activations(model, tokens, rows, parallelism, policy, traffic.most_pairs);
+    if (cache + active > use.kv_cache + use.activations) {
+      use.kv_cache = cache;
+      use.activations = active;
+    }
   }
-  const std::int64_t pairs = most_pairs(traffic, placement, node_of_unit);
-  use.activations = activations(model, fullest, parallelism, policy, pairs);
-  const RoutingShape routing = routing_shape(model);
-  if (groups.units > 1 && routing.top_k > 0) {
+  if (units > 1 && system.has_experts()) {
     const TokenPayload payload{.hidden = dispatch_width(model),
-                               .top_k = static_cast<int>(routing.top_k),
+                               .top_k = static_cast<int>(system.routing_shape().top_k),
                                .dispatch = policy.dispatch,
                                .combine = policy.combine};
     use.buffers = find_all_to_all_algorithm(policy.all_to_all, "policy/all_to_all")
                       .buffer_bytes(payload, {.slots = placement.slots(),
-                                              .ranks = groups.units,
-                                              .tokens_per_rank = traffic.most_tokens(),
-                                              .most_pairs = pairs});
+                                              .ranks = units,
+                                              .tokens_per_rank = traffic.most_tokens,
+                                              .most_pairs = traffic.most_pairs});
   }
-  use.capacity = cluster.node.device.memory.capacity;
-  use.usable = cluster.usable_memory * use.capacity;
+  use.capacity = system.cluster().node.device.memory.capacity;
+  use.usable = system.cluster().usable_memory * use.capacity;
   return use;
 }
 

@@ -3,11 +3,7 @@
 
 #include <span>
 
-#include "hardware/cluster.h"
-#include "models/moe_model.h"
-#include "placement/placement.h"
-#include "sim/engine/scenario.h"
-#include "sim/engine/step_traffic.h"
+#include "sim/engine/deployment.h"
 
 namespace moesim {
 
@@ -25,10 +21,9 @@ struct MemoryUse {
   [[nodiscard]] Bytes shortfall() const { return fits() ? Bytes(0) : total() - usable; }
 };
 
-// Pure. Not fitting is a result.
-MemoryUse memory_use(const Cluster& cluster, const MoeModel& model, const Workload& workload,
-                     const Parallelism& parallelism, const Policy& policy,
-                     const ExpertGroups& groups, const ExpertPlacement& placement,
-                     const StepTraffic& traffic, std::span<const int> node_of_unit);
+// Pure. Not fitting is a result. Of attention ranks that differ, the one with most cache and
+// activations counts, and stands beside the fullest expert rank. Micro-batches live side by side.
+MemoryUse memory_use(const Deployment& deployment, const StepBatch& batch,
+                     std::span<const MicroBatch> micro_batches);
 
 }  // namespace moesim

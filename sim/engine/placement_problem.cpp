@@ -75,32 +75,34 @@ void require_ffn_experts(std::span<const RoutedTokens> parts, int experts,
 
 std::uint64_t statistics_seed(std::uint64_t seed) { return mix64(seed ^ 0x5eedULL); }
 
-std::vector<RoutedTokens> statistics_batch(const RoutingSource& source, const Workload& workload,
+std::vector<RoutedTokens> statistics_batch(const RoutingSource& source, const StepBatch& batch,
                                            std::int64_t tokens, std::uint64_t seed, int threads) {
   BatchShape shape;
   shape.seed = statistics_seed(seed);
   shape.threads = threads;
   std::vector<RoutedTokens> parts;
-  if (workload.kind == StepKind::decode) {
+  if (batch.prefill_tokens() == 0) {
     shape.tokens_per_rank = tokens;
-    shape.context = workload.context;
+    shape.context = batch.largest(Phase::decode).context;
     parts.push_back(source.batch(shape));
     return parts;
   }
   // Prompts of 16 ranks; of a mixed step both parts, as many tokens each as the step has.
   shape.ranks = 16;
-  if (workload.decode_requests > 0) {
-    shape.tokens_per_rank = workload.decode_requests;
-    shape.context = workload.context;
+  if (batch.decode_sequences() > 0) {
+    const SequenceClass decode = batch.largest(Phase::decode);
+    shape.tokens_per_rank = decode.count * decode.new_tokens;
+    shape.context = decode.context;
     parts.push_back(source.batch(shape));
   }
+  const SequenceClass prefill = batch.largest(Phase::prefill);
   shape.phase = TokenPhase::prefill;
   shape.context = 0;
-  shape.tokens_per_rank = workload.prefill_tokens;
-  shape.tokens_per_request = workload.prompt_tokens;
+  shape.tokens_per_rank = prefill.count * prefill.new_tokens;
+  shape.tokens_per_request = prefill.new_tokens;
   shape.sample_tokens_per_rank =
       std::min(std::max<std::int64_t>(tokens / shape.ranks, 1),
-               workload.routing_sample > 0 ? workload.routing_sample : workload.prefill_tokens);
+               batch.routing_sample > 0 ? batch.routing_sample : shape.tokens_per_rank);
   parts.push_back(source.batch(shape));
   return parts;
 }

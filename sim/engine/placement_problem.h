@@ -14,7 +14,7 @@ namespace moesim {
 
 // Tokens for statistics: another batch of the same source than any step's, since a placement must
 // not see what it is judged on.
-std::vector<RoutedTokens> statistics_batch(const RoutingSource& source, const Workload& workload,
+std::vector<RoutedTokens> statistics_batch(const RoutingSource& source, const StepBatch& batch,
                                            std::int64_t tokens, std::uint64_t seed, int threads);
 
 // The seed with which the batch is drawn.

@@ -15,10 +15,9 @@ using Json = nlohmann::json;
 Json scalars(const Simulation& simulation, const std::vector<double>& steps,
              const StepOutcome& last, const MemoryUse& memory, double sigma) {
   const StepMetrics m = step_metrics(simulation, steps, last);
-  const Workload& workload = simulation.scenario().workload;
-  const double dp = simulation.scenario().parallelism.attention_dp;
+  const StepBatch batch = simulation.system().batch(static_cast<int>(steps.size()) - 1);
   const double devices = simulation.cluster().devices();
-  const double per_second = m.step_s > 0 ? dp / m.step_s : 0.0;
+  const double per_second = m.step_s > 0 ? 1.0 / m.step_s : 0.0;
   const Interval step = p10_p90(m.step_s, sigma);
   Json metrics{{"step_s", m.step_s},
                {"step_p10_s", step.p10},
@@ -39,20 +38,19 @@ Json scalars(const Simulation& simulation, const std::vector<double>& steps,
                {"energy_j", m.energy_j},
                {"cost_usd", m.cost_usd}};
   // A prompt's first token comes at the end of its step; a decoding request gets one per step.
-  const double output =
-      static_cast<double>(workload.decode_requests + workload.prompts()) * per_second;
+  const double output = static_cast<double>(batch.sequences()) * per_second;
   metrics["output_tokens_per_s"] = output;
   metrics["output_tokens_per_s_p10"] = p10_p90(output, sigma).p10;
   metrics["output_tokens_per_s_p90"] = p10_p90(output, sigma).p90;
   metrics["output_tokens_per_s_per_device"] = output / devices;
-  if (workload.decode_requests > 0) {
+  if (batch.decode_sequences() > 0) {
     metrics["tpot_s"] = m.step_s;
     metrics["output_tokens_per_s_per_node"] = output / simulation.cluster().nodes;
     metrics["cost_usd_per_million_output_tokens"] =
         output > 0 ? m.cost_usd / m.step_s / output * 1e6 : 0.0;
   }
-  if (workload.prefill_tokens > 0) {
-    const double input = static_cast<double>(workload.prefill_tokens) * per_second;
+  if (batch.prefill_tokens() > 0) {
+    const double input = static_cast<double>(batch.prefill_tokens()) * per_second;
     metrics["ttft_s"] = m.step_s;
     metrics["input_tokens_per_s"] = input;
     metrics["input_tokens_per_s_p10"] = p10_p90(input, sigma).p10;
@@ -251,7 +249,7 @@ std::int64_t empty_slots(const ExpertPlacement& placement) {
 
 Json make_report(const Simulation& simulation, const std::vector<double>& steps,
                  const StepOutcome& last) {
-  const MemoryUse memory = simulation.memory();
+  const MemoryUse memory = simulation.memory(last);
   const MeanDevice mean = mean_device(last.lowered, last.result);
   Json mean_json = by_category(mean.busy_s);
   mean_json["waiting_s"] = mean.waiting_s;

@@ -104,6 +104,18 @@ std::int64_t StepBatch::prefill_tokens() const {
   return sum;
 }
 
+SequenceClass StepBatch::largest(Phase phase) const {
+  SequenceClass most;
+  for (const RankBatch& rank : kinds_) {
+    for (const SequenceClass& s : rank.sequences) {
+      if (s.phase == phase && s.count * s.new_tokens > most.count * most.new_tokens) {
+        most = s;
+      }
+    }
+  }
+  return most;
+}
+
 std::vector<StepBatch> StepBatch::split(int parts) const {
   ensure(parts > 0, "a batch is cut into at least one part");
   std::vector<StepBatch> cut(static_cast<std::size_t>(parts), *this);

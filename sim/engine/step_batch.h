@@ -55,6 +55,9 @@ class StepBatch {
   [[nodiscard]] std::int64_t decode_sequences() const;
   [[nodiscard]] std::int64_t prefill_tokens() const;
 
+  // The class with most new tokens of the phase, of any rank; no sequences if there is none.
+  [[nodiscard]] SequenceClass largest(Phase phase) const;
+
   // Cut into parts of nearly equally many sequences, the larger parts first: what micro-batches
   // work on. Part m of rank r holds the sequences of each class behind those of the parts before.
   [[nodiscard]] std::vector<StepBatch> split(int parts) const;

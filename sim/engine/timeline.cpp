@@ -67,9 +67,13 @@ std::string timeline_json(const LoweredStep& step, const RunResult& result, int 
     double start = result.tasks[id].start_s;
     for (std::size_t k = first; k < first + count; ++k) {
       const double end = result.segment_ends_s.at(next_end++);
-      const bool collective = task.stream >= step.devices;
-      const int pid = collective ? network : task.stream / devices_per_node;
-      const int tid = collective ? task.stream - step.devices : task.stream % devices_per_node;
+      const int device_streams = step.devices * step.streams;
+      const bool collective = task.stream >= device_streams;
+      const int device = task.stream % step.devices;
+      const int pid = collective ? network : device / devices_per_node;
+      const int tid = collective ? task.stream - device_streams
+                                 : device % devices_per_node +
+                                       task.stream / step.devices * devices_per_node;
       if (collective && named.insert(tid).second) {
         events.name("thread_name", pid, tid,
                     std::string(step.kernels[k].label) + " " + std::to_string(tid));

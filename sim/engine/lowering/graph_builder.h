@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "sim/engine/schedule/schedule.h"
-#include "sim/engine/task_graph.h"
+#include "sim/flow/task_graph.h"
 
 namespace moesim {
 

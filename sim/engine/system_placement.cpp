@@ -1,4 +1,4 @@
-// Where a simulation's experts live: the scenario's solver on statistics of its routing source.
+// Where a system's experts live: the scenario's solver on statistics of its routing source.
 #include <algorithm>
 #include <utility>
 
@@ -8,7 +8,7 @@
 #include "placement/solver.h"
 #include "sim/core/error.h"
 #include "sim/engine/all_to_all.h"
-#include "sim/engine/simulation.h"
+#include "sim/engine/system.h"
 
 namespace moesim {
 namespace {
@@ -38,29 +38,29 @@ ExpertLoad even_load(std::int64_t pairs, std::int64_t experts) {
 
 }  // namespace
 
-PlacementShape Simulation::placement_shape() const {
-  const int units_per_node = std::max(1, cluster_.node.devices / groups_.lanes);
+PlacementShape System::placement_shape() const {
+  const int units_per_node = std::max(1, cluster().node.devices / groups_.lanes);
   return {.experts = static_cast<int>(routing_shape_.ffn_experts),
           .units = groups_.units,
           .units_per_node = std::min(units_per_node, groups_.units),
           .redundant = scenario_.placement.redundant_experts};
 }
 
-double Simulation::pairs_per_step() const {
-  return static_cast<double>(groups_.tokens_per_unit) * groups_.units *
+double System::pairs_per_step() const {
+  return static_cast<double>(batch(0).tokens()) / groups_.groups *
          static_cast<double>(routing_shape_.top_k);
 }
 
-std::vector<RoutedTokens> Simulation::placement_statistics() const {
-  return statistics_batch(*routing_, scenario_.workload, scenario_.placement.statistics_tokens,
-                          scenario_.seed, threads_);
+std::vector<RoutedTokens> System::placement_statistics(int threads) const {
+  return statistics_batch(*routing_, batch(0), scenario_.placement.statistics_tokens,
+                          scenario_.seed, threads);
 }
 
 // The experts of the model's first MoE layer: layers share them in all models we know.
-PlacementCosts Simulation::placement_costs() const {
+PlacementCosts System::placement_costs() const {
   PlacementCosts costs;
-  const auto [block, entry] = first_moe_group(model_);
-  const FfnGroup& group = model_.blocks[block].ffn[entry];
+  const auto [block, entry] = first_moe_group(model());
+  const FfnGroup& group = model().blocks[block].ffn[entry];
   const std::int64_t wanted = placement_shape().experts + scenario_.placement.redundant_experts;
   const std::int64_t slots = (wanted + groups_.units - 1) / groups_.units;
   const auto seconds = [&](std::int64_t pairs) {
@@ -69,7 +69,7 @@ PlacementCosts Simulation::placement_costs() const {
     shard.local_experts = slots;
     shard.etp = groups_.lanes;
     shard.load = even_load(pairs, slots);
-    const Op op = routed_expert_op(model_, group, shard, scenario_.policy.precision);
+    const Op op = routed_expert_op(model(), group, shard, scenario_.policy.precision);
     return kernels_->estimate(op.shape).alone().si();
   };
   const auto mean =
@@ -80,9 +80,9 @@ PlacementCosts Simulation::placement_costs() const {
   const std::int64_t high = std::max<std::int64_t>(2 * mean, low + 256);
   costs.seconds_per_pair =
       std::max(0.0, (seconds(high) - seconds(low)) / static_cast<double>(high - low));
-  const double bytes = activation_bytes(dispatch_width(model_), scenario_.policy.dispatch).si() +
-                       activation_bytes(dispatch_width(model_), scenario_.policy.combine).si();
-  const NodeSpec& node = cluster_.node;
+  const double bytes = activation_bytes(dispatch_width(model()), scenario_.policy.dispatch).si() +
+                       activation_bytes(dispatch_width(model()), scenario_.policy.combine).si();
+  const NodeSpec& node = cluster().node;
   if (node.devices > 1) {
     costs.intra_s = bytes / groups_.lanes / node.device_link.bandwidth.si();
   }
@@ -90,7 +90,7 @@ PlacementCosts Simulation::placement_costs() const {
     const double nics = std::min(node.nics, node.devices);
     costs.inter_s = bytes / groups_.lanes / (node.nic_link.bandwidth.si() * nics / node.devices);
   }
-  costs.expert_bytes = weight_bytes(model_, scenario_.policy.precision.weights)
+  costs.expert_bytes = weight_bytes(model(), scenario_.policy.precision.weights)
                            .blocks[block]
                            .ffn[entry]
                            .routed_expert.si() /
@@ -100,7 +100,10 @@ PlacementCosts Simulation::placement_costs() const {
   return costs;
 }
 
-ExpertPlacement Simulation::place_experts() const {
+ExpertPlacement System::place_experts(int threads) const {
+  if (!has_experts()) {
+    return {};
+  }
   const PlacementChoice& choice = scenario_.placement;
   const PlacementSolverEntry& solver =
       find_placement_solver(choice.policy, scenario_.where + "/placement/policy");
@@ -123,13 +126,13 @@ ExpertPlacement Simulation::place_experts() const {
                          std::vector<double>(static_cast<std::size_t>(problem.experts), 1.0));
   } else {
     problem =
-        placement_problem(placement_statistics(), placement_shape(), choice.comm_model,
+        placement_problem(placement_statistics(threads), placement_shape(), choice.comm_model,
                           placement_costs(), pairs_per_step(), scenario_.where + "/placement");
   }
   if (const std::string reason = solver.unfit(problem); !reason.empty()) {
     throw ConfigError(scenario_.where + "/placement/policy", choice.policy + ": " + reason);
   }
-  SolverRun run({.seed = scenario_.seed, .threads = threads_});
+  SolverRun run({.seed = scenario_.seed, .threads = threads});
   ExpertPlacement placement = solver.solve(problem, run).placement;
   if (placement.slot_expert.empty()) {
     throw ConfigError(scenario_.where + "/placement/policy",

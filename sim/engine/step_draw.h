@@ -1,0 +1,24 @@
+// The tokens of a step's batch, drawn or replayed once for all layers.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sim/engine/rank_map.h"
+#include "sim/engine/step_batch.h"
+#include "sim/engine/step_traffic.h"
+#include "workloads/routing.h"
+
+namespace moesim {
+
+// Parts of the whole batch by micro-batch: the tokens of part m are those of batch.split(count)[m].
+// A batch that is the same on all ranks (at most one decode and one class of whole prompts) is drawn
+// as a BatchShape, any other request by request. Pure for any number of threads.
+std::vector<std::vector<RoutedPart>> draw_batch(const RoutingSource& source,
+                                                const StepBatch& batch, const RankMap& ranks,
+                                                int micro_batches, std::uint64_t seed, int threads);
+
+// What a report should say of how the step's tokens were drawn.
+std::vector<std::string> routing_warnings(const RoutingSource& source, const StepBatch& batch);
+
+}  // namespace moesim

@@ -1,0 +1,70 @@
+#include "sim/engine/step_runner.h"
+
+#include <chrono>
+
+#include "sim/engine/resident_traffic.h"
+#include "sim/engine/step_draw.h"
+
+namespace moesim {
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+std::vector<MicroBatch> micro_batches_of(const Deployment& deployment, const StepBatch& batch,
+                                         std::uint64_t seed, int threads) {
+  const System& system = deployment.system();
+  const int count =
+      find_overlap(system.scenario().policy.overlap, "policy/overlap").micro_batches;
+  std::vector<MicroBatch> micro;
+  for (StepBatch& part : batch.split(count)) {
+    micro.push_back({std::move(part), {}});
+  }
+  if (system.routing() == nullptr) {
+    return micro;
+  }
+  auto drawn = draw_batch(*system.routing(), batch, system.ranks(), count, seed, threads);
+  const bool home = system.scenario().policy.residency == TokenResidency::home;
+  for (std::size_t m = 0; m < micro.size(); ++m) {
+    micro[m].traffic =
+        home ? count_parts(drawn[m], system.groups(), deployment.replicas(),
+                           deployment.needs_distinct(), threads)
+             : count_resident_parts(drawn[m], system.groups(), deployment.replicas(),
+                                    deployment.needs_distinct(), threads);
+  }
+  return micro;
+}
+
+}  // namespace
+
+LoweringInput lowering_input(const Deployment& deployment,
+                             std::span<const MicroBatch> micro_batches) {
+  const System& system = deployment.system();
+  return {.topology = system.topology(),
+          .model = system.model(),
+          .kernels = system.kernels(),
+          .comm_profiles = system.comm_profiles(),
+          .comm_target = system.comm_target(),
+          .ranks = system.ranks(),
+          .policy = system.scenario().policy,
+          .groups = system.groups(),
+          .placement = deployment.placement(),
+          .micro_batches = micro_batches};
+}
+
+StepOutcome StepRunner::run(const Deployment& deployment, const StepBatch& batch,
+                            std::uint64_t routing_seed, const Backend& backend,
+                            bool record_segments) {
+  StepOutcome outcome;
+  auto start = std::chrono::steady_clock::now();
+  outcome.micro_batches = micro_batches_of(deployment, batch, routing_seed, threads_);
+  outcome.routing_s = seconds_since(start);
+  start = std::chrono::steady_clock::now();
+  outcome.lowered = lower_step(lowering_input(deployment, outcome.micro_batches));
+  outcome.result = backend.run(outcome.lowered.graph, record_segments);
+  outcome.engine_s = seconds_since(start);
+  return outcome;
+}
+
+}  // namespace moesim

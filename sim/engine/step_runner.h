@@ -1,0 +1,40 @@
+// Runs steps of a deployment: tokens become traffic, traffic and batch a task graph, the graph
+// times.
+#pragma once
+
+#include <cstdint>
+
+#include "sim/engine/deployment.h"
+#include "sim/flow/backend.h"
+
+namespace moesim {
+
+// One step, lowered and run. The lowered graph is kept for timelines and crosschecks.
+struct StepOutcome {
+  LoweredStep lowered;
+  RunResult result;
+  std::vector<MicroBatch> micro_batches;  // what was lowered
+  double routing_s = 0.0;  // wall clock: drawing or replaying tokens and counting them
+  double engine_s = 0.0;   // wall clock: lowering and event loop
+};
+
+// Scratch memory is reused from step to step; the answer is a function of the arguments alone (but
+// for the wall-clock times). One per thread.
+class StepRunner {
+ public:
+  // Threads that draw and count tokens.
+  explicit StepRunner(int threads) : threads_(threads) {}
+
+  // `record_segments`: see Backend::run.
+  StepOutcome run(const Deployment& deployment, const StepBatch& batch, std::uint64_t routing_seed,
+                  const Backend& backend, bool record_segments);
+
+ private:
+  int threads_;
+};
+
+// What lowering needs of a deployment.
+LoweringInput lowering_input(const Deployment& deployment,
+                             std::span<const MicroBatch> micro_batches);
+
+}  // namespace moesim
