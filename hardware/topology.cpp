@@ -46,11 +46,20 @@ Topology::Topology(const Cluster& cluster)
   }
   add_fabric_links(cluster);
   build_graph();
+  routes_ = Routes(*graph_, nodes(), devices_per_node_, links_per_node_);
 }
 
 Topology::~Topology() = default;
 Topology::Topology(Topology&&) noexcept = default;
 Topology& Topology::operator=(Topology&&) noexcept = default;
+
+// The links added last are `count` wires' two directions, one after the other.
+void Topology::pair_up(int count) {
+  const int first = static_cast<int>(links_.size()) - 2 * count;
+  for (int i = 0; i < 2 * count; ++i) {
+    reverse_.push_back(first + (i + count) % (2 * count));
+  }
+}
 
 void Topology::add_node_links(const Cluster& cluster, int node) {
   const std::string prefix = numbered("node", node) + "/";
@@ -66,14 +75,17 @@ void Topology::add_node_links(const Cluster& cluster, int node) {
   const std::string_view device = name_of(spec.device.kind);
   add(device, switched_, spec.device_link.name + "_up", LinkKind::device_up, spec.device_link);
   add(device, switched_, spec.device_link.name + "_down", LinkKind::device_down, spec.device_link);
+  pair_up(switched_);
   // A link carries the latency of the switch that feeds it.
   LinkSpec from_leaf = spec.nic_link;
   from_leaf.latency += cluster.fabric.switch_latency;
   add("nic", rails_, spec.nic_link.name + "_up", LinkKind::nic_up, spec.nic_link);
   add("nic", rails_, spec.nic_link.name + "_down", LinkKind::nic_down, from_leaf);
+  pair_up(rails_);
   const int hosted = has_host_ ? devices_per_node_ : 0;
   add(device, hosted, "host_" + spec.host_link.name + "_up", LinkKind::host_up, spec.host_link);
   add(device, hosted, "host_" + spec.host_link.name + "_down", LinkKind::host_down, spec.host_link);
+  pair_up(hosted);
 }
 
 void Topology::add_fabric_links(const Cluster& cluster) {
@@ -95,6 +107,7 @@ void Topology::add_fabric_links(const Cluster& cluster) {
       }
     }
   }
+  pair_up(rails_ * spines_);
 }
 
 void Topology::build_graph() {

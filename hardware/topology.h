@@ -4,12 +4,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "hardware/cluster.h"
+#include "hardware/routes.h"
 
 namespace moesim {
 
@@ -33,13 +33,6 @@ struct Link {
   Bandwidth bandwidth;
   Seconds latency;
   double joules_per_byte = 0.0;
-};
-
-// What a traffic matrix asks for, by how far it goes.
-struct TrafficByScope {
-  double local = 0.0;  // from a device to itself
-  double intra_node = 0.0;
-  double inter_node = 0.0;
 };
 
 // Built once per cluster. Link ids are positions in links(): node by node, each node with the same
@@ -90,20 +83,20 @@ class Topology {
   // Sum of link latencies of a shortest path.
   [[nodiscard]] Seconds latency(int from, int to) const;
 
-  // Adds to link_amount[link] what amount[from * devices() + to] puts there, spread evenly over
-  // each pair's equal-cost paths. The same as summing over paths(), in O(devices^2).
-  void add_traffic(std::span<const double> amount, std::span<double> link_amount) const;
+  // paths() as tables: what an amount of bytes puts on which links, O(links of a path).
+  [[nodiscard]] const Routes& routes() const { return routes_; }
 
-  [[nodiscard]] TrafficByScope traffic_by_scope(std::span<const double> amount) const;
+  // The same wire in the other direction.
+  [[nodiscard]] int reverse(int link) const { return reverse_[static_cast<std::size_t>(link)]; }
 
  private:
   void add_node_links(const Cluster& cluster, int node);
+  void pair_up(int count);
   void add_fabric_links(const Cluster& cluster);
   void build_graph();
   std::vector<int> add_fabric_hops(LinkGraph& graph) const;
   void add_inner_hops(LinkGraph& graph, int node) const;
   void add_nic_hops(LinkGraph& graph, int node, const std::vector<int>& leaves) const;
-  void add_fabric_traffic(std::span<const double> received, std::span<double> link_amount) const;
   [[nodiscard]] int node_link(int node, int offset) const {
     return node * links_per_node_ + offset;
   }
@@ -117,7 +110,9 @@ class Topology {
   bool host_behind_bridge_ = false;  // PCIe: the way to host memory is shared with peer traffic
   int links_per_node_ = 0;
   std::vector<Link> links_;
+  std::vector<int> reverse_;  // by link
   std::unique_ptr<const LinkGraph> graph_;
+  Routes routes_;
 };
 
 }  // namespace moesim

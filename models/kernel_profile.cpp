@@ -173,8 +173,9 @@ std::string KernelProfile::name() const {
   return device.device + "/" + framework + "-" + version;
 }
 
-KernelProfile parse_kernel_profile(const nlohmann::json& document, const std::string& where) {
-  ConfigObject root(document, where);
+namespace {
+
+KernelProfile parse_head(ConfigObject& root) {
   constexpr std::array schemas{k_profile_schema};
   root.choice("schema", schemas);
   KernelProfile profile;
@@ -195,6 +196,21 @@ KernelProfile parse_kernel_profile(const nlohmann::json& document, const std::st
     rates.reject_unknown_keys();
     peaks.reject_unknown_keys();
   }
+  return profile;
+}
+
+}  // namespace
+
+KernelProfile parse_kernel_profile_head(const nlohmann::json& document, const std::string& where) {
+  ConfigObject root(document, where);
+  KernelProfile profile = parse_head(root);
+  root.reject_unknown_keys();
+  return profile;
+}
+
+KernelProfile parse_kernel_profile(const nlohmann::json& document, const std::string& where) {
+  ConfigObject root(document, where);
+  KernelProfile profile = parse_head(root);
   for (const ConfigObject& family : root.objects("families")) {
     profile.families.push_back(parse_family(family));
   }

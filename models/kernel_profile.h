@@ -72,6 +72,8 @@ inline constexpr std::string_view k_spec_sheet = "spec_sheet";
 // Strict. Throws ConfigError("file.json#/pointer", ...).
 KernelProfile parse_kernel_profile(const nlohmann::json& document, const std::string& where);
 KernelProfile read_kernel_profile(const std::string& path);
+// The same document without its families.
+KernelProfile parse_kernel_profile_head(const nlohmann::json& document, const std::string& where);
 
 // Text of the file: parse(write(p)) == p, and the same profile gives the same bytes.
 std::string kernel_profile_text(const KernelProfile& profile);

@@ -17,18 +17,18 @@ void take_scenario(const std::string& path, const RebalanceArguments& arguments,
   }
   // Only what experts cost is asked for: no solver needs to place them first.
   apply_override(document, "/placement/policy=contiguous");
-  const Simulation simulation(parse_scenario(document, path),
-                              catalog_folders(arguments.common.catalog), arguments.common.threads);
+  const Library library(catalog_folders(arguments.common.catalog));
+  const Simulation simulation(parse_scenario(document, path), library, arguments.common.threads);
   if (simulation.routing() == nullptr) {
     throw ConfigError(path, "its model has no routed experts to place");
   }
-  const PlacementShape shape = simulation.placement_shape();
-  const PlacementCosts costs = simulation.placement_costs();
+  const PlacementShape shape = simulation.system().placement_shape();
+  const PlacementCosts costs = simulation.system().placement_costs();
   machine.experts = shape.experts;
   machine.devices = shape.units;
   machine.devices_per_node = shape.units_per_node;
   machine.slots = (shape.experts + shape.redundant + shape.units - 1) / shape.units;
-  machine.step_tokens = static_cast<double>(simulation.groups().tokens_per_unit) * shape.units;
+  machine.step_tokens = simulation.system().tokens_per_group();
   machine.seconds_per_pair = costs.seconds_per_pair;
   machine.expert_bytes = costs.expert_bytes;
   const NodeSpec& node = simulation.cluster().node;

@@ -39,18 +39,20 @@ Scenario with_routing(Json document, const PlaceScenarioOptions& options,
 }
 
 PlacementProblem problem_of(const Simulation& simulation, CommModel comm) {
-  return placement_problem(simulation.placement_statistics(), simulation.placement_shape(), comm,
-                           simulation.placement_costs(), simulation.pairs_per_step(),
-                           simulation.scenario().where + "/placement");
+  const System& system = simulation.system();
+  return placement_problem(system.placement_statistics(1), system.placement_shape(), comm,
+                           system.placement_costs(), system.pairs_per_step(),
+                           system.scenario().where + "/placement");
 }
 
 // Another batch of the same source.
 PlacementProblem other_problem_of(const Simulation& simulation, CommModel comm) {
-  const Scenario& scenario = simulation.scenario();
+  const System& system = simulation.system();
+  const Scenario& scenario = system.scenario();
   return placement_problem(
-      statistics_batch(*simulation.routing(), scenario.workload,
-                       scenario.placement.statistics_tokens, ~scenario.seed, 1),
-      simulation.placement_shape(), comm, simulation.placement_costs(), simulation.pairs_per_step(),
+      statistics_batch(*system.routing(), system.batch(0), scenario.placement.statistics_tokens,
+                       ~scenario.seed, 1),
+      system.placement_shape(), comm, system.placement_costs(), system.pairs_per_step(),
       scenario.where + "/placement");
 }
 
@@ -70,9 +72,10 @@ PlaceScenario::PlaceScenario(const PlaceScenarioOptions& options) {
   const std::string& routing = whole.workload.routing;
   const bool split = is_whole_trace(routing) && options.fit_share < 1.0;
   const std::string share = format_number(options.fit_share);
+  const Library library(options.folders);
   fitted_ = std::make_unique<Simulation>(
-      with_routing(document, options, split ? routing + "[0:" + share + "]" : routing),
-      options.folders, options.threads);
+      with_routing(document, options, split ? routing + "[0:" + share + "]" : routing), library,
+      options.threads);
   if (fitted_->routing() == nullptr) {
     throw ConfigError(options.input + "#/model", "has no routed experts to place");
   }
@@ -83,7 +86,7 @@ PlaceScenario::PlaceScenario(const PlaceScenarioOptions& options) {
   if (split) {
     unseen_ =
         std::make_unique<Simulation>(with_routing(document, options, routing + "[" + share + ":1]"),
-                                     options.folders, options.threads);
+                                     library, options.threads);
   }
 }
 
@@ -155,7 +158,7 @@ nlohmann::json PlaceScenario::verdict(const ExpertPlacement& found, int batches)
 }
 
 nlohmann::json PlaceScenario::provenance() const {
-  const PlacementCosts costs = fitted_->placement_costs();
+  const PlacementCosts costs = fitted_->system().placement_costs();
   return {{"statistics", fitted_->routing()->describe()},
           {"statistics_tokens", fitted_->scenario().placement.statistics_tokens},
           {"unseen", unseen_ ? unseen_->routing()->describe() : "the same source, another seed"},

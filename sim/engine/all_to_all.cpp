@@ -14,6 +14,14 @@ Bytes activation_bytes(std::int64_t hidden, DType dtype) {
   return Bytes(static_cast<double>(hidden) * bits / 8.0 + 4.0 * static_cast<double>(scales));
 }
 
+Bytes staged_rows(const TokenPayload& payload, const ExchangeSize& size) {
+  const Bytes row = std::max(activation_bytes(payload.hidden, payload.dispatch),
+                             activation_bytes(payload.hidden, payload.combine)) +
+                    routing_bytes(payload.top_k);
+  const std::int64_t copies = std::min<std::int64_t>(payload.top_k, size.ranks);
+  return static_cast<double>(size.tokens_per_rank * copies + size.most_pairs) * row;
+}
+
 std::span<const AllToAllEntry> all_to_all_algorithms() {
   static const std::array entries{
       deepep_low_latency_entry(), deepep_normal_entry(),           rank_dedup_entry(),

@@ -25,24 +25,10 @@ struct TokenPayload {
 // hidden values of the format; 8-bit formats add a 4-byte scale per 128 values.
 Bytes activation_bytes(std::int64_t hidden, DType dtype);
 
-// Where the ranks sit: ranks of one node are contiguous and every node has as many.
-struct RankGrid {
-  int ranks = 1;
-  int ranks_per_node = 1;
-
-  [[nodiscard]] int nodes() const { return ranks / ranks_per_node; }
-  [[nodiscard]] int node_of(int rank) const { return rank / ranks_per_node; }
-  // The rank of `node` on the same rail (position in the node) as `rank`.
-  [[nodiscard]] int rail_peer(int rank, int node) const {
-    return node * ranks_per_node + rank % ranks_per_node;
-  }
-};
-
-// What a layer's tokens want. `distinct` may be null unless the algorithm asks for it.
+// What a layer's tokens want. The traffic holds distinct copies if the algorithm asks for them.
 struct LayerDemand {
   const TokenLayout* layout = nullptr;
   const LayerTraffic* traffic = nullptr;
-  const DistinctCounts* distinct = nullptr;
 };
 
 // What sizes an algorithm's buffers.
@@ -57,9 +43,9 @@ struct AllToAllEntry {
   std::string_view name;
   std::string_view summary;
   bool needs_distinct = false;
-  // Fills copies[to * ranks + from] with the token copies of a dispatch; 0 where from == to. A
-  // combine moves the same copies backwards: copies[to * ranks + from] goes from `to` to `from`.
-  void (*fill_copies)(const LayerDemand&, const RankGrid&, std::span<double> copies) = nullptr;
+  // The copies of a dispatch: part of the traffic, or worked out into `scratch`. A combine moves
+  // the same copies backwards.
+  const TokenFlow& (*copies)(const LayerDemand&, TokenFlow& scratch) = nullptr;
   Bytes (*dispatch_bytes)(const TokenPayload&) = nullptr;  // of one copy
   Bytes (*combine_bytes)(const TokenPayload&) = nullptr;
   // Send and receive buffers of one rank.
@@ -71,6 +57,13 @@ std::span<const AllToAllEntry> all_to_all_algorithms();
 
 // Throws ConfigError(where, ...) that lists the names.
 const AllToAllEntry& find_all_to_all_algorithm(std::string_view name, std::string_view where);
+
+// Ids (8 bytes) and gate weights (4 bytes) that travel with a token.
+inline Bytes routing_bytes(int top_k) { return Bytes(12.0 * top_k); }
+
+// Buffers of an algorithm that stages what it sends (top_k copies of a token at most) and what the
+// busiest rank receives, each in the wider of its two formats.
+Bytes staged_rows(const TokenPayload& payload, const ExchangeSize& size);
 
 // One file each.
 AllToAllEntry deepep_low_latency_entry();

@@ -3,19 +3,32 @@
 // others directly from their owner: on device links as much as a ring would load, between nodes one
 // copy per receiving rank over the owner's NIC, which a ring over nodes would save.
 #include "sim/engine/all_to_all.h"
-#include "sim/engine/all_to_all_copies.h"
 
 namespace moesim {
 namespace {
 
-void fill_copies(const LayerDemand& demand, const RankGrid& grid, std::span<double> copies) {
-  const auto width = static_cast<std::size_t>(grid.ranks);
-  for (std::size_t to = 0; to < width; ++to) {
-    for (std::size_t from = 0; from < width; ++from) {
-      copies[to * width + from] =
-          from == to ? 0.0 : static_cast<double>(demand.layout->tokens_of(static_cast<int>(from)));
+const TokenFlow& copies(const LayerDemand& demand, TokenFlow& scratch) {
+  const RankGrid grid = demand.traffic->pairs.grid;
+  const std::int64_t peers = grid.ranks_per_node - 1;
+  const std::int64_t others = grid.nodes() - 1;
+  const auto places = static_cast<std::size_t>(grid.ranks_per_node);
+  const std::int64_t all = demand.layout->tokens();
+  scratch.reset(grid);
+  for (int rank = 0; rank < grid.ranks; ++rank) {
+    const auto r = static_cast<std::size_t>(rank);
+    const std::int64_t own = demand.layout->tokens_of(rank);
+    const auto first = static_cast<std::size_t>(grid.node_of(rank)) * places;
+    const std::int64_t in_node = demand.layout->first[first + places] - demand.layout->first[first];
+    scratch.near_out[r] = own * peers;
+    scratch.near_in[r] = in_node - own;
+    scratch.far_out[r] = own * others * grid.ranks_per_node;
+    scratch.far_in[r] = all - in_node;
+    for (std::size_t place = 0; place < places; ++place) {
+      scratch.between[static_cast<std::size_t>(grid.place_of(rank)) * places + place] +=
+          own * others;
     }
   }
+  return scratch;
 }
 
 }  // namespace
@@ -25,7 +38,7 @@ AllToAllEntry allgather_reducescatter_entry() {
       .name = "allgather_reducescatter",
       .summary = "all-gather of all tokens, reduce-scatter of all results",
       .needs_distinct = false,
-      .fill_copies = fill_copies,
+      .copies = copies,
       .dispatch_bytes =
           [](const TokenPayload& p) {
             return activation_bytes(p.hidden, p.dispatch) + routing_bytes(p.top_k);

@@ -1,7 +1,6 @@
 // DeepEP's low-latency kernels: one message per (token, expert), straight to the expert's rank; no
 // deduplication. A message carries a 16-byte header (source token index, padded).
 #include "sim/engine/all_to_all.h"
-#include "sim/engine/all_to_all_copies.h"
 
 namespace moesim {
 
@@ -10,10 +9,8 @@ AllToAllEntry deepep_low_latency_entry() {
       .name = "deepep_low_latency",
       .summary = "a message per (token, expert), direct to the expert's rank",
       .needs_distinct = false,
-      .fill_copies =
-          [](const LayerDemand& demand, const RankGrid& grid, std::span<double> copies) {
-            fill_off_diagonal(demand.traffic->pair_copies, grid.ranks, copies);
-          },
+      .copies = [](const LayerDemand& demand,
+                   TokenFlow&) -> const TokenFlow& { return demand.traffic->pairs; },
       .dispatch_bytes =
           [](const TokenPayload& p) {
             return activation_bytes(p.hidden, p.dispatch) + Bytes(16.0);

@@ -1,6 +1,5 @@
 // Permuted tokens through a library's all-to-all-v (NCCL send/recv): a copy per (token, expert).
 #include "sim/engine/all_to_all.h"
-#include "sim/engine/all_to_all_copies.h"
 
 namespace moesim {
 
@@ -9,10 +8,8 @@ AllToAllEntry expert_copies_entry() {
       .name = "expert_copies",
       .summary = "all-to-all-v of permuted tokens: a copy per (token, expert)",
       .needs_distinct = false,
-      .fill_copies =
-          [](const LayerDemand& demand, const RankGrid& grid, std::span<double> copies) {
-            fill_off_diagonal(demand.traffic->pair_copies, grid.ranks, copies);
-          },
+      .copies = [](const LayerDemand& demand,
+                   TokenFlow&) -> const TokenFlow& { return demand.traffic->pairs; },
       .dispatch_bytes =
           [](const TokenPayload& p) { return activation_bytes(p.hidden, p.dispatch); },
       .combine_bytes = [](const TokenPayload& p) { return activation_bytes(p.hidden, p.combine); },

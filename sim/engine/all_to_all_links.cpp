@@ -16,20 +16,6 @@ bool joins_device(LinkKind kind) {
          kind == LinkKind::host_up || kind == LinkKind::host_down;
 }
 
-// Eight partial sums: no chain of additions to wait for, and a fixed order.
-double sum_of(std::span<const double> values) {
-  std::array<double, 8> partial{};
-  const std::size_t whole = values.size() / partial.size() * partial.size();
-  for (std::size_t i = 0; i < whole; i += partial.size()) {
-    for (std::size_t l = 0; l < partial.size(); ++l) {
-      partial[l] += values[i + l];
-    }
-  }
-  return std::accumulate(
-      partial.begin(), partial.end(),
-      std::accumulate(values.begin() + static_cast<std::ptrdiff_t>(whole), values.end(), 0.0));
-}
-
 std::vector<std::vector<int>> lanes_or_identity(const Topology& topology,
                                                 const AllToAllSpec& spec) {
   if (!spec.lanes.empty()) {
@@ -51,6 +37,10 @@ RankGrid grid_of_lane(const Topology& topology, std::span<const int> devices) {
     ensure(topology.node_of(devices[static_cast<std::size_t>(r)]) ==
                topology.node_of(devices[static_cast<std::size_t>(first)]),
            "ranks of a node are contiguous");
+    ensure((devices[static_cast<std::size_t>(r)] - devices[static_cast<std::size_t>(grid.place_of(r))]) %
+                   topology.devices_per_node() ==
+               0,
+           "ranks sit at the same places in every node");
   }
   return grid;
 }
@@ -61,7 +51,6 @@ AllToAllLowering::AllToAllLowering(const Topology& topology, std::span<const Com
                                    const CommTarget& target, const AllToAllSpec& spec,
                                    std::string_view where)
     : topology_(&topology), entry_(&find_all_to_all_algorithm(spec.algorithm, where)), spec_(spec) {
-  const bool identity = spec.lanes.empty();
   spec_.lanes = lanes_or_identity(topology, spec);
   grid_ = grid_of_lane(topology, spec_.lanes.front());
   for (const auto& lane : spec_.lanes) {
@@ -70,25 +59,11 @@ AllToAllLowering::AllToAllLowering(const Topology& topology, std::span<const Com
            "lanes are alike");
   }
   for (const Direction direction : k_directions) {
-    auto& law = laws_[static_cast<std::size_t>(direction)];
-    law = find_all_to_all(profiles, target, entry_->name, direction, grid_.nodes() > 1);
-    auto& inverse = inverse_efficiency_[static_cast<std::size_t>(direction)];
-    for (const Link& link : topology.links()) {
-      inverse.push_back(!joins_device(link.kind) ? 1.0 / law.law.nic_efficiency
-                        : spec_.link_rate.si() > 0.0
-                            ? link.bandwidth / spec_.link_rate
-                            : 1.0 / law.law.effective_device_efficiency(link.bandwidth));
-    }
+    laws_[static_cast<std::size_t>(direction)] =
+        find_all_to_all(profiles, target, entry_->name, direction, grid_.nodes() > 1);
   }
-  const auto devices = static_cast<std::size_t>(topology.devices());
-  copies_.resize(static_cast<std::size_t>(grid_.ranks) * static_cast<std::size_t>(grid_.ranks));
-  if (!identity) {
-    device_copies_.resize(devices * devices);
-  }
-  for (auto& amounts : link_copies_) {
-    amounts.resize(topology.links().size());
-  }
-  find_mirrors();
+  find_links();
+  find_uses();
 }
 
 std::vector<int> AllToAllLowering::node_of_rank() const {
@@ -99,83 +74,174 @@ std::vector<int> AllToAllLowering::node_of_rank() const {
   return nodes;
 }
 
-// The same wire in the other direction.
-void AllToAllLowering::find_mirrors() {
-  mirror_.resize(topology_->links().size());
-  std::iota(mirror_.begin(), mirror_.end(), 0);
-  const auto pair_up = [&](int one, int other) {
-    if (one >= 0 && other >= 0) {
-      mirror_[static_cast<std::size_t>(one)] = other;
-      mirror_[static_cast<std::size_t>(other)] = one;
+std::int32_t AllToAllLowering::position_of(int link) const {
+  const auto found = std::ranges::lower_bound(links_, link, {}, &GroupLink::link);
+  ensure(found != links_.end() && found->link == link, "a group knows its links");
+  return static_cast<std::int32_t>(found - links_.begin());
+}
+
+// Those of its devices, which feed experts even where no token crosses them, and of its routes.
+void AllToAllLowering::find_links() {
+  const Routes& routes = topology_->routes();
+  std::vector<int> ids;
+  const auto both_ways = [&](int link) {
+    if (link >= 0) {
+      ids.push_back(link);
+      ids.push_back(topology_->reverse(link));
     }
   };
-  for (int d = 0; d < topology_->devices(); ++d) {
-    pair_up(topology_->device_up(d), topology_->device_down(d));
-  }
-  const auto leaf_links = std::ranges::count(topology_->links(), LinkKind::leaf_up, &Link::kind);
-  const int spines =
-      topology_->rails() == 0 ? 0 : static_cast<int>(leaf_links) / topology_->rails();
-  for (int rail = 0; rail < topology_->rails(); ++rail) {
-    for (int node = 0; node < topology_->nodes(); ++node) {
-      pair_up(topology_->nic_up(node, rail), topology_->nic_down(node, rail));
+  for (const auto& lane : spec_.lanes) {
+    for (const int device : lane) {
+      const int place = device % topology_->devices_per_node();
+      const int first = topology_->node_of(device) * topology_->links_per_node();
+      both_ways(topology_->device_up(device));
+      for (const auto& links : {routes.near_out(place), routes.near_in(place),
+                                routes.far_out(place), routes.far_in(place)}) {
+        for (const int link : links) {
+          both_ways(first + link);
+        }
+      }
     }
-    for (int spine = 0; spine < spines; ++spine) {
-      pair_up(topology_->leaf_up(rail, spine), topology_->leaf_down(rail, spine));
+  }
+  if (grid_.nodes() > 1) {
+    for (const Routes::Ways& ways : routes.ways()) {
+      for (const auto& way : ways) {
+        std::ranges::for_each(way, both_ways);
+      }
+    }
+  }
+  std::ranges::sort(ids);
+  const auto repeated = std::ranges::unique(ids);
+  ids.erase(repeated.begin(), repeated.end());
+  for (const int id : ids) {
+    const Link& link = topology_->links()[static_cast<std::size_t>(id)];
+    GroupLink& known = links_.emplace_back();
+    known.link = id;
+    known.bandwidth = link.bandwidth.si();
+    for (std::size_t d = 0; d < laws_.size(); ++d) {
+      const AllToAllLaw& law = laws_[d].law;
+      known.inverse_efficiency[d] = !joins_device(link.kind) ? 1.0 / law.nic_efficiency
+                                    : spec_.link_rate.si() > 0.0
+                                        ? link.bandwidth / spec_.link_rate
+                                        : 1.0 / law.effective_device_efficiency(link.bandwidth);
+    }
+  }
+  for (GroupLink& known : links_) {
+    known.reverse = position_of(topology_->reverse(known.link));
+  }
+  combine_copies_.resize(links_.size());
+  link_bytes_.resize(links_.size());
+}
+
+void AllToAllLowering::find_uses() {
+  const Routes& routes = topology_->routes();
+  const auto place_of = [&](int device) { return device % topology_->devices_per_node(); };
+  for (const auto& lane : spec_.lanes) {
+    for (int rank = 0; rank < grid_.ranks; ++rank) {
+      const int device = lane[static_cast<std::size_t>(rank)];
+      const int first = topology_->node_of(device) * topology_->links_per_node();
+      const auto use = [&](std::span<const int> links, std::vector<Use>& uses) {
+        for (const int link : links) {
+          uses.push_back({position_of(first + link), rank});
+        }
+      };
+      use(routes.near_out(place_of(device)), uses_.near_out);
+      use(routes.near_in(place_of(device)), uses_.near_in);
+      use(routes.far_out(place_of(device)), uses_.far_out);
+      use(routes.far_in(place_of(device)), uses_.far_in);
+      if (topology_->device_up(device) >= 0) {
+        uses_.up.push_back({position_of(topology_->device_up(device)), rank});
+        uses_.down.push_back({position_of(topology_->device_down(device)), rank});
+      }
+    }
+  }
+  if (grid_.nodes() == 1) {
+    return;
+  }
+  for (const auto& lane : spec_.lanes) {
+    for (int from = 0; from < grid_.ranks_per_node; ++from) {
+      for (int to = 0; to < grid_.ranks_per_node; ++to) {
+        class_of_places_.push_back(
+            routes.ways_between(place_of(lane[static_cast<std::size_t>(from)]),
+                                place_of(lane[static_cast<std::size_t>(to)])));
+      }
+    }
+  }
+  copies_of_class_.resize(routes.ways().size());
+  for (std::size_t c = 0; c < routes.ways().size(); ++c) {
+    for (const auto& way : routes.ways()[c]) {
+      for (const int link : way) {
+        fabric_uses_.push_back({position_of(link), static_cast<std::int32_t>(c),
+                                static_cast<double>(routes.ways()[c].size())});
+      }
     }
   }
 }
 
-void AllToAllLowering::spread_over_lanes() {
-  const auto ranks = static_cast<std::size_t>(grid_.ranks);
-  const auto devices = static_cast<std::size_t>(topology_->devices());
-  std::ranges::fill(device_copies_, 0.0);
-  for (const auto& lane : spec_.lanes) {
-    for (std::size_t to = 0; to < ranks; ++to) {
-      for (std::size_t from = 0; from < ranks; ++from) {
-        device_copies_[static_cast<std::size_t>(lane[to]) * devices +
-                       static_cast<std::size_t>(lane[from])] += copies_[to * ranks + from];
-      }
+// Copies on every link when all go backwards: from who receives in a dispatch to who sends.
+void AllToAllLowering::amounts_of_combine(const TokenFlow& copies) {
+  std::ranges::fill(combine_copies_, 0.0);
+  const auto add = [this](const std::vector<Use>& uses, const std::vector<std::int64_t>& amounts) {
+    for (const Use& use : uses) {
+      combine_copies_[static_cast<std::size_t>(use.link)] +=
+          static_cast<double>(amounts[static_cast<std::size_t>(use.rank)]);
     }
+  };
+  add(uses_.near_out, copies.near_in);
+  add(uses_.near_in, copies.near_out);
+  add(uses_.far_out, copies.far_in);
+  add(uses_.far_in, copies.far_out);
+  if (grid_.nodes() == 1) {
+    return;
+  }
+  std::ranges::fill(copies_of_class_, 0.0);
+  const auto places = static_cast<std::size_t>(grid_.ranks_per_node);
+  for (std::size_t pair = 0; pair < class_of_places_.size(); ++pair) {
+    const std::size_t from = pair / places % places;  // of the combine
+    const std::size_t to = pair % places;
+    copies_of_class_[static_cast<std::size_t>(class_of_places_[pair])] +=
+        static_cast<double>(copies.between[to * places + from]);
+  }
+  for (const FabricUse& use : fabric_uses_) {
+    combine_copies_[static_cast<std::size_t>(use.link)] +=
+        copies_of_class_[static_cast<std::size_t>(use.pair_class)] / use.ways;
   }
 }
 
 void AllToAllLowering::feed_busiest_experts(Direction direction, const LayerTraffic& traffic,
-                                            Bytes copy, std::span<double> link_bytes) const {
+                                            Bytes copy) {
   const Bandwidth rate = law(direction).law.expert_rate;
   if (rate.si() == 0.0) {
     return;
   }
-  for (const auto& lane : spec_.lanes) {
-    for (std::size_t r = 0; r < lane.size(); ++r) {
-      const int link = direction == Direction::dispatch ? topology_->device_down(lane[r])
-                                                        : topology_->device_up(lane[r]);
-      if (link < 0) {
-        continue;
-      }
-      const auto l = static_cast<std::size_t>(link);
-      const Seconds fed = copy * static_cast<double>(traffic.load[r].busiest) / rate;
-      link_bytes[l] = std::max(link_bytes[l], (fed * topology_->links()[l].bandwidth).si());
-    }
+  for (const Use& use : direction == Direction::dispatch ? uses_.down : uses_.up) {
+    const auto l = static_cast<std::size_t>(use.link);
+    const auto r = static_cast<std::size_t>(use.rank);
+    const Seconds fed = copy * static_cast<double>(traffic.load[r].busiest) / rate;
+    link_bytes_[l] = std::max(link_bytes_[l], (fed * Bandwidth(links_[l].bandwidth)).si());
   }
 }
 
-void AllToAllLowering::fill(Direction direction, const LayerDemand& demand,
-                            std::span<const double> link_copies, double copies,
-                            CollectiveCost& cost) const {
+void AllToAllLowering::fill(Direction direction, const LayerDemand& demand, double copies,
+                            CollectiveCost& cost) {
   const FoundAllToAll& found = law(direction);
   const Bytes copy = direction == Direction::dispatch ? entry_->dispatch_bytes(spec_.payload)
                                                       : entry_->combine_bytes(spec_.payload);
-  const auto& inverse = inverse_efficiency_[static_cast<std::size_t>(direction)];
-  std::vector<double> link_bytes(link_copies.size());
-  for (std::size_t l = 0; l < link_bytes.size(); ++l) {
-    link_bytes[l] = link_copies[l] * copy.si() * inverse[l];
+  const auto d = static_cast<std::size_t>(direction);
+  const auto crossing = [&](const GroupLink& link, std::size_t position) {
+    return combine_copies_[direction == Direction::combine
+                               ? position
+                               : static_cast<std::size_t>(link.reverse)] *
+           copy.si();
+  };
+  for (std::size_t l = 0; l < links_.size(); ++l) {
+    link_bytes_[l] = crossing(links_[l], l) * links_[l].inverse_efficiency[d];
   }
-  feed_busiest_experts(direction, *demand.traffic, copy, link_bytes);
+  feed_busiest_experts(direction, *demand.traffic, copy);
   cost.loads.clear();
-  for (std::size_t l = 0; l < link_bytes.size(); ++l) {
-    if (link_bytes[l] > 0.0) {
-      cost.loads.push_back(
-          {static_cast<std::int32_t>(l), link_bytes[l], link_copies[l] * copy.si()});
+  for (std::size_t l = 0; l < links_.size(); ++l) {
+    if (link_bytes_[l] > 0.0) {
+      cost.loads.push_back({links_[l].link, link_bytes_[l], crossing(links_[l], l)});
     }
   }
   std::int64_t most_tokens = 0;
@@ -192,70 +258,16 @@ void AllToAllLowering::fill(Direction direction, const LayerDemand& demand,
 void AllToAllLowering::lower(const LayerDemand& demand, CollectiveCost& dispatch,
                              CollectiveCost& combine) {
   ensure(demand.layout != nullptr && demand.traffic != nullptr &&
-             demand.traffic->ranks == grid_.ranks && demand.layout->ranks() == grid_.ranks,
+             demand.traffic->ranks() == grid_.ranks && demand.layout->ranks() == grid_.ranks &&
+             demand.traffic->pairs.grid == grid_,
          "a layer's demand covers the ranks");
-  ensure(!entry_->needs_distinct ||
-             (demand.distinct != nullptr && demand.distinct->ranks == grid_.ranks),
+  ensure(!entry_->needs_distinct || demand.traffic->distinct.per_rank.grid == grid_,
          "this all-to-all needs distinct counts");
-  entry_->fill_copies(demand, grid_, copies_);
-  if (!device_copies_.empty()) {
-    spread_over_lanes();
-  }
-  // [to][from] of the dispatch read as [from][to] is the combine.
-  const auto& backwards = device_copies_.empty() ? copies_ : device_copies_;
-  auto& out = link_copies_[static_cast<std::size_t>(Direction::dispatch)];
-  auto& back = link_copies_[static_cast<std::size_t>(Direction::combine)];
-  std::ranges::fill(back, 0.0);
-  topology_->add_traffic(backwards, back);
-  for (std::size_t l = 0; l < out.size(); ++l) {
-    out[l] = back[static_cast<std::size_t>(mirror_[l])];
-  }
-  const double copies = sum_of(copies_);
-  fill(Direction::dispatch, demand, out, copies, dispatch);
-  fill(Direction::combine, demand, back, copies, combine);
-}
-
-CollectiveCost lower_collective(const Topology& topology, const FoundCollective& law,
-                                CollectiveOp op, std::span<const int> devices, Bytes bytes) {
-  CollectiveCost cost;
-  const auto ranks = static_cast<int>(devices.size());
-  if (ranks < 2 || bytes.si() == 0.0) {
-    return cost;
-  }
-  const auto n = static_cast<std::size_t>(topology.devices());
-  std::vector<double> ring(n * n);
-  for (std::size_t i = 0; i < devices.size(); ++i) {
-    const int next = devices[(i + 1) % devices.size()];
-    ring[static_cast<std::size_t>(devices[i]) * n + static_cast<std::size_t>(next)] =
-        bytes.si() * link_volume(op, ranks);
-  }
-  std::vector<double> amounts(topology.links().size());
-  topology.add_traffic(ring, amounts);
-  // The rate of the slowest link that the ring crosses.
-  Bandwidth slowest(0.0);
-  for (std::size_t l = 0; l < amounts.size(); ++l) {
-    const Bandwidth rate = topology.links()[l].bandwidth;
-    if (amounts[l] > 0.0 && (slowest.si() == 0.0 || rate < slowest)) {
-      slowest = rate;
-    }
-  }
-  const Seconds total = law.law.time(op, ranks, bytes, slowest);
-  const double share = std::min(1.0 / law.law.best_efficiency(),
-                                (total * slowest).si() / (bytes.si() * link_volume(op, ranks)));
-  Seconds moving(0.0);
-  for (std::size_t l = 0; l < amounts.size(); ++l) {
-    if (amounts[l] > 0.0) {
-      cost.loads.push_back({static_cast<std::int32_t>(l), amounts[l] * share, amounts[l]});
-      moving = std::max(moving, Bytes(amounts[l] * share) / topology.links()[l].bandwidth);
-    }
-  }
-  const bool one_node = std::ranges::all_of(
-      devices, [&](int d) { return topology.node_of(d) == topology.node_of(devices.front()); });
-  cost.latency = std::max(Seconds(0.0), total - moving);
-  cost.payload_bytes = bytes.si() * link_volume(op, ranks) * ranks;
-  cost.extrapolated = law.extrapolates(ranks, bytes) || !one_node;
-  cost.sigma = standard_error(law.fit, law.basis, cost.extrapolated);
-  return cost;
+  const TokenFlow& flow = entry_->copies(demand, scratch_);
+  amounts_of_combine(flow);
+  const auto copies = static_cast<double>(flow.copies());
+  fill(Direction::dispatch, demand, copies, dispatch);
+  fill(Direction::combine, demand, copies, combine);
 }
 
 }  // namespace moesim

@@ -7,25 +7,9 @@
 #include <vector>
 
 #include "sim/engine/all_to_all.h"
+#include "sim/engine/collective_cost.h"
 
 namespace moesim {
-
-// Effective bytes: bytes / efficiency, so that a task served at nominal link rates takes as long
-// as the library does.
-struct LinkLoad {
-  std::int32_t link = 0;  // position in Topology::links()
-  double bytes = 0.0;     // > 0
-  double payload = 0.0;   // what really crosses the link
-};
-
-struct CollectiveCost {
-  Seconds latency;
-  std::vector<LinkLoad> loads;  // ascending link
-  double token_copies = 0.0;    // token copies sent to other ranks, once for all lanes
-  double payload_bytes = 0.0;   // sent by all ranks to other ranks, before division by efficiency
-  bool extrapolated = false;    // outside the profile's fit range
-  double sigma = 0.0;           // relative standard error of the time alone
-};
 
 struct AllToAllSpec {
   std::string_view algorithm;
@@ -52,32 +36,53 @@ class AllToAllLowering {
     return laws_[static_cast<std::size_t>(direction)];
   }
 
-  // O(ranks^2 + links). Reuses the memory of `dispatch` and `combine`.
+  // O(links of the group). Reuses the memory of `dispatch` and `combine`.
   void lower(const LayerDemand& demand, CollectiveCost& dispatch, CollectiveCost& combine);
 
  private:
-  void find_mirrors();
-  void spread_over_lanes();
-  void fill(Direction direction, const LayerDemand& demand, std::span<const double> link_copies,
-            double copies, CollectiveCost& cost) const;
-  void feed_busiest_experts(Direction direction, const LayerTraffic& traffic, Bytes copy,
-                            std::span<double> link_bytes) const;
+  // A link of the group and what shares it. Positions below count the group's links.
+  struct GroupLink {
+    std::int32_t link = 0;     // position in Topology::links()
+    std::int32_t reverse = 0;  // the same wire the other way: position in links_
+    std::array<double, 2> inverse_efficiency{};  // by direction
+    double bandwidth = 0.0;
+  };
+  // What a rank sends or receives crosses this link.
+  struct Use {
+    std::int32_t link = 0;  // position in links_
+    std::int32_t rank = 0;
+  };
+  struct RankLinks {
+    std::vector<Use> near_out, near_in, far_out, far_in;
+    std::vector<Use> up, down;  // the links of the ranks' devices alone
+  };
+  // A way through the fabric: one of those that a class of pairs of places has.
+  struct FabricUse {
+    std::int32_t link = 0;        // position in links_
+    std::int32_t pair_class = 0;  // position in Routes::ways()
+    double ways = 1.0;
+  };
+
+  void find_links();
+  void find_uses();
+  [[nodiscard]] std::int32_t position_of(int link) const;
+  void amounts_of_combine(const TokenFlow& copies);
+  void fill(Direction direction, const LayerDemand& demand, double copies, CollectiveCost& cost);
+  void feed_busiest_experts(Direction direction, const LayerTraffic& traffic, Bytes copy);
 
   const Topology* topology_;
   const AllToAllEntry* entry_;
   AllToAllSpec spec_;
   RankGrid grid_;
   std::array<FoundAllToAll, 2> laws_;
-  std::array<std::vector<double>, 2> inverse_efficiency_;  // by direction, by link
-  std::vector<std::int32_t> mirror_;                       // by link: the same wire the other way
-  std::vector<double> copies_;                             // [to rank][from rank]
-  std::vector<double> device_copies_;  // [to device][from device], unless that is copies_
-  std::array<std::vector<double>, 2> link_copies_;
+  std::vector<GroupLink> links_;  // that the group may use, ascending
+  RankLinks uses_;
+  std::vector<FabricUse> fabric_uses_;
+  std::vector<std::int32_t> class_of_places_;  // [lane][sender's place * ranks_per_node + receiver's]
+  TokenFlow scratch_;
+  std::vector<double> copies_of_class_;
+  std::vector<double> combine_copies_;  // by position in links_
+  std::vector<double> link_bytes_;
 };
-
-// One symmetric collective among devices of one node: bytes on every device's up and down link
-// and a latency, such that alone it takes CollectiveLaw::time.
-CollectiveCost lower_collective(const Topology& topology, const FoundCollective& law,
-                                CollectiveOp op, std::span<const int> devices, Bytes bytes);
 
 }  // namespace moesim

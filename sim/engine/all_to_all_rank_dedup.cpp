@@ -2,7 +2,6 @@
 // top_k experts beside it (one- and two-sided NVLink kernels, pplx). Partial results are summed on
 // the expert's rank, so the combine is one copy per (token, rank) too.
 #include "sim/engine/all_to_all.h"
-#include "sim/engine/all_to_all_copies.h"
 
 namespace moesim {
 
@@ -11,10 +10,8 @@ AllToAllEntry rank_dedup_entry() {
       .name = "rank_dedup",
       .summary = "a copy per (token, destination rank), direct",
       .needs_distinct = true,
-      .fill_copies =
-          [](const LayerDemand& demand, const RankGrid& grid, std::span<double> copies) {
-            fill_off_diagonal(demand.distinct->tokens_to_rank, grid.ranks, copies);
-          },
+      .copies = [](const LayerDemand& demand,
+                   TokenFlow&) -> const TokenFlow& { return demand.traffic->distinct.per_rank; },
       .dispatch_bytes =
           [](const TokenPayload& p) {
             return activation_bytes(p.hidden, p.dispatch) + routing_bytes(p.top_k);

@@ -17,7 +17,7 @@ Deployment::Deployment(std::shared_ptr<const System> system, ExpertPlacement pla
   check_placement(placement_);
   const AllToAllLowering exchange = make_all_to_all(
       system_->topology(), system_->comm_profiles(), system_->comm_target(), system_->model(),
-      system_->scenario().policy, system_->groups(), 0, placement_.slots(),
+      system_->scenario().policy, system_->ranks(), 0, placement_.slots(),
       static_cast<int>(shape.top_k));
   replicas_ = replica_choices(placement_, exchange.node_of_rank());
   needs_distinct_ = exchange.algorithm().needs_distinct;

@@ -9,11 +9,10 @@
 
 namespace moesim {
 
-// The same tokens as count_step would draw. Decode steps only. Pure for any number of threads.
-StepTraffic count_resident_step(const RoutingSource& source, const Workload& workload,
-                                const Parallelism& parallelism, const ExpertGroups& groups,
-                                const ExpertPlacement& placement, std::span<const int> node_of_unit,
-                                int ffn_experts, bool needs_distinct, std::uint64_t seed,
-                                int threads);
+// Parts of a decode step with attention tp 1; of single tokens that stand for themselves alone. Pure
+// for any number of threads.
+StepTraffic count_resident_parts(std::span<const RoutedPart> parts, const RankMap& ranks,
+                                 std::span<const ReplicaChoice> replicas, bool needs_distinct,
+                                 int threads);
 
 }  // namespace moesim

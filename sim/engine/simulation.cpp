@@ -8,13 +8,19 @@
 namespace moesim {
 namespace {
 
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
 // Also says how long that took.
-Deployment deploy(Scenario scenario, const Library& library, int threads, double& seconds) {
-  const auto start = std::chrono::steady_clock::now();
+Deployment deploy(Scenario scenario, const Library& library, int threads, HostTimes& host) {
+  auto start = std::chrono::steady_clock::now();
   auto system = std::make_shared<const System>(std::move(scenario), library);
+  host.load_s = seconds_since(start);
+  start = std::chrono::steady_clock::now();
   ExpertPlacement placement = system->place_experts(threads);
   Deployment deployment(std::move(system), std::move(placement));
-  seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  host.placement_s = seconds_since(start);
   return deployment;
 }
 
@@ -22,7 +28,7 @@ Deployment deploy(Scenario scenario, const Library& library, int threads, double
 
 Simulation::Simulation(Scenario scenario, const Library& library, int threads)
     : threads_(threads),
-      deployment_(deploy(std::move(scenario), library, threads, host_.load_s)),
+      deployment_(deploy(std::move(scenario), library, threads, host_)),
       runner_(threads) {}
 
 void Simulation::use_placement(ExpertPlacement placement) {

@@ -14,7 +14,8 @@ namespace moesim {
 
 // Wall-clock seconds of the stages; the only part of a run that may differ between two runs.
 struct HostTimes {
-  double load_s = 0.0;     // catalogs, profiles, traces, placing experts
+  double load_s = 0.0;       // catalogs, profiles, traces
+  double placement_s = 0.0;  // placing experts
   double routing_s = 0.0;  // drawing or replaying tokens and counting them
   double engine_s = 0.0;   // lowering and event loop, of the last step
   std::uint64_t events = 0;
@@ -36,7 +37,6 @@ class Simulation {
   [[nodiscard]] const KernelModel& kernels() const { return system().kernels(); }
   [[nodiscard]] const RoutingSource* routing() const { return system().routing(); }
   [[nodiscard]] const ExpertPlacement& placement() const { return deployment_.placement(); }
-  [[nodiscard]] const ExpertGroups& groups() const { return system().groups(); }
   [[nodiscard]] const HostTimes& host() const { return host_; }
 
   // Step `index` of the run: routing of its own, context one longer per step when decoding.

@@ -56,7 +56,8 @@ std::vector<TokenRun> runs_of(const StepBatch& batch, std::vector<std::int64_t>&
         runs.push_back({.request = request++,
                         .first_position = static_cast<std::uint32_t>(s.context - s.new_tokens),
                         .count = static_cast<std::uint32_t>(s.new_tokens),
-                        .phase = phase_of(s)});
+                        .phase = phase_of(s),
+                        .kept = {}});
       }
     }
     first_token.push_back(first_token.back() + batch.rank(r).tokens());

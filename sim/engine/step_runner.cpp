@@ -28,9 +28,9 @@ std::vector<MicroBatch> micro_batches_of(const Deployment& deployment, const Ste
   const bool home = system.scenario().policy.residency == TokenResidency::home;
   for (std::size_t m = 0; m < micro.size(); ++m) {
     micro[m].traffic =
-        home ? count_parts(drawn[m], system.groups(), deployment.replicas(),
+        home ? count_parts(drawn[m], system.ranks(), deployment.replicas(),
                            deployment.needs_distinct(), threads)
-             : count_resident_parts(drawn[m], system.groups(), deployment.replicas(),
+             : count_resident_parts(drawn[m], system.ranks(), deployment.replicas(),
                                     deployment.needs_distinct(), threads);
   }
   return micro;
@@ -48,7 +48,6 @@ LoweringInput lowering_input(const Deployment& deployment,
           .comm_target = system.comm_target(),
           .ranks = system.ranks(),
           .policy = system.scenario().policy,
-          .groups = system.groups(),
           .placement = deployment.placement(),
           .micro_batches = micro_batches};
 }

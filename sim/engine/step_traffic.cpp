@@ -1,7 +1,6 @@
 #include "sim/engine/step_traffic.h"
 
 #include <algorithm>
-#include <optional>
 
 #include "sim/core/error.h"
 #include "sim/core/rng.h"
@@ -10,52 +9,6 @@
 namespace moesim {
 namespace {
 
-// Prefill and decode parts of a step are drawn separately and joined rank by rank.
-std::vector<BatchShape> batch_shapes(const Workload& workload, int ranks, std::uint64_t seed,
-                                     int threads) {
-  std::vector<BatchShape> shapes;
-  if (workload.decode_requests > 0) {
-    shapes.push_back(decode_batch(workload, ranks, seed, threads));
-  }
-  if (workload.prefill_tokens > 0) {
-    shapes.push_back({.ranks = ranks,
-                      .tokens_per_rank = workload.prefill_tokens,
-                      .tokens_per_request = workload.prompt_tokens,
-                      .context = 0,
-                      .phase = TokenPhase::prefill,
-                      .sample_tokens_per_rank = workload.routing_sample,
-                      .seed = seed,
-                      .threads = threads});
-  }
-  return shapes;
-}
-
-std::vector<RoutedTokens> draw(const RoutingSource& source, const Workload& workload, int ranks,
-                               std::uint64_t seed, int threads) {
-  std::vector<RoutedTokens> parts;
-  for (const BatchShape& shape : batch_shapes(workload, ranks, seed, threads)) {
-    parts.push_back(source.batch(shape));
-  }
-  return parts;
-}
-
-void scale(std::vector<std::int32_t>& counts, std::int32_t weight) {
-  for (std::int32_t& count : counts) {
-    count *= weight;
-  }
-}
-
-void add(std::vector<std::int32_t>& sum, const std::vector<std::int32_t>& more) {
-  if (sum.empty()) {
-    sum = more;
-    return;
-  }
-  ensure(sum.size() == more.size(), "parts of a step have one shape");
-  for (std::size_t i = 0; i < sum.size(); ++i) {
-    sum[i] += more[i];
-  }
-}
-
 std::int32_t whole_weight(const RoutedTokens& part) {
   const auto weight = static_cast<std::int32_t>(part.token_weight);
   ensure(static_cast<double>(weight) == part.token_weight && weight >= 1,
@@ -63,32 +16,32 @@ std::int32_t whole_weight(const RoutedTokens& part) {
   return weight;
 }
 
-// Counts of one part of the step, tokens of `group` only.
-void count_part(const RoutedTokens& part, int layer, const ExpertGroups& groups, int group,
-                int ffn_experts, const ReplicaChoice* replicas, LayerCounts& total) {
-  const std::int64_t per_unit = part.tokens() / (std::int64_t{groups.groups} * groups.units);
-  const TokenLayout layout = even_layout(groups.units, per_unit);
-  const auto width =
-      static_cast<std::size_t>(per_unit * groups.units) * static_cast<std::size_t>(part.top_k);
-  const LayerPicks picks{part.layer(layer).subspan(static_cast<std::size_t>(group) * width, width),
-                         part.top_k, ffn_experts};
-  LayerCounts counts;
-  count_experts(picks, layout, counts.experts);
-  const std::int32_t weight = whole_weight(part);
-  scale(counts.experts.count, weight);
-  total.experts.ranks = counts.experts.ranks;
-  total.experts.experts = counts.experts.experts;
-  total.experts.zero_cost_picks += counts.experts.zero_cost_picks * weight;
-  add(total.experts.count, counts.experts.count);
-  if (replicas != nullptr) {
-    count_distinct(picks, layout, *replicas, counts.distinct);
-    scale(counts.distinct.tokens_to_rank, weight);
-    scale(counts.distinct.tokens_to_node, weight);
-    total.distinct.ranks = counts.distinct.ranks;
-    total.distinct.nodes = counts.distinct.nodes;
-    add(total.distinct.tokens_to_rank, counts.distinct.tokens_to_rank);
-    add(total.distinct.tokens_to_node, counts.distinct.tokens_to_node);
+// Of a layout over all units, the part of one group, starting at 0.
+TokenLayout of_group(const TokenLayout& all, const RankMap& ranks, int group) {
+  const auto first = static_cast<std::size_t>(group) * static_cast<std::size_t>(ranks.units());
+  TokenLayout layout;
+  for (int unit = 0; unit <= ranks.units(); ++unit) {
+    layout.first.push_back(all.first[first + static_cast<std::size_t>(unit)] - all.first[first]);
   }
+  return layout;
+}
+
+void add_weighted(const TokenLayout& part, std::int64_t weight, TokenLayout& sum) {
+  sum.first.resize(part.first.size(), 0);
+  for (std::size_t i = 0; i < part.first.size(); ++i) {
+    sum.first[i] += weight * part.first[i];
+  }
+}
+
+// Tokens of `group` only.
+void count_part(const RoutedPart& part, int layer, const RankMap& ranks, int group,
+                int ffn_experts, TrafficCounter& counter) {
+  const auto k = static_cast<std::size_t>(part.tokens.top_k);
+  const auto first = part.layout.first[static_cast<std::size_t>(group * ranks.units())];
+  const TokenLayout layout = of_group(part.layout, ranks, group);
+  const auto ids = part.tokens.layer(layer).subspan(
+      static_cast<std::size_t>(first) * k, static_cast<std::size_t>(layout.tokens()) * k);
+  counter.add({ids, part.tokens.top_k, ffn_experts}, layout, whole_weight(part.tokens));
 }
 
 }  // namespace
@@ -100,7 +53,7 @@ std::int64_t StepTraffic::most_tokens() const {
       most = std::max(most, tokens.tokens_of(r));
     }
   };
-  look_at(layout);
+  std::ranges::for_each(home, look_at);
   for (const auto& groups : resident) {
     for (const ResidentLayer& layer : groups) {
       look_at(layer.after);
@@ -109,75 +62,66 @@ std::int64_t StepTraffic::most_tokens() const {
   return most;
 }
 
-BatchShape decode_batch(const Workload& workload, int ranks, std::uint64_t seed, int threads) {
-  return {.ranks = ranks,
-          .tokens_per_rank = workload.decode_requests,
-          .tokens_per_request = 1,
-          .context = workload.context,
-          .phase = TokenPhase::decode,
-          .seed = seed,
-          .threads = threads};
-}
-
-ExpertGroups expert_groups(const Parallelism& parallelism, const Workload& workload,
-                           const std::string& where) {
-  ExpertGroups groups;
-  groups.groups = parallelism.expert_dp;
-  groups.units = parallelism.expert_ep;
-  groups.lanes = parallelism.expert_tp;
-  const int sharing = parallelism.attention_tp / parallelism.expert_tp;
-  for (const auto tokens :
-       {workload.decode_requests, workload.prefill_tokens, workload.routing_sample}) {
-    if (tokens % sharing != 0) {
-      throw ConfigError(where, std::to_string(tokens) + " tokens per rank do not divide over the " +
-                                   std::to_string(sharing) +
-                                   " tensor-parallel ranks that dispatch them (tp / etp)");
+std::int64_t StepTraffic::most_pairs() const {
+  std::int64_t most = 0;
+  for (const auto& groups : layers) {
+    for (const LayerTraffic& traffic : groups) {
+      for (const ExpertLoad& load : traffic.load) {
+        most = std::max(most, load.pairs);
+      }
     }
   }
-  groups.tokens_per_unit = workload.tokens() / sharing;
-  return groups;
+  return most;
 }
 
-StepTraffic count_step(const RoutingSource& source, const Workload& workload,
-                       const Parallelism& parallelism, const ExpertGroups& groups,
-                       const ExpertPlacement& placement, std::span<const int> node_of_unit,
-                       int ffn_experts, bool needs_distinct, std::uint64_t seed, int threads) {
-  const std::vector<RoutedTokens> parts =
-      draw(source, workload, parallelism.attention_dp, seed, threads);
-  StepTraffic traffic;
-  traffic.layout = even_layout(groups.units, groups.tokens_per_unit);
-  const auto layers = placement.slot_expert.size();
-  traffic.layers.assign(layers, std::vector<LayerCounts>(static_cast<std::size_t>(groups.groups)));
-  parallel_for(layers, threads, [&](std::size_t l) {
-    const int layer = static_cast<int>(l);
-    std::optional<ReplicaChoice> replicas;
-    if (needs_distinct) {
-      replicas.emplace(placement, layer, node_of_unit);
+std::vector<ReplicaChoice> replica_choices(const ExpertPlacement& placement,
+                                           std::span<const int> node_of_unit) {
+  std::vector<ReplicaChoice> choices;
+  for (std::size_t l = 0; l < placement.slot_expert.size(); ++l) {
+    choices.emplace_back(placement, static_cast<int>(l), node_of_unit);
+  }
+  return choices;
+}
+
+TokenLayout unit_layout(const TokenLayout& attention, int sharing) {
+  TokenLayout units;
+  units.first = {0};
+  for (int rank = 0; rank < attention.ranks(); ++rank) {
+    const std::int64_t tokens = attention.tokens_of(rank);
+    for (int unit = 0; unit < sharing; ++unit) {
+      units.first.push_back(units.first.back() + tokens / sharing +
+                            (unit < tokens % sharing ? 1 : 0));
     }
-    for (int g = 0; g < groups.groups; ++g) {
-      for (const RoutedTokens& part : parts) {
-        count_part(part, layer, groups, g, ffn_experts, replicas ? &*replicas : nullptr,
-                   traffic.layers[l][static_cast<std::size_t>(g)]);
+  }
+  return units;
+}
+
+StepTraffic count_parts(std::span<const RoutedPart> parts, const RankMap& ranks,
+                        std::span<const ReplicaChoice> replicas, bool needs_distinct, int threads) {
+  const auto group_count = static_cast<std::size_t>(ranks.expert_groups());
+  StepTraffic traffic;
+  traffic.home.resize(group_count);
+  for (const RoutedPart& part : parts) {
+    ensure(part.layout.ranks() == ranks.expert_groups() * ranks.units() &&
+               part.layout.tokens() == part.tokens.tokens(),
+           "every token of a step is on a unit");
+    for (int g = 0; g < ranks.expert_groups(); ++g) {
+      add_weighted(of_group(part.layout, ranks, g), whole_weight(part.tokens),
+                   traffic.home[static_cast<std::size_t>(g)]);
+    }
+  }
+  traffic.layers.assign(replicas.size(), std::vector<LayerTraffic>(group_count));
+  parallel_for(replicas.size(), threads, [&](std::size_t l) {
+    TrafficCounter counter;
+    for (int g = 0; g < ranks.expert_groups(); ++g) {
+      counter.begin(replicas[l], needs_distinct, traffic.layers[l][static_cast<std::size_t>(g)]);
+      for (const RoutedPart& part : parts) {
+        count_part(part, static_cast<int>(l), ranks, g, replicas[l].experts(), counter);
       }
+      counter.finish();
     }
   });
   return traffic;
-}
-
-std::vector<std::string> routing_warnings(const RoutingSource& source, const Workload& workload,
-                                          int ranks) {
-  std::vector<std::string> warnings;
-  for (const BatchShape& shape : batch_shapes(workload, ranks, 0, 1)) {
-    for (std::string& text : source.warnings(shape)) {
-      warnings.push_back(std::move(text));
-    }
-  }
-  if (workload.routing_sample > 0) {
-    warnings.push_back(std::to_string(workload.routing_sample) + " of each rank's " +
-                       std::to_string(workload.tokens()) +
-                       " tokens are routed, the others counted alike");
-  }
-  return warnings;
 }
 
 }  // namespace moesim

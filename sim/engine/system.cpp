@@ -36,7 +36,6 @@ System::System(Scenario scenario, const Library& library)
   check_link_rate();
   kernels_ = library.kernels(peaks_of(cluster().node.device), scenario_.policy.kernels);
   comm_profiles_ = library.comm_profiles();
-  groups_ = expert_groups(ranks_);
   if (has_experts()) {
     check_expert_groups();
     check_routing_size();

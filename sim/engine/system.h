@@ -33,15 +33,15 @@ class System {
   // Null for models without routed experts.
   [[nodiscard]] const RoutingSource* routing() const { return routing_.get(); }
   [[nodiscard]] const RankMap& ranks() const { return ranks_; }
-  [[nodiscard]] const ExpertGroups& groups() const { return groups_; }
 
   // The batch of the run's step `index`.
   [[nodiscard]] StepBatch batch(int index) const;
 
   // For placing the experts of a model that has some: the problem's shape, what the costs are, how
-  // many (token, expert) pairs an expert group handles per layer, and tokens to count.
+  // many tokens and (token, expert) pairs an expert group handles per layer, and tokens to count.
   [[nodiscard]] PlacementShape placement_shape() const;
   [[nodiscard]] PlacementCosts placement_costs() const;
+  [[nodiscard]] double tokens_per_group() const;
   [[nodiscard]] double pairs_per_step() const;
   [[nodiscard]] std::vector<RoutedTokens> placement_statistics(int threads) const;
   // By the scenario's solver, on statistics of its routing source. Empty without experts.
@@ -66,7 +66,6 @@ class System {
   std::shared_ptr<const std::vector<CommProfile>> comm_profiles_;
   std::shared_ptr<const RoutingSource> routing_;
   RankMap ranks_;
-  ExpertGroups groups_;
 };
 
 }  // namespace moesim

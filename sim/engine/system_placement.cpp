@@ -39,16 +39,19 @@ ExpertLoad even_load(std::int64_t pairs, std::int64_t experts) {
 }  // namespace
 
 PlacementShape System::placement_shape() const {
-  const int units_per_node = std::max(1, cluster().node.devices / groups_.lanes);
+  const int units_per_node = std::max(1, cluster().node.devices / ranks_.lanes());
   return {.experts = static_cast<int>(routing_shape_.ffn_experts),
-          .units = groups_.units,
-          .units_per_node = std::min(units_per_node, groups_.units),
+          .units = ranks_.units(),
+          .units_per_node = std::min(units_per_node, ranks_.units()),
           .redundant = scenario_.placement.redundant_experts};
 }
 
+double System::tokens_per_group() const {
+  return static_cast<double>(batch(0).tokens()) / ranks_.expert_groups();
+}
+
 double System::pairs_per_step() const {
-  return static_cast<double>(batch(0).tokens()) / groups_.groups *
-         static_cast<double>(routing_shape_.top_k);
+  return tokens_per_group() * static_cast<double>(routing_shape_.top_k);
 }
 
 std::vector<RoutedTokens> System::placement_statistics(int threads) const {
@@ -62,18 +65,18 @@ PlacementCosts System::placement_costs() const {
   const auto [block, entry] = first_moe_group(model());
   const FfnGroup& group = model().blocks[block].ffn[entry];
   const std::int64_t wanted = placement_shape().experts + scenario_.placement.redundant_experts;
-  const std::int64_t slots = (wanted + groups_.units - 1) / groups_.units;
+  const std::int64_t slots = (wanted + ranks_.units() - 1) / ranks_.units();
   const auto seconds = [&](std::int64_t pairs) {
     ExpertShard shard;
     shard.entering_tokens = pairs;
     shard.local_experts = slots;
-    shard.etp = groups_.lanes;
+    shard.etp = ranks_.lanes();
     shard.load = even_load(pairs, slots);
     const Op op = routed_expert_op(model(), group, shard, scenario_.policy.precision);
     return kernels_->estimate(op.shape).alone().si();
   };
   const auto mean =
-      std::max<std::int64_t>(1, static_cast<std::int64_t>(pairs_per_step()) / groups_.units);
+      std::max<std::int64_t>(1, static_cast<std::int64_t>(pairs_per_step()) / ranks_.units());
   // A chord over a factor of four: kernels jump from tile to tile, and a steep or flat step near
   // the mean says nothing about the loads that placements compare.
   const std::int64_t low = std::max<std::int64_t>(1, mean / 2);
@@ -84,17 +87,17 @@ PlacementCosts System::placement_costs() const {
                        activation_bytes(dispatch_width(model()), scenario_.policy.combine).si();
   const NodeSpec& node = cluster().node;
   if (node.devices > 1) {
-    costs.intra_s = bytes / groups_.lanes / node.device_link.bandwidth.si();
+    costs.intra_s = bytes / ranks_.lanes() / node.device_link.bandwidth.si();
   }
   if (node.nics > 0) {
     const double nics = std::min(node.nics, node.devices);
-    costs.inter_s = bytes / groups_.lanes / (node.nic_link.bandwidth.si() * nics / node.devices);
+    costs.inter_s = bytes / ranks_.lanes() / (node.nic_link.bandwidth.si() * nics / node.devices);
   }
   costs.expert_bytes = weight_bytes(model(), scenario_.policy.precision.weights)
                            .blocks[block]
                            .ffn[entry]
                            .routed_expert.si() /
-                       groups_.lanes;
+                       ranks_.lanes();
   costs.basis = "expert kernels: slope from " + std::to_string(low) + " to " +
                 std::to_string(high) + " pairs per rank; links: nominal bandwidths";
   return costs;
@@ -107,7 +110,7 @@ ExpertPlacement System::place_experts(int threads) const {
   const PlacementChoice& choice = scenario_.placement;
   const PlacementSolverEntry& solver =
       find_placement_solver(choice.policy, scenario_.where + "/placement/policy");
-  const std::int64_t most_redundant = std::int64_t{placement_shape().experts} * (groups_.units - 1);
+  const std::int64_t most_redundant = std::int64_t{placement_shape().experts} * (ranks_.units() - 1);
   if (choice.redundant_experts > most_redundant) {
     throw ConfigError(scenario_.where + "/placement/redundant_experts",
                       std::to_string(choice.redundant_experts) + " replicas, but at most " +
@@ -119,7 +122,7 @@ ExpertPlacement System::place_experts(int threads) const {
     problem.name = scenario_.where + "/placement";
     problem.layers = static_cast<int>(routing_shape_.layers);
     problem.experts = placement_shape().experts;
-    problem.devices = groups_.units;
+    problem.devices = ranks_.units();
     problem.devices_per_node = placement_shape().units_per_node;
     problem.set_even_capacity();
     problem.loads.assign(static_cast<std::size_t>(problem.layers),

@@ -111,6 +111,16 @@ ReplicaChoice::ReplicaChoice(const ExpertPlacement& placement, int layer,
   }
 }
 
+RankGrid ReplicaChoice::grid() const {
+  const auto on_first = std::ranges::count(node_of_rank_, 0);
+  const RankGrid grid{ranks(), static_cast<int>(std::max<std::ptrdiff_t>(on_first, 1))};
+  for (int r = 0; r < grid.ranks; ++r) {
+    ensure(node_of(r) == grid.node_of(r), "every node holds as many ranks");
+  }
+  ensure(grid.ranks % grid.ranks_per_node == 0, "every node holds as many ranks");
+  return grid;
+}
+
 std::span<const std::int32_t> ReplicaChoice::replicas(int expert) const {
   const auto e = static_cast<std::size_t>(expert);
   const auto first = static_cast<std::size_t>(first_replica_[e]);
@@ -161,122 +171,6 @@ void ReplicaChoice::slots_of_sources(int expert, std::span<std::int32_t> slot_of
     }
     next_replica = locals;
     first = source;
-  }
-}
-
-void count_distinct(const LayerPicks& picks, const TokenLayout& layout,
-                    const ReplicaChoice& replicas, DistinctCounts& counts) {
-  check_layout(picks, layout);
-  ensure(replicas.ranks() == layout.ranks() && replicas.experts() == picks.experts,
-         "layout and placement describe the same ranks and experts");
-  const int ranks = layout.ranks();
-  const int nodes = replicas.nodes();
-  counts.ranks = ranks;
-  counts.nodes = nodes;
-  counts.tokens_to_rank.assign(at(ranks, ranks, 0), 0);
-  counts.tokens_to_node.assign(at(nodes, ranks, 0), 0);
-
-  // The rank that serves each (source, expert), by source.
-  std::vector<std::int32_t> slot_of_source(static_cast<std::size_t>(ranks));
-  std::vector<std::int32_t> serving(at(ranks, picks.experts, 0));
-  for (int e = 0; e < picks.experts; ++e) {
-    replicas.slots_of_sources(e, slot_of_source);
-    for (int s = 0; s < ranks; ++s) {
-      serving[at(s, picks.experts, e)] =
-          replicas.rank_of_slot(slot_of_source[static_cast<std::size_t>(s)]);
-    }
-  }
-
-  // A rank or node counts once per token: it remembers the last token that it was counted for.
-  std::vector<std::int64_t> last_token_of_rank(static_cast<std::size_t>(ranks), -1);
-  std::vector<std::int64_t> last_token_of_node(static_cast<std::size_t>(nodes), -1);
-  std::vector<std::int32_t> to_rank(static_cast<std::size_t>(ranks));
-  std::vector<std::int32_t> to_node(static_cast<std::size_t>(nodes));
-  std::int64_t token = 0;
-  for (int s = 0; s < ranks; ++s) {
-    std::ranges::fill(to_rank, 0);
-    std::ranges::fill(to_node, 0);
-    const auto own = picks_of(picks, layout, s);
-    const std::int32_t* server = &serving[at(s, picks.experts, 0)];
-    for (std::size_t i = 0; i < own.size(); i += static_cast<std::size_t>(picks.top_k), ++token) {
-      for (const std::uint16_t id : own.subspan(i, static_cast<std::size_t>(picks.top_k))) {
-        if (id >= picks.experts) {
-          continue;  // a zero-cost expert
-        }
-        const auto rank = static_cast<std::size_t>(server[id]);
-        to_rank[rank] += static_cast<std::int32_t>(last_token_of_rank[rank] != token);
-        last_token_of_rank[rank] = token;
-        const auto node = static_cast<std::size_t>(replicas.node_of(server[id]));
-        to_node[node] += static_cast<std::int32_t>(last_token_of_node[node] != token);
-        last_token_of_node[node] = token;
-      }
-    }
-    for (int d = 0; d < ranks; ++d) {
-      counts.tokens_to_rank[at(d, ranks, s)] = to_rank[static_cast<std::size_t>(d)];
-    }
-    for (int n = 0; n < nodes; ++n) {
-      counts.tokens_to_node[at(n, ranks, s)] = to_node[static_cast<std::size_t>(n)];
-    }
-  }
-}
-
-namespace {
-
-// All sources use one slot: add the expert's row of counts to its rank's row of copies.
-std::int64_t add_row(std::span<const std::int32_t> counts, std::span<std::int32_t> copies) {
-  const std::int32_t* __restrict from = counts.data();
-  std::int32_t* __restrict to = copies.data();
-  std::int32_t total = 0;  // wide enough: a layer has fewer than 2^31 picks
-  for (std::size_t s = 0; s < counts.size(); ++s) {
-    to[s] += from[s];
-    total += from[s];
-  }
-  return total;
-}
-
-void add_to_load(std::int64_t pairs, ExpertLoad& load) {
-  load.pairs += pairs;
-  load.touched_experts += static_cast<std::int64_t>(pairs > 0);
-  load.tiles_64 += (pairs + 63) / 64;
-  load.tiles_128 += (pairs + 127) / 128;
-  load.busiest = std::max(load.busiest, pairs);
-}
-
-}  // namespace
-
-void lower_counts(const ExpertCounts& counts, const ReplicaChoice& replicas,
-                  LayerTraffic& traffic) {
-  ensure(counts.ranks == replicas.ranks() && counts.experts == replicas.experts(),
-         "counts and placement describe the same ranks and experts");
-  const int ranks = counts.ranks;
-  const auto width = static_cast<std::size_t>(ranks);
-  traffic.ranks = ranks;
-  traffic.slot_pairs.assign(static_cast<std::size_t>(replicas.slots()), 0);
-  traffic.load.assign(width, {});
-  traffic.pair_copies.assign(width * width, 0);
-  std::vector<std::int32_t> slot_of_source(width);
-
-  const auto copies_to = [&](int slot) {
-    return std::span(traffic.pair_copies).subspan(at(replicas.rank_of_slot(slot), ranks, 0), width);
-  };
-  for (int e = 0; e < counts.experts; ++e) {
-    const auto row = std::span(counts.count).subspan(at(e, ranks, 0), width);
-    const auto holders = replicas.replicas(e);
-    if (holders.size() == 1) {
-      const int slot = holders.front();
-      traffic.slot_pairs[static_cast<std::size_t>(slot)] = add_row(row, copies_to(slot));
-      continue;
-    }
-    replicas.slots_of_sources(e, slot_of_source);
-    for (std::size_t s = 0; s < width; ++s) {
-      const int slot = slot_of_source[s];
-      traffic.slot_pairs[static_cast<std::size_t>(slot)] += row[s];
-      traffic.pair_copies[at(replicas.rank_of_slot(slot), ranks, static_cast<int>(s))] += row[s];
-    }
-  }
-  for (int slot = 0; slot < replicas.slots(); ++slot) {
-    add_to_load(traffic.slot_pairs[static_cast<std::size_t>(slot)],
-                traffic.load[static_cast<std::size_t>(replicas.rank_of_slot(slot))]);
   }
 }
 

@@ -15,7 +15,7 @@ std::int64_t dispatch_width(const MoeModel& model) {
 
 AllToAllLowering make_all_to_all(const Topology& topology, std::span<const CommProfile> profiles,
                                  const CommTarget& target, const MoeModel& model,
-                                 const Policy& policy, const ExpertGroups& groups, int group,
+                                 const Policy& policy, const RankMap& ranks, int group,
                                  int slots, int top_k) {
   AllToAllSpec spec;
   spec.algorithm = policy.all_to_all;
@@ -25,10 +25,10 @@ AllToAllLowering make_all_to_all(const Topology& topology, std::span<const CommP
                   .combine = policy.combine};
   spec.slots = slots;
   spec.link_rate = policy.all_to_all_link_rate;
-  for (int lane = 0; lane < groups.lanes; ++lane) {
+  for (int lane = 0; lane < ranks.lanes(); ++lane) {
     spec.lanes.emplace_back();
-    for (int unit = 0; unit < groups.units; ++unit) {
-      spec.lanes.back().push_back(groups.rank(group, unit, lane));
+    for (int unit = 0; unit < ranks.units(); ++unit) {
+      spec.lanes.back().push_back(ranks.rank_of(group, unit, lane));
     }
   }
   return {topology, profiles, target, spec, "policy/all_to_all"};
@@ -37,10 +37,10 @@ AllToAllLowering make_all_to_all(const Topology& topology, std::span<const CommP
 std::vector<CommProvenance> comm_provenance(const LoweringInput& input) {
   std::vector<CommProvenance> rows;
   const int top_k = static_cast<int>(routing_shape(input.model).top_k);
-  if (top_k > 0 && input.groups.units > 1) {
+  if (top_k > 0 && input.ranks.units() > 1) {
     const AllToAllLowering exchange =
         make_all_to_all(input.topology, input.comm_profiles, input.comm_target, input.model,
-                        input.policy, input.groups, 0, input.placement.slots(), top_k);
+                        input.policy, input.ranks, 0, input.placement.slots(), top_k);
     for (const Direction direction : {Direction::combine, Direction::dispatch}) {
       const FoundAllToAll& law = exchange.law(direction);
       rows.push_back(
@@ -51,7 +51,7 @@ std::vector<CommProvenance> comm_provenance(const LoweringInput& input) {
   std::vector<CollectiveOp> collectives;
   if (input.ranks.parallelism().attention_tp > 1) {
     collectives = {CollectiveOp::all_gather, CollectiveOp::all_reduce};
-  } else if (input.policy.residency == TokenResidency::last_expert && input.groups.units > 1) {
+  } else if (input.policy.residency == TokenResidency::last_expert && input.ranks.units() > 1) {
     collectives = {CollectiveOp::all_gather};  // of the new tokens' contexts
   }
   for (const CollectiveOp op : collectives) {

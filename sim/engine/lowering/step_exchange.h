@@ -17,7 +17,6 @@ class StepExchange {
   // micro-batch and group is asked for.
   struct Exchange {
     std::int32_t decision = -1;
-    LayerTraffic traffic;
     CollectiveCost dispatch;
     CollectiveCost combine;
     bool comes_back = true;  // false: every result stays where it was computed
@@ -25,28 +24,19 @@ class StepExchange {
   const Exchange& of(std::int32_t batch, std::int32_t decision, int group);
 
   // The routed experts of a unit.
-  [[nodiscard]] ExpertShard shard(std::int32_t batch, std::int32_t decision, int group, int unit);
+  [[nodiscard]] ExpertShard shard(std::int32_t batch, std::int32_t decision, int group,
+                                  int unit) const;
 
-  // Loads of all groups and micro-batches that were asked for, one row per decision. Every
-  // micro-batch waits for its own busiest unit, so its maximum counts for itself.
+  // Loads of all groups and micro-batches, one row per decision. Every micro-batch waits for its own
+  // busiest unit, so its maximum counts for itself.
   [[nodiscard]] std::vector<LayerLoad> loads() const;
 
  private:
   void fill(std::int32_t batch, std::int32_t decision, int group, Exchange& exchange);
-  void count_loads(std::int32_t batch, int group, std::int32_t decision, const RankGrid& grid,
-                   const LayerTraffic& traffic);
-  [[nodiscard]] std::int64_t received_rows(std::int32_t batch, int unit, const Exchange& exchange,
-                                           int group) const;
 
   const LoweringInput& in_;
   std::vector<AllToAllLowering> all_to_all_;      // by group
   std::vector<std::vector<Exchange>> exchanges_;  // by micro-batch, by group
-  struct DecisionLoad {
-    LayerLoad sums;
-    std::vector<std::int64_t> heaviest;  // pairs of the busiest unit, by micro-batch
-    std::int64_t heaviest_of_all = 0;
-  };
-  std::vector<DecisionLoad> loads_;  // by decision
   CollectiveCost unused_;
 };
 

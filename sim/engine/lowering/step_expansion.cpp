@@ -64,7 +64,8 @@ StepExpansion::StepExpansion(const LoweringInput& input, const Work& work, bool 
       attention_split_(attention_split),
       step_(step),
       programs_(input.topology, input.kernels, input.ranks, step),
-      exchange_(input) {
+      exchange_(input),
+      collectives_(input.topology) {
   for (int g = 0; g < in_.ranks.tensor_groups(); ++g) {
     tensor_groups_.push_back(in_.ranks.tensor_group(g));
   }
@@ -112,7 +113,7 @@ std::int32_t StepExpansion::kind_of_resting(const WorkNode& node, int rank) {
   const auto& layers = micro.traffic.resident;
   const TokenLayout& layout = at(node.decision) < layers.size() ? layers[at(node.decision)][g].before
                                                                 : layers.back()[g].after;
-  const std::int64_t tokens = layout.tokens_of(in_.ranks.unit_of(rank) % in_.ranks.units());
+  const std::int64_t tokens = layout.tokens_of(in_.ranks.unit_of(rank));
   RankBatch resting;
   if (tokens > 0) {
     resting = micro.batch.rank(in_.ranks.attention_rank_of(rank));
@@ -232,7 +233,7 @@ ProgramId StepExpansion::chain(std::span<const std::int32_t> nodes, int rank) {
 ProgramId StepExpansion::expert_program(const WorkNode& node, int rank) {
   const int group = in_.ranks.group_of(rank);
   const ExpertShard shard = exchange_.shard(node.batch, node.decision, group,
-                                            in_.ranks.unit_of(rank) % in_.ranks.units());
+                                            in_.ranks.unit_of(rank));
   const Op op = routed_expert_op(in_.model, ffn_of(node), shard, in_.policy.precision);
   const ProgramId program = programs_.begin();
   programs_.add(programs_.estimate(op, Category::experts));
@@ -286,6 +287,12 @@ ProgramId StepExpansion::collective(std::int32_t id, int group) {
   }
 }
 
+const FoundCollective& StepExpansion::law_of(CollectiveOp op) {
+  const auto known = laws_.find(op);
+  return known != laws_.end() ? known->second
+                              : laws_[op] = find_collective(in_.comm_profiles, in_.comm_target, op, "");
+}
+
 // Hidden states of a tensor-parallel group's batch, or its logits.
 ProgramId StepExpansion::tensor_sum(const WorkNode& node, CollectiveOp op, int group) {
   const std::vector<int>& ranks = tensor_groups_[at(group)];
@@ -297,8 +304,7 @@ ProgramId StepExpansion::tensor_sum(const WorkNode& node, CollectiveOp op, int g
   if (bytes.si() == 0.0) {
     return k_no_program;
   }
-  const FoundCollective law = find_collective(in_.comm_profiles, in_.comm_target, op, "");
-  return programs_.collective(lower_collective(in_.topology, law, op, ranks, bytes),
+  return programs_.collective(collectives_.lower(law_of(op), op, ranks, bytes),
                               Category::tensor_parallel, name_of(op),
                               programs_.family("collective/" + std::string(name_of(op))),
                               ranks.size());
@@ -327,12 +333,11 @@ ProgramId StepExpansion::context_gather(const WorkNode& node, int group) {
     return k_no_program;
   }
   const std::vector<int>& ranks = expert_groups_[at(group)];
-  const FoundCollective law =
-      find_collective(in_.comm_profiles, in_.comm_target, CollectiveOp::all_gather, "");
-  const std::int64_t tokens = in_.micro_batches[at(node.batch)].traffic.layout.tokens();
+  const std::int64_t tokens = in_.micro_batches[at(node.batch)].traffic.home[at(group)].tokens();
   const Bytes rows =
       static_cast<double>(tokens) * activation_bytes(in_.model.hidden, in_.policy.dispatch);
-  CollectiveCost cost = lower_collective(in_.topology, law, CollectiveOp::all_gather, ranks, rows);
+  CollectiveCost cost = collectives_.lower(law_of(CollectiveOp::all_gather),
+                                           CollectiveOp::all_gather, ranks, rows);
   cost.token_copies = static_cast<double>(tokens * (in_.ranks.units() - 1));
   return programs_.collective(cost, Category::combine, "context_gather",
                               programs_.family("collective/all_gather"), ranks.size());

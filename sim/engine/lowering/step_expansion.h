@@ -5,6 +5,7 @@
 #include <map>
 #include <vector>
 
+#include "sim/engine/collective_links.h"
 #include "sim/engine/lowering/graph_builder.h"
 #include "sim/engine/lowering/kernel_programs.h"
 #include "sim/engine/lowering/step_exchange.h"
@@ -48,6 +49,7 @@ class StepExpansion final : public WorkExpansion {
   ProgramId tensor_sum(const WorkNode& node, CollectiveOp op, int group);
   ProgramId exchange(const WorkNode& node, int group);
   ProgramId context_gather(const WorkNode& node, int group);
+  const FoundCollective& law_of(CollectiveOp op);
   [[nodiscard]] const Block& block_of(const WorkNode& node) const {
     return in_.model.layer(static_cast<std::size_t>(node.layer));
   }
@@ -61,6 +63,7 @@ class StepExpansion final : public WorkExpansion {
   LoweredStep& step_;
   KernelPrograms programs_;
   StepExchange exchange_;
+  CollectiveLowering collectives_;
   std::vector<std::vector<int>> tensor_groups_;
   std::vector<std::vector<int>> expert_groups_;
   std::vector<RankBatch> batches_;  // by kind
@@ -68,6 +71,7 @@ class StepExpansion final : public WorkExpansion {
   std::vector<std::vector<std::int32_t>> kind_of_;  // by micro-batch, by kind of its StepBatch
   std::map<std::int64_t, std::vector<KernelPrograms::Estimated>> parts_;
   std::map<std::vector<std::int64_t>, ProgramId> chains_;
+  std::map<CollectiveOp, FoundCollective> laws_;
   // The chain that is being asked for, rank by rank: its programs by kind.
   std::int32_t current_ = -1;
   std::vector<ProgramId> current_program_;

@@ -93,7 +93,8 @@ TEST_CASE("a damaged profile names the place", "[models][unit]") {
 TEST_CASE("every shipped profile says where its numbers come from", "[models][contract]") {
   const KernelLibrary library(test::shipped_profiles());
   REQUIRE(library.profiles().size() >= 7);
-  for (const KernelProfile& profile : library.profiles()) {
+  for (const KernelProfile* const each : library.profiles()) {
+    const KernelProfile& profile = *each;
     CAPTURE(profile.name());
     CHECK(profile.date.size() >= 7);
     CHECK_FALSE(profile.version.empty());
