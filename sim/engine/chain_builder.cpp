@@ -22,6 +22,7 @@ ChainBuilder::ChainBuilder(const Topology& topology, const KernelModel& kernels,
   step_.link_bytes.assign(topology.links().size(), 0.0);
   step_.link_busy_bytes.assign(topology.links().size(), 0.0);
   for (int d = 0; d < ranks; ++d) {
+    step_.stream_devices.push_back({d});
     step_.graph.resources.push_back(
         {"device" + std::to_string(d) + "/compute", ResourceKind::compute, 1.0});
     step_.graph.resources.push_back(
@@ -135,7 +136,6 @@ void ChainBuilder::add_chain(int rank, int layer, ProgramId program, std::int32_
                   .layer = layer};
   const std::span<const TaskId> before(&last_[at(rank)], last_[at(rank)] < 0 ? 0 : 1);
   last_[at(rank)] = step_.graph.add_task(task, before);
-  step_.participants.push_back(1);
 }
 
 void ChainBuilder::flush(int layer) {
@@ -205,7 +205,9 @@ void ChainBuilder::collective(std::span<const int> ranks, int layer, Category ca
                   .label = static_cast<std::int32_t>(category),
                   .layer = layer};
   const TaskId id = step_.graph.add_task(task, before_);
-  step_.participants.push_back(static_cast<std::int32_t>(ranks.size()));
+  const std::size_t used = at(task.stream) + 1;
+  step_.stream_devices.resize(std::max(step_.stream_devices.size(), used));
+  step_.stream_devices[at(task.stream)].assign(ranks.begin(), ranks.end());
   for (const int rank : ranks) {
     last_[at(rank)] = id;
   }

@@ -60,7 +60,7 @@ struct LoweredStep {
   TaskGraph graph;
   std::vector<std::uint32_t> first_kernel;  // per program: index of its first segment's kernel
   std::vector<Kernel> kernels;
-  std::vector<std::int32_t> participants;  // per task: devices it occupies
+  std::vector<std::vector<std::int32_t>> stream_devices;  // per stream: devices its tasks occupy
   std::vector<FamilyUse> families;
   std::vector<LayerLoad> moe_layers;
   std::vector<std::uint8_t> layer_is_moe;  // per layer of the model

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "sim/engine/critical_path.h"
 #include "sim/engine/metrics.h"
 #include "sim/engine/simulation.h"
 #include "sim/engine/uncertainty.h"
@@ -12,9 +13,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-Json scalars(const Simulation& simulation, const std::vector<double>& steps,
-             const StepOutcome& last, const MemoryUse& memory, double sigma) {
-  const StepMetrics m = step_metrics(simulation, steps, last);
+Json scalars(const Simulation& simulation, const std::vector<double>& steps, const StepMetrics& m,
+             const MemoryUse& memory, double sigma) {
   const Workload& workload = simulation.scenario().workload;
   const double dp = simulation.scenario().parallelism.attention_dp;
   const double devices = simulation.cluster().devices();
@@ -28,6 +28,7 @@ Json scalars(const Simulation& simulation, const std::vector<double>& steps,
                {"mfu", m.mfu},
                {"mbu", m.mbu},
                {"exposed_communication_s", m.exposed_communication_s},
+               {"hidden_communication_s", m.mean_device.hidden_communication_s},
                {"bubble_fraction", m.bubble_fraction},
                {"max_over_mean", m.max_over_mean},
                {"imbalance_ratio", m.max_over_mean - 1.0},
@@ -252,9 +253,9 @@ std::int64_t empty_slots(const ExpertPlacement& placement) {
 Json make_report(const Simulation& simulation, const std::vector<double>& steps,
                  const StepOutcome& last) {
   const MemoryUse memory = simulation.memory();
-  const MeanDevice mean = mean_device(last.lowered, last.result);
-  Json mean_json = by_category(mean.busy_s);
-  mean_json["waiting_s"] = mean.waiting_s;
+  const StepMetrics m = step_metrics(simulation, steps, last);
+  Json mean_json = by_category(m.mean_device.busy_s);
+  mean_json["waiting_s"] = m.mean_device.waiting_s;
   Json kernels = kernel_provenance(simulation, last.lowered);
   Json communication = comm_provenance_rows(simulation, last.lowered);
   const Uncertainty uncertainty = propagate_uncertainty(last.lowered, last.result);
@@ -297,7 +298,7 @@ Json make_report(const Simulation& simulation, const std::vector<double>& steps,
   return {{"schema", "moesim.report/1"},
           {"scenario", simulation.scenario().effective},
           {"details_of_step", steps.size() - 1},
-          {"metrics", scalars(simulation, steps, last, memory, uncertainty.sigma)},
+          {"metrics", scalars(simulation, steps, m, memory, uncertainty.sigma)},
           {"breakdown", by_category(breakdown(last.lowered, last.result))},
           {"mean_device", std::move(mean_json)},
           {"uncertainty", std::move(error_bars)},
