@@ -87,8 +87,8 @@ std::vector<std::vector<Interval>> intervals_by_device(const LoweredStep& step,
     const TaskTimes& times = result.tasks[id];
     const Kernel& first = step.kernels[step.first_kernel[at(task.program)]];
     for (const std::int32_t device : step.stream_devices[at(task.stream)]) {
-      devices[at(device)].push_back({times.start_s, times.end_s, static_cast<TaskId>(id),
-                                     is_communication(first.category)});
+      devices[at(device)].push_back(
+          {times.start_s, times.end_s, static_cast<TaskId>(id), is_communication(first.category)});
     }
   }
   return devices;

@@ -240,6 +240,14 @@ void warn_about(const Json& rows, std::vector<std::string>& warnings) {
   }
 }
 
+// Layers whose routed experts may run beside what follows them (models' `shortcut`).
+std::int64_t shortcut_layers(const MoeModel& model) {
+  return std::ranges::count_if(model.layers, [&model](int block) {
+    return std::ranges::any_of(model.blocks[static_cast<std::size_t>(block)].ffn,
+                               [](const FfnGroup& group) { return group.shortcut.has_value(); });
+  });
+}
+
 std::int64_t empty_slots(const ExpertPlacement& placement) {
   std::int64_t empty = 0;
   for (const auto& slots : placement.slot_expert) {
@@ -282,6 +290,11 @@ Json make_report(const Simulation& simulation, const std::vector<double>& steps,
     warnings.emplace_back(
         "token_residency last_expert: the residual stream and the output of shared experts move "
         "with their tokens at no cost of their own");
+  }
+  if (const auto layers_beside = shortcut_layers(simulation.model()); layers_beside > 0) {
+    warnings.push_back("shortcut: the routed experts of " + std::to_string(layers_beside) +
+                       " layers could run beside the layers that follow; no schedule does that "
+                       "yet, so they run in line and the step is too long");
   }
   if (simulation.scenario().policy.all_to_all_link_rate.si() > 0.0) {
     warnings.emplace_back("the all-to-all's rate on device links is the scenario's, not the fit's");
