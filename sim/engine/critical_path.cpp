@@ -2,19 +2,10 @@
 
 #include <algorithm>
 
-#include "sim/core/error.h"
-
 namespace moesim {
 namespace {
 
 std::size_t at(std::int32_t index) { return static_cast<std::size_t>(index); }
-
-void add_task(const LoweredStep& step, const RunResult& result, TaskId id,
-              std::array<double, k_categories>& seconds) {
-  split_over_kernels(step, result, id, [&seconds](const Kernel& kernel, double took) {
-    seconds[static_cast<std::size_t>(kernel.category)] += took;
-  });
-}
 
 }  // namespace
 
@@ -48,27 +39,11 @@ std::vector<TaskId> critical_path(const TaskGraph& graph, const RunResult& resul
 std::array<double, k_categories> breakdown(const LoweredStep& step, const RunResult& result) {
   std::array<double, k_categories> seconds{};
   for (const TaskId id : critical_path(step.graph, result)) {
-    add_task(step, result, id, seconds);
+    split_over_kernels(step, result, id, [&seconds](const Kernel& kernel, double took) {
+      seconds[static_cast<std::size_t>(kernel.category)] += took;
+    });
   }
   return seconds;
-}
-
-MeanDevice mean_device(const LoweredStep& step, const RunResult& result) {
-  MeanDevice mean;
-  const auto tasks = step.graph.tasks();
-  double accounted = 0.0;
-  for (std::size_t id = 0; id < tasks.size(); ++id) {
-    std::array<double, k_categories> seconds{};
-    add_task(step, result, static_cast<TaskId>(id), seconds);
-    // A collective occupies all its participants; a chain one device.
-    const auto participants = static_cast<double>(step.participants[id]);
-    for (std::size_t c = 0; c < k_categories; ++c) {
-      mean.busy_s[c] += seconds[c] * participants / step.devices;
-      accounted += seconds[c] * participants / step.devices;
-    }
-  }
-  mean.waiting_s = std::max(0.0, result.makespan_s - accounted);
-  return mean;
 }
 
 }  // namespace moesim

@@ -60,7 +60,7 @@ struct LoweredStep {
   TaskGraph graph;
   std::vector<std::uint32_t> first_kernel;  // per program: index of its first segment's kernel
   std::vector<Kernel> kernels;
-  std::vector<std::int32_t> participants;  // per task: devices it occupies
+  std::vector<std::vector<std::int32_t>> stream_devices;  // per stream: devices its tasks occupy
   std::vector<FamilyUse> families;
   std::vector<LayerLoad> moe_layers;
   std::vector<std::uint8_t> layer_is_moe;  // per layer of the model
@@ -70,7 +70,6 @@ struct LoweredStep {
   double flops = 0.0;                      // useful arithmetic, all devices
   double memory_bytes = 0.0;               // least device-memory traffic, all devices
   int devices = 0;
-  int streams = 1;  // per device; collectives' streams follow those of all devices
   int links = 0;
   std::int32_t first_link = 0;  // resource id of link 0
 };

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "sim/engine/critical_path.h"
+
 namespace moesim {
 namespace {
 
@@ -20,15 +22,11 @@ double reference_peak(const Device& device, const OpPrecision& precision) {
 
 // Devices draw TDP while they run kernels and idle power while they wait; links add their energy
 // per byte. A first estimate: no measurement backs it.
-double energy(const Simulation& simulation, const StepOutcome& step, double step_s) {
+double energy(const Simulation& simulation, const StepOutcome& step, const MeanDevice& mean) {
   const Device& device = simulation.cluster().node.device;
-  const MeanDevice mean = mean_device(step.lowered, step.result);
-  double busy = 0.0;
-  for (std::size_t c = 0; c < k_categories; ++c) {
-    busy += is_communication(static_cast<Category>(c)) ? 0.0 : mean.busy_s[c];
-  }
   const double devices = step.lowered.devices;
-  double joules = devices * (device.idle.si() * step_s + (device.tdp - device.idle).si() * busy);
+  double joules = devices * (device.idle.si() * step.result.makespan_s +
+                             (device.tdp - device.idle).si() * mean.kernels_s);
   const auto& links = simulation.topology().links();
   for (std::size_t l = 0; l < links.size(); ++l) {
     joules += links[l].joules_per_byte * step.lowered.link_bytes[l];
@@ -71,6 +69,7 @@ StepMetrics step_metrics(const Simulation& simulation, const std::vector<double>
                          const StepOutcome& last) {
   StepMetrics metrics;
   const LoweredStep& lowered = last.lowered;
+  metrics.mean_device = mean_device(lowered, last.result);
   const Device& device = simulation.cluster().node.device;
   const double makespan = last.result.makespan_s;
   metrics.step_s =
@@ -80,7 +79,7 @@ StepMetrics step_metrics(const Simulation& simulation, const std::vector<double>
     metrics.mfu =
         lowered.flops / (device_s * reference_peak(device, simulation.scenario().policy.precision));
     metrics.mbu = lowered.memory_bytes / (device_s * device.memory.read.si());
-    metrics.bubble_fraction = mean_device(lowered, last.result).waiting_s / makespan;
+    metrics.bubble_fraction = metrics.mean_device.waiting_s / makespan;
   }
   const auto path = breakdown(lowered, last.result);
   for (std::size_t c = 0; c < k_categories; ++c) {
@@ -99,7 +98,7 @@ StepMetrics step_metrics(const Simulation& simulation, const std::vector<double>
   metrics.remote_ratio = pairs > 0 ? remote / pairs : 0.0;
   metrics.cross_node_ratio = pairs > 0 ? far / pairs : 0.0;
   metrics.token_transfers = lowered.token_transfers;
-  metrics.energy_j = energy(simulation, last, makespan);
+  metrics.energy_j = energy(simulation, last, metrics.mean_device);
   metrics.cost_usd = device.price.si() * lowered.devices * metrics.step_s;
   return metrics;
 }

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "sim/engine/critical_path.h"
+#include "sim/engine/device_time.h"
 #include "sim/engine/simulation.h"
 
 namespace moesim {
@@ -31,6 +31,7 @@ struct StepMetrics {
   double token_transfers = 0.0;          // token copies that change their rank in the step
   double energy_j = 0.0;
   double cost_usd = 0.0;
+  MeanDevice mean_device;  // of the last step
 };
 StepMetrics step_metrics(const Simulation& simulation, const std::vector<double>& steps,
                          const StepOutcome& last);

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "sim/engine/critical_path.h"
 #include "sim/engine/metrics.h"
 #include "sim/engine/simulation.h"
 #include "sim/engine/uncertainty.h"
@@ -13,9 +14,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-Json scalars(const Simulation& simulation, const std::vector<double>& steps,
-             const StepOutcome& last, const MemoryUse& memory, double sigma) {
-  const StepMetrics m = step_metrics(simulation, steps, last);
+Json scalars(const Simulation& simulation, const std::vector<double>& steps, const StepMetrics& m,
+             const MemoryUse& memory, double sigma) {
   const StepBatch batch = simulation.system().batch(static_cast<int>(steps.size()) - 1);
   const double devices = simulation.cluster().devices();
   const double per_second = m.step_s > 0 ? 1.0 / m.step_s : 0.0;
@@ -28,6 +28,7 @@ Json scalars(const Simulation& simulation, const std::vector<double>& steps,
                {"mfu", m.mfu},
                {"mbu", m.mbu},
                {"exposed_communication_s", m.exposed_communication_s},
+               {"hidden_communication_s", m.mean_device.hidden_communication_s},
                {"bubble_fraction", m.bubble_fraction},
                {"max_over_mean", m.max_over_mean},
                {"imbalance_ratio", m.max_over_mean - 1.0},
@@ -237,6 +238,14 @@ void warn_about(const Json& rows, std::vector<std::string>& warnings) {
   }
 }
 
+// Layers whose routed experts may run beside what follows them (models' `shortcut`).
+std::int64_t shortcut_layers(const MoeModel& model) {
+  return std::ranges::count_if(model.layers, [&model](int block) {
+    return std::ranges::any_of(model.blocks[static_cast<std::size_t>(block)].ffn,
+                               [](const FfnGroup& group) { return group.shortcut.has_value(); });
+  });
+}
+
 std::int64_t empty_slots(const ExpertPlacement& placement) {
   std::int64_t empty = 0;
   for (const auto& slots : placement.slot_expert) {
@@ -250,9 +259,9 @@ std::int64_t empty_slots(const ExpertPlacement& placement) {
 Json make_report(const Simulation& simulation, const std::vector<double>& steps,
                  const StepOutcome& last) {
   const MemoryUse memory = simulation.memory(last);
-  const MeanDevice mean = mean_device(last.lowered, last.result);
-  Json mean_json = by_category(mean.busy_s);
-  mean_json["waiting_s"] = mean.waiting_s;
+  const StepMetrics m = step_metrics(simulation, steps, last);
+  Json mean_json = by_category(m.mean_device.busy_s);
+  mean_json["waiting_s"] = m.mean_device.waiting_s;
   Json kernels = kernel_provenance(simulation, last.lowered);
   Json communication = comm_provenance_rows(simulation, last.lowered);
   const Uncertainty uncertainty = propagate_uncertainty(last.lowered, last.result);
@@ -280,6 +289,11 @@ Json make_report(const Simulation& simulation, const std::vector<double>& steps,
         "token_residency last_expert: the residual stream and the output of shared experts move "
         "with their tokens at no cost of their own");
   }
+  if (const auto layers_beside = shortcut_layers(simulation.model()); layers_beside > 0) {
+    warnings.push_back("shortcut: the routed experts of " + std::to_string(layers_beside) +
+                       " layers could run beside the layers that follow; no schedule does that "
+                       "yet, so they run in line and the step is too long");
+  }
   if (simulation.scenario().policy.all_to_all_link_rate.si() > 0.0) {
     warnings.emplace_back("the all-to-all's rate on device links is the scenario's, not the fit's");
   }
@@ -295,7 +309,7 @@ Json make_report(const Simulation& simulation, const std::vector<double>& steps,
   return {{"schema", "moesim.report/1"},
           {"scenario", simulation.scenario().effective},
           {"details_of_step", steps.size() - 1},
-          {"metrics", scalars(simulation, steps, last, memory, uncertainty.sigma)},
+          {"metrics", scalars(simulation, steps, m, memory, uncertainty.sigma)},
           {"breakdown", by_category(breakdown(last.lowered, last.result))},
           {"mean_device", std::move(mean_json)},
           {"uncertainty", std::move(error_bars)},

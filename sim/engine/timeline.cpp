@@ -44,41 +44,76 @@ class EventList {
   std::string json_;
 };
 
+struct Lane {
+  int pid = 0;
+  int tid = 0;
+};
+
+// A lane for every stream of one device, named at once; those of collectives take their name from
+// what they run.
+class Lanes {
+ public:
+  Lanes(const LoweredStep& step, int devices_per_node, EventList& events)
+      : events_(events),
+        devices_per_node_(devices_per_node),
+        network_(step.devices / devices_per_node) {
+    std::vector<int> streams_of(static_cast<std::size_t>(step.devices), 0);
+    for (int node = 0; node < network_; ++node) {
+      events.name("process_name", node, 0, "node " + std::to_string(node));
+    }
+    for (const std::vector<std::int32_t>& devices : step.stream_devices) {
+      if (devices.size() == 1) {
+        add_device_lane(devices.front(), streams_of[static_cast<std::size_t>(devices.front())]++);
+      } else {
+        lanes_.push_back({network_, collectives_++});
+      }
+    }
+    events.name("process_name", network_, 0, "network");
+  }
+
+  Lane lane(StreamId stream, std::string_view label) {
+    const Lane lane = lanes_.at(static_cast<std::size_t>(stream));
+    if (lane.pid == network_ && named_.insert(lane.tid).second) {
+      events_.name("thread_name", lane.pid, lane.tid,
+                   std::string(label) + " " + std::to_string(lane.tid));
+    }
+    return lane;
+  }
+
+ private:
+  void add_device_lane(int device, int stream) {
+    const Lane lane{device / devices_per_node_,
+                    device % devices_per_node_ + stream * devices_per_node_};
+    events_.name("thread_name", lane.pid, lane.tid,
+                 "device " + std::to_string(device) +
+                     (stream > 0 ? ", stream " + std::to_string(stream) : ""));
+    lanes_.push_back(lane);
+  }
+
+  EventList& events_;
+  int devices_per_node_;
+  int network_;  // its process
+  int collectives_ = 0;
+  std::vector<Lane> lanes_;  // by stream
+  std::set<int> named_;      // threads of the network
+};
+
 }  // namespace
 
 std::string timeline_json(const LoweredStep& step, const RunResult& result, int devices_per_node) {
   EventList events;
-  const int nodes = step.devices / devices_per_node;
-  for (int node = 0; node < nodes; ++node) {
-    events.name("process_name", node, 0, "node " + std::to_string(node));
-    for (int d = 0; d < devices_per_node; ++d) {
-      events.name("thread_name", node, d, "device " + std::to_string(node * devices_per_node + d));
-    }
-  }
-  const int network = nodes;
-  events.name("process_name", network, 0, "network");
-  std::set<int> named;  // collective streams
+  Lanes lanes(step, devices_per_node, events);
   std::size_t next_end = 0;
   const auto tasks = step.graph.tasks();
   for (std::size_t id = 0; id < tasks.size(); ++id) {
     const Task& task = tasks[id];
     const std::size_t first = step.first_kernel[static_cast<std::size_t>(task.program)];
     const std::size_t count = step.graph.segments(task.program).size();
+    const Lane lane = lanes.lane(task.stream, step.kernels[first].label);
     double start = result.tasks[id].start_s;
     for (std::size_t k = first; k < first + count; ++k) {
       const double end = result.segment_ends_s.at(next_end++);
-      const int device_streams = step.devices * step.streams;
-      const bool collective = task.stream >= device_streams;
-      const int device = task.stream % step.devices;
-      const int pid = collective ? network : device / devices_per_node;
-      const int tid = collective ? task.stream - device_streams
-                                 : device % devices_per_node +
-                                       task.stream / step.devices * devices_per_node;
-      if (collective && named.insert(tid).second) {
-        events.name("thread_name", pid, tid,
-                    std::string(step.kernels[k].label) + " " + std::to_string(tid));
-      }
-      events.span(step.kernels[k], task.layer, pid, tid, start, end);
+      events.span(step.kernels[k], task.layer, lane.pid, lane.tid, start, end);
       start = end;
     }
   }

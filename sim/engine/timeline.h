@@ -8,9 +8,10 @@
 
 namespace moesim {
 
-// One process per node with one thread per device, and one process "network" whose threads are the
-// kinds of collectives. Every kernel is one complete event ("X"), times in microseconds, with
-// category, layer and wait for predecessors in its args. `result` must hold segment ends.
+// One process per node with one thread per stream of each device, and one process "network" with
+// one thread per stream of several devices (collectives of one kind and group). Every kernel is one
+// complete event ("X"), times in microseconds, with its category, and its layer in `args`. `result`
+// must hold segment ends.
 std::string timeline_json(const LoweredStep& step, const RunResult& result, int devices_per_node);
 
 }  // namespace moesim

@@ -33,14 +33,13 @@ class GraphBuilder {
     done_of_.assign(work.nodes().size(), -1);
   }
 
-  std::vector<std::int32_t> build(const Schedule& schedule) {
+  void build(const Schedule& schedule) {
     for (const PlacedNode& place : schedule.order) {
       add(place);
     }
     for (std::size_t stream = 0; stream < open_.size(); ++stream) {
       close(static_cast<std::int32_t>(stream));
     }
-    return std::move(participants_);
   }
 
  private:
@@ -126,7 +125,7 @@ class GraphBuilder {
                 .stream = stream * ranks_ + rank,
                 .label = label,
                 .layer = head.layer};
-      done_[at(done)][at(place)] = last_[at(stream)][at(rank)] = add_task(task, 1);
+      done_[at(done)][at(place)] = last_[at(stream)][at(rank)] = add_task(task);
     }
     chain.clear();
   }
@@ -160,7 +159,7 @@ class GraphBuilder {
           .stream = static_cast<std::int32_t>(last_.size()) * ranks_ + expansion_.lane(id, group),
           .label = label,
           .layer = node.layer};
-      const TaskId added = add_task(task, static_cast<std::int32_t>(ranks.size()));
+      const TaskId added = add_task(task);
       for (const int rank : ranks) {
         done_[at(done)][at(rank - first)] = last_[at(stream)][at(rank)] = added;
       }
@@ -216,6 +215,13 @@ class GraphBuilder {
   TaskId pass_on(int place, std::int32_t id) {
     before_.clear();
     const int rank = expansion_.ranks_of(work_.node(id).stage).first + place;
+    const std::int32_t stream = stream_of_[at(id)];
+    if (std::ranges::all_of(work_.after(id), [&](const WorkEdge& edge) {
+          return edge.scope == EdgeScope::rank && stream_of_[at(edge.node)] == stream &&
+                 work_.node(edge.node).stage == work_.node(id).stage;
+        })) {
+      return last_[at(stream)][at(rank)];
+    }
     for (const WorkEdge& edge : work_.after(id)) {
       wait_for_edge(edge, rank, place);
     }
@@ -234,7 +240,7 @@ class GraphBuilder {
                     .stream = rank,
                     .label = expansion_.label(std::span(&id, 1)),
                     .layer = work_.node(id).layer};
-    return add_task(task, 0);
+    return add_task(task);
   }
 
   void sort_unique() {
@@ -244,9 +250,8 @@ class GraphBuilder {
     before_.erase(std::ranges::unique(before_).begin(), before_.end());
   }
 
-  TaskId add_task(const Task& task, std::int32_t participants) {
+  TaskId add_task(const Task& task) {
     sort_unique();
-    participants_.push_back(participants);
     return graph_.add_task(task, before_);
   }
 
@@ -260,7 +265,6 @@ class GraphBuilder {
   std::vector<std::int32_t> stream_of_;          // by node; -1: not placed yet
   std::vector<std::int32_t> done_of_;            // by node: index into done_
   std::vector<std::vector<TaskId>> done_;        // by chain or collective, by place in the stage
-  std::vector<std::int32_t> participants_;
   std::vector<WorkEdge> edges_;   // scratch
   std::vector<TaskId> before_;    // scratch
   ProgramId nothing_ = k_no_program;
@@ -268,9 +272,9 @@ class GraphBuilder {
 
 }  // namespace
 
-std::vector<std::int32_t> build_graph(const Work& work, const Schedule& schedule,
-                                      WorkExpansion& expansion, TaskGraph& graph) {
-  return GraphBuilder(work, schedule, expansion, graph).build(schedule);
+void build_graph(const Work& work, const Schedule& schedule, WorkExpansion& expansion,
+                 TaskGraph& graph) {
+  GraphBuilder(work, schedule, expansion, graph).build(schedule);
 }
 
 }  // namespace moesim

@@ -44,7 +44,7 @@ class WorkExpansion {
   // The ranks that EdgeScope::group means.
   [[nodiscard]] virtual std::span<const int> peers(int rank) const = 0;
 
-  // A program without segments, for tasks that only join others.
+  // A program that takes no time, for tasks that only join others.
   virtual ProgramId nothing() = 0;
 
   // Of a task of these nodes, for pictures and sums.
@@ -57,8 +57,9 @@ class WorkExpansion {
 // head and what crosses stages are chains of their own. A node with nothing to do on a rank passes
 // on what it waits for. Data from another stage comes from the rank in the same place of that stage.
 //
-// Returns the ranks that every task occupies: the number of them, by TaskId.
-std::vector<std::int32_t> build_graph(const Work& work, const Schedule& schedule,
-                                      WorkExpansion& expansion, TaskGraph& graph);
+// Stream ids: rank r of stage s on stream t is t * ranks + r, with the ranks of all stages; a
+// collective's is its lane behind all of these.
+void build_graph(const Work& work, const Schedule& schedule, WorkExpansion& expansion,
+                 TaskGraph& graph);
 
 }  // namespace moesim

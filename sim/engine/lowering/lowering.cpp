@@ -19,9 +19,8 @@ LoweredStep lower_step(const LoweringInput& input) {
   const Schedule schedule = overlap.make(work, options);
   LoweredStep step;
   StepExpansion expansion(input, work, options.attention_split, step);
-  step.participants = build_graph(work, schedule, expansion, step.graph);
-  step.streams = schedule.streams;
-  expansion.finish();
+  build_graph(work, schedule, expansion, step.graph);
+  expansion.finish(schedule.streams);
   return step;
 }
 

@@ -343,8 +343,32 @@ ProgramId StepExpansion::context_gather(const WorkNode& node, int group) {
                               programs_.family("collective/all_gather"), ranks.size());
 }
 
-void StepExpansion::finish() {
+ProgramId StepExpansion::nothing() {
+  const ProgramId program = programs_.begin();
+  programs_.add({.kernel = {.label = "join", .family = programs_.family("join")}});
+  return program;
+}
+
+void StepExpansion::finish(int streams) {
   programs_.finish();
+  for (int stream = 0; stream < streams; ++stream) {
+    for (int rank = 0; rank < in_.ranks.ranks(); ++rank) {
+      step_.stream_devices.push_back({in_.ranks.device_of(rank)});
+    }
+  }
+  // Lanes: see lane().
+  const auto devices = [this](std::vector<int> ranks) {
+    for (int& rank : ranks) {
+      rank = in_.ranks.device_of(rank);
+    }
+    // A single rank exchanges nothing.
+    step_.stream_devices.push_back(ranks.size() > 1 ? std::move(ranks) : std::vector<int>{});
+  };
+  for (const auto& ranks : expert_groups_) {
+    devices(ranks);  // dispatch
+    devices(ranks);  // combine
+  }
+  std::ranges::for_each(tensor_groups_, devices);
   std::vector<LayerLoad> loads = exchange_.loads();
   for (const WorkNode& node : work_.nodes()) {
     if (node.kind == WorkKind::experts && node.batch == 0) {

@@ -25,11 +25,11 @@ class StepExpansion final : public WorkExpansion {
   ProgramId collective(std::int32_t node, int group) override;
   [[nodiscard]] int lane(std::int32_t node, int group) const override;
   [[nodiscard]] std::span<const int> peers(int rank) const override;
-  ProgramId nothing() override { return programs_.begin(); }
+  ProgramId nothing() override;
   [[nodiscard]] std::int32_t label(std::span<const std::int32_t> nodes) const override;
 
-  // Sums and loads of the whole step; called once, at the end.
-  void finish();
+  // Sums and loads of the whole step, and who is on which stream; called once, at the end.
+  void finish(int streams);
 
  private:
   // What a rank works on outside its experts. Ranks and micro-batches of one kind share programs.

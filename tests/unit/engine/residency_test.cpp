@@ -146,7 +146,7 @@ TEST_CASE("several experts per token: the others' results follow it", "[engine][
   }
 }
 
-// INV-2, and the arithmetic: no kernel's FLOPs depend on where its tokens rest.
+// No token is lost, and no kernel's FLOPs depend on where its tokens rest.
 TEST_CASE("resident tokens are computed once, wherever they rest", "[engine][property]") {
   const int redundant = GENERATE(0, 8);
   const std::string exchange =

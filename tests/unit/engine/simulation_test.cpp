@@ -29,7 +29,7 @@ double seconds_of(const Ran& run, Category category) {
 
 }  // namespace
 
-// INV-2: 26 MoE layers x 8 ranks x 16 tokens x top-6, none dropped and none doubled, whatever the
+// 26 MoE layers x 8 ranks x 16 tokens x top-6, none dropped and none doubled, whatever the
 // placement, the replicas and the all-to-all.
 TEST_CASE("every token reaches all of its experts", "[engine][property]") {
   const std::string policy = GENERATE("contiguous", "round_robin");

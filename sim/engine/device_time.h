@@ -1,0 +1,39 @@
+// What devices do with a step's time.
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "sim/flow/backend.h"
+#include "sim/engine/lowered_step.h"
+
+namespace moesim {
+
+// Of one device, in seconds; idle_s + busy_s is the makespan, however many streams it has.
+struct DeviceTime {
+  double busy_s = 0.0;     // at least one task runs
+  double kernels_s = 0.0;  // of busy_s: at least one of them is no communication
+  double idle_s = 0.0;     // the gaps
+  double hidden_s = 0.0;   // of kernels_s: communication runs as well
+};
+
+// A device's time goes to the task that runs; where several run, in equal parts to those that are
+// no communication, if there are any. What communication gets is therefore what it exposes.
+struct TimeUse {
+  std::vector<DeviceTime> devices;
+  std::vector<double> given_s;  // per task, over all its devices
+};
+
+// Throws InvariantError if idle_s + busy_s is not the makespan on some device.
+TimeUse time_use(const LoweredStep& step, const RunResult& result);
+
+// Means over the devices. busy_s and waiting_s add up to the makespan.
+struct MeanDevice {
+  std::array<double, k_categories> busy_s{};  // time given to tasks, split over their kernels
+  double waiting_s = 0.0;
+  double kernels_s = 0.0;
+  double hidden_communication_s = 0.0;
+};
+MeanDevice mean_device(const LoweredStep& step, const RunResult& result);
+
+}  // namespace moesim
