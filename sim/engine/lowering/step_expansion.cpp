@@ -345,7 +345,10 @@ ProgramId StepExpansion::context_gather(const WorkNode& node, int group) {
 
 ProgramId StepExpansion::nothing() {
   const ProgramId program = programs_.begin();
-  programs_.add({.kernel = {.label = "join", .family = programs_.family("join")}});
+  KernelPrograms::Estimated none;
+  none.kernel.label = "join";
+  none.kernel.family = programs_.family("join");
+  programs_.add(none);
   return program;
 }
 

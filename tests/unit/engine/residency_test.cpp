@@ -6,6 +6,7 @@
 #include "sim/core/error.h"
 #include "sim/core/rng.h"
 #include "sim/engine/metrics.h"
+#include "sim/engine/step_draw.h"
 #include "tests/unit/engine/small_scenario.h"
 
 using namespace moesim;
@@ -58,9 +59,10 @@ struct Walk {
 };
 
 Walk walk(const Simulation& simulation, bool stays) {
-  const Workload& workload = simulation.scenario().workload;
-  const RoutedTokens tokens = simulation.routing()->batch(
-      decode_batch(workload, k_ranks, mix64(simulation.scenario().seed), 1));
+  const System& system = simulation.system();
+  const auto parts = draw_batch(*system.routing(), system.batch(0), system.ranks(), 1,
+                                mix64(system.scenario().seed), 1);
+  const RoutedTokens& tokens = parts.front().front().tokens;
   const auto k = static_cast<std::size_t>(tokens.top_k);
   Walk sums;
   for (std::size_t t = 0; t < static_cast<std::size_t>(tokens.tokens()); ++t) {
@@ -174,8 +176,8 @@ TEST_CASE("resident tokens are computed once, wherever they rest", "[engine][pro
 TEST_CASE("every rank holds the context of all", "[engine][unit]") {
   const Ran home(small_gpt(1, "home"));
   const Ran last(small_gpt(1, "last_expert"));
-  CHECK(last.simulation.memory().kv_cache.si() == k_ranks * home.simulation.memory().kv_cache.si());
-  CHECK(last.simulation.memory().activations.si() >= home.simulation.memory().activations.si());
+  CHECK(last.memory().kv_cache.si() == k_ranks * home.memory().kv_cache.si());
+  CHECK(last.memory().activations.si() >= home.memory().activations.si());
 }
 
 TEST_CASE("expert groups keep their own resident tokens", "[engine][property]") {

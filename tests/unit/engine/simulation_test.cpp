@@ -5,6 +5,7 @@
 #include "sim/core/error.h"
 #include "sim/engine/critical_path.h"
 #include "sim/engine/metrics.h"
+#include "sim/engine/step_draw.h"
 #include "tests/unit/engine/small_scenario.h"
 
 using namespace moesim;
@@ -60,9 +61,9 @@ TEST_CASE("a group of expert replicas computes the tokens of its own ranks", "[e
 // Groups only change who computes a token's pairs, not which experts it asked for.
 TEST_CASE("expert groups share out the tokens", "[engine][property]") {
   const Simulation simulation = simulation_of(small_scenario());
-  const Workload& workload = simulation.scenario().workload;
-  const auto pairs_per_expert = [&](int ep, int edp) {
-    const Parallelism map{.attention_dp = 8, .expert_ep = ep, .expert_dp = edp};
+  // Pairs of every eighth of a layer's experts, over all groups, as far as units can tell.
+  const auto pairs_of_units = [&](int ep, int edp) {
+    const RankMap ranks({.attention_dp = 8, .expert_ep = ep, .expert_dp = edp}, 8);
     PlacementProblem problem;
     problem.layers = 26;
     problem.experts = 64;
@@ -72,25 +73,31 @@ TEST_CASE("expert groups share out the tokens", "[engine][property]") {
     problem.loads.assign(26, std::vector<double>(64, 1.0));
     const auto placement = place_at_homes(problem, contiguous_homes(problem));
     const std::vector<int> one_node(static_cast<std::size_t>(ep), 0);
+    const auto parts =
+        draw_batch(*simulation.routing(), simulation.system().batch(0), ranks, 1, 7, 1);
     const StepTraffic traffic =
-        count_step(*simulation.routing(), workload, map, expert_groups(map, workload, "test"),
-                   placement, one_node, 64, false, 7, 1);
+        count_parts(parts.front(), ranks, replica_choices(placement, one_node), false, 1);
     std::vector<std::int64_t> pairs;
     for (const auto& groups : traffic.layers) {
-      for (std::size_t e = 0; e < 64; ++e) {
+      for (std::size_t unit = 0; unit < static_cast<std::size_t>(ep); ++unit) {
         pairs.push_back(0);
-        for (const LayerCounts& group : groups) {
-          const auto ranks = static_cast<std::size_t>(group.experts.ranks);
-          for (std::size_t source = 0; source < ranks; ++source) {
-            pairs.back() += group.experts.count[e * ranks + source];
-          }
+        for (const LayerTraffic& group : groups) {
+          pairs.back() += group.load[unit].pairs;
         }
       }
     }
     return pairs;
   };
-  CHECK(pairs_per_expert(8, 1) == pairs_per_expert(4, 2));
-  CHECK(pairs_per_expert(8, 1) == pairs_per_expert(1, 8));
+  const auto in_parts_of = [](const std::vector<std::int64_t>& pairs, std::size_t width) {
+    std::vector<std::int64_t> sums;
+    for (std::size_t i = 0; i < pairs.size(); ++i) {
+      i % width == 0 ? sums.push_back(pairs[i]) : void(sums.back() += pairs[i]);
+    }
+    return sums;
+  };
+  const auto one_group = pairs_of_units(8, 1);
+  CHECK(in_parts_of(one_group, 2) == pairs_of_units(4, 2));
+  CHECK(in_parts_of(one_group, 8) == pairs_of_units(1, 8));
 }
 
 TEST_CASE("breakdown and mean device account for the whole step", "[engine][property]") {
@@ -249,7 +256,7 @@ TEST_CASE("replicas are chosen from another batch than the one that is judged", 
   auto scenario = small_scenario();
   scenario["placement"] = {{"redundant_experts", 8}};
   Simulation simulation = simulation_of(scenario);
-  const auto expected = load_statistics(simulation.placement_statistics(), 64);
+  const auto expected = load_statistics(simulation.system().placement_statistics(1), 64);
   double total = 0.0;
   for (const double load : expected[0]) {
     total += load;
@@ -259,7 +266,7 @@ TEST_CASE("replicas are chosen from another batch than the one that is judged", 
 
 TEST_CASE("memory: weights, cache and buffers of a rank by hand", "[engine][unit]") {
   const Ran run(small_scenario(8, 16));
-  const MemoryUse memory = run.simulation.memory();
+  const MemoryUse memory = run.memory();
   // 64 experts over 8 ranks, 26 layers, 3 x 2048 x 1408 values of 2 bytes.
   CHECK(memory.experts.si() == 8.0 * 26 * 3 * 2048 * 1408 * 2);
   // 16 requests x 512 tokens x 27 layers x (512 + 64) values of 2 bytes.
@@ -269,7 +276,7 @@ TEST_CASE("memory: weights, cache and buffers of a rank by hand", "[engine][unit
   CHECK(memory.fits());
   auto scenario = small_scenario(8, 16);
   scenario["workload"]["context"] = 10'000'000;
-  const MemoryUse huge = Ran(scenario).simulation.memory();
+  const MemoryUse huge = Ran(scenario).memory();
   CHECK_FALSE(huge.fits());
   CHECK(huge.shortfall().si() == Approx((huge.total() - huge.usable).si()));
 }

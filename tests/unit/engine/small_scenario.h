@@ -53,6 +53,7 @@ struct Ran {
     step = simulation.run_step(0, *make_fast_backend(), true);
   }
   [[nodiscard]] double step_s() const { return step.result.makespan_s; }
+  [[nodiscard]] MemoryUse memory() const { return simulation.memory(step); }
 };
 
 }  // namespace moesim::testing
