@@ -136,12 +136,16 @@ KernelEstimate BoundFamily::estimate(const KernelShape& shape) const {
 
 KernelLibrary::KernelLibrary(const std::vector<std::string>& profile_dirs) {
   for (const std::string& name : catalog_names(profile_dirs)) {
-    profiles_.push_back(read_kernel_profile(find_in_catalog(name, profile_dirs)));
+    profiles_.push_back(
+        std::make_unique<KernelProfileFile>(find_in_catalog(name, profile_dirs)));
   }
   order();
 }
 
-KernelLibrary::KernelLibrary(std::vector<KernelProfile> profiles) : profiles_(std::move(profiles)) {
+KernelLibrary::KernelLibrary(std::vector<KernelProfile> profiles) {
+  for (KernelProfile& profile : profiles) {
+    profiles_.push_back(std::make_unique<KernelProfileFile>(std::move(profile)));
+  }
   order();
 }
 
@@ -176,22 +180,33 @@ std::strong_ordering compare_versions(std::string_view a, std::string_view b) {
 // By name, so that folders and their order of reading decide nothing; of one framework the highest
 // version comes first.
 void KernelLibrary::order() {
-  std::ranges::sort(profiles_, [](const KernelProfile& a, const KernelProfile& b) {
+  std::ranges::sort(profiles_, [](const auto& first, const auto& second) {
+    const KernelProfile& a = first->head();
+    const KernelProfile& b = second->head();
     const auto order =
         std::tie(a.device.device, a.framework) <=> std::tie(b.device.device, b.framework);
     return order != 0 ? order < 0 : compare_versions(a.version, b.version) > 0;
   });
   for (std::size_t i = 1; i < profiles_.size(); ++i) {
-    if (profiles_[i].name() == profiles_[i - 1].name()) {
-      throw ConfigError(profiles_[i].name(), "two kernel profiles have this name");
+    const std::string name = profiles_[i]->head().name();
+    if (name == profiles_[i - 1]->head().name()) {
+      throw ConfigError(name, "two kernel profiles have this name");
     }
   }
 }
 
+std::vector<const KernelProfile*> KernelLibrary::profiles() const {
+  std::vector<const KernelProfile*> all;
+  for (const auto& profile : profiles_) {
+    all.push_back(&profile->whole());
+  }
+  return all;
+}
+
 std::vector<std::string> KernelLibrary::frameworks() const {
   std::set<std::string> names{std::string(k_spec_sheet)};
-  for (const KernelProfile& profile : profiles_) {
-    names.insert(profile.framework);
+  for (const auto& profile : profiles_) {
+    names.insert(profile->head().framework);
   }
   return {names.begin(), names.end()};
 }
@@ -216,21 +231,23 @@ const FittedFamily* KernelLibrary::find(const KernelProfile& profile, const Kern
 std::vector<KernelLibrary::Candidate> KernelLibrary::candidates(const DevicePeaks& device,
                                                                 const BindOptions& options) const {
   std::vector<Candidate> list;
-  const auto add = [&](const KernelProfile& profile) {
-    if (profile.framework == k_spec_sheet || profile.device.device == options.without_device) {
+  const auto add = [&](const KernelProfileFile& file) {
+    const KernelProfile& head = file.head();
+    if (head.framework == k_spec_sheet || head.device.device == options.without_device) {
       return;
     }
-    if (const auto kin = kinship(device, profile.device, profile.framework == options.framework)) {
+    if (const auto kin = kinship(device, head.device, head.framework == options.framework)) {
       list.push_back(
-          {&profile, *kin, generation_distance(device.architecture, profile.device.architecture)});
+          {&file, *kin, generation_distance(device.architecture, head.device.architecture)});
     }
   };
   // Of equally near profiles one that measured the named kernel goes before a newer one without.
   for (const bool named : {true, false}) {
-    for (const KernelProfile& profile : profiles_) {
-      const bool has = !options.kernel_source.empty() && has_kernel(profile, options.kernel_source);
+    for (const auto& file : profiles_) {
+      const bool has =
+          !options.kernel_source.empty() && has_kernel(file->whole(), options.kernel_source);
       if (has == named) {
-        add(profile);
+        add(*file);
       }
     }
   }
@@ -247,10 +264,11 @@ std::optional<KernelLibrary::Match> KernelLibrary::match(const std::vector<Candi
   for (const bool same_die : {true, false}) {
     for (const KernelKey& relative : relatives(key)) {
       for (const Candidate& candidate : list) {
-        if ((candidate.kinship <= Kinship::same_die_framework) != same_die) {
+        if ((candidate.kinship <= Kinship::same_die_framework) != same_die ||
+            !candidate.profile->may_hold(relative.kind)) {
           continue;
         }
-        if (const auto* family = find(*candidate.profile, relative, kernel_source)) {
+        if (const auto* family = find(candidate.profile->whole(), relative, kernel_source)) {
           return Match{candidate, family, with_bf16(relative) == with_bf16(key), same_die};
         }
       }
@@ -262,9 +280,10 @@ std::optional<KernelLibrary::Match> KernelLibrary::match(const std::vector<Candi
 BoundFamily KernelLibrary::measured(const DevicePeaks& device, const KernelKey& key,
                                     const Match& match) {
   const Kinship kin = match.candidate.kinship;
-  const DevicePeaks& fitted = match.candidate.profile->device;
+  const KernelProfile& profile = match.candidate.profile->whole();
+  const DevicePeaks& fitted = profile.device;
   BoundFamily bound;
-  bound.profile = match.candidate.profile;
+  bound.profile = &profile;
   bound.family = match.family;
   bound.spec = kernel_context(device, key);
   bound.context = transferred_context(device, fitted, key, e_comp_of(*match.family));
@@ -280,10 +299,11 @@ BoundFamily KernelLibrary::measured(const DevicePeaks& device, const KernelKey& 
 }
 
 BoundFamily KernelLibrary::from_spec_sheet(const DevicePeaks& device, const KernelKey& key) const {
-  for (const KernelProfile& profile : profiles_) {
-    if (profile.framework != k_spec_sheet) {
+  for (const auto& file : profiles_) {
+    if (file->head().framework != k_spec_sheet) {
       continue;
     }
+    const KernelProfile& profile = file->whole();
     const FittedFamily* family = find(profile, key, {});
     if (family == nullptr) {
       family = find(profile, {spec_sheet_kind(key.kind), key.dtype, key.storage}, {});

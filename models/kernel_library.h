@@ -2,12 +2,13 @@
 #pragma once
 
 #include <compare>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "models/kernel_profile.h"
+#include "models/kernel_profile_file.h"
 #include "models/kernel_transfer.h"
 
 namespace moesim {
@@ -37,28 +38,31 @@ struct BindOptions {
   std::string_view without_device = {};  // as if nobody had measured it
 };
 
+// Immutable to its users and thread-safe; profiles are read when they are first considered.
 class KernelLibrary {
  public:
-  // Every *.json of the folders. Throws ConfigError for a damaged profile or two of one name.
+  // Every *.json of the folders. Throws ConfigError for two profiles of one name or a file that is
+  // no profile. Damage among a profile's families is reported when it is read.
   explicit KernelLibrary(const std::vector<std::string>& profile_dirs);
   explicit KernelLibrary(std::vector<KernelProfile> profiles);
 
-  [[nodiscard]] const std::vector<KernelProfile>& profiles() const { return profiles_; }
+  // All of them, read.
+  [[nodiscard]] std::vector<const KernelProfile*> profiles() const;
   // Frameworks there are, sorted, "spec_sheet" included.
   [[nodiscard]] std::vector<std::string> frameworks() const;
 
   // The nearest profile that has the kernel (see Kinship); on the same die first with the exact
   // formats, then with the nearest relative (an ungated kernel from gated ones, int4 from fp4
   // weights); then other generations in the same way; at last the spec sheet. Throws ConfigError
-  // when the device cannot compute in the format, or nothing answers. The result points into this
-  // library.
+  // when the device cannot compute in the format, when nothing answers, or for a damaged profile.
+  // The result points into this library.
   [[nodiscard]] BoundFamily bind(const DevicePeaks& device, const KernelKey& key,
                                  const BindOptions& options) const;
 
  private:
   void order();
   struct Candidate {
-    const KernelProfile* profile = nullptr;
+    const KernelProfileFile* profile = nullptr;
     Kinship kinship = Kinship::same_device;
     double distance = 0;
   };
@@ -78,7 +82,7 @@ class KernelLibrary {
   [[nodiscard]] const FittedFamily* find(const KernelProfile& profile, const KernelKey& key,
                                          std::string_view kernel_source) const;
 
-  std::vector<KernelProfile> profiles_;
+  std::vector<std::unique_ptr<const KernelProfileFile>> profiles_;
 };
 
 }  // namespace moesim

@@ -2,8 +2,10 @@
 // source, date, fit range and error; where none exists the spec sheet answers, and says so.
 #pragma once
 
+#include <compare>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +21,8 @@ struct DevicePeaks {
   Bandwidth memory;                // read
   int multiprocessors = 0;
   Bytes l2;
+
+  friend auto operator<=>(const DevicePeaks&, const DevicePeaks&) = default;
 };
 
 enum class Basis {
@@ -59,19 +63,26 @@ class KernelModel {
   // Pure and thread-safe. A shape with no work takes no time.
   [[nodiscard]] virtual KernelEstimate estimate(const OpShape& op) const = 0;
 
-  // Name of the family that answers for this op ("gemm/fp8_block"); a key of provenance().
+  // Name of the family that answers for this op ("gemm/fp8_block"); what provenance() takes.
   [[nodiscard]] virtual std::string family_of(const OpShape& op) const = 0;
 
-  // One row per family, sorted by family.
-  [[nodiscard]] virtual std::vector<KernelProvenance> provenance() const = 0;
+  // nullopt for what is no family of kernels that the device can run.
+  [[nodiscard]] virtual std::optional<KernelProvenance> provenance(
+      std::string_view family) const = 0;
 };
+
+class KernelLibrary;
 
 // The catalogued profile of this device and framework; else this device under another framework,
 // else the same architecture (basis transferred); else, per family, the spec sheet. `profile_dirs`
 // are searched in order for *.json. framework: "trtllm", "sglang", "vllm", or "spec_sheet" to force
-// the fallback. Throws ConfigError for a damaged profile or unknown framework.
+// the fallback. Throws ConfigError for an unknown framework or a file that is no profile; estimates
+// throw it for a profile that turns out to be damaged when it is first needed.
 std::unique_ptr<KernelModel> make_kernel_model(const DevicePeaks& device,
                                                const std::string& framework,
                                                const std::vector<std::string>& profile_dirs);
+std::unique_ptr<KernelModel> make_kernel_model(const DevicePeaks& device,
+                                               const std::string& framework,
+                                               std::shared_ptr<const KernelLibrary> library);
 
 }  // namespace moesim

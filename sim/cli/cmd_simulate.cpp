@@ -61,8 +61,8 @@ void crosscheck(const Options& options, const StepOutcome& step, nlohmann::json&
 int simulate(const Options& options) {
   const auto start = std::chrono::steady_clock::now();
   require_folder_of(options.timeline, "--timeline");
-  Simulation simulation(load_scenario(options), catalog_folders(options.common.catalog),
-                        options.common.threads);
+  const Library library(catalog_folders(options.common.catalog));
+  Simulation simulation(load_scenario(options), library, options.common.threads);
   const std::unique_ptr<Backend> backend = make_backend(options.backend);
   const int count = simulation.scenario().run.steps;
   std::vector<double> steps;

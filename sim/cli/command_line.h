@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "sim/engine/scenario.h"
+#include "sim/engine/catalog_folders.h"
 
 namespace moesim {
 

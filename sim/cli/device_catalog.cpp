@@ -1,6 +1,7 @@
 #include "sim/cli/device_catalog.h"
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "hardware/device.h"
 #include "sim/core/catalog.h"

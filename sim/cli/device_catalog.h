@@ -5,7 +5,7 @@
 #include <string>
 
 #include "models/kernel_model.h"
-#include "sim/engine/scenario.h"
+#include "sim/engine/catalog_folders.h"
 
 namespace moesim {
 

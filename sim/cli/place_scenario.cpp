@@ -70,9 +70,10 @@ PlaceScenario::PlaceScenario(const PlaceScenarioOptions& options) {
   const std::string& routing = whole.workload.routing;
   const bool split = is_whole_trace(routing) && options.fit_share < 1.0;
   const std::string share = format_number(options.fit_share);
+  const Library library(options.folders);
   fitted_ = std::make_unique<Simulation>(
-      with_routing(document, options, split ? routing + "[0:" + share + "]" : routing),
-      options.folders, options.threads);
+      with_routing(document, options, split ? routing + "[0:" + share + "]" : routing), library,
+      options.threads);
   if (fitted_->routing() == nullptr) {
     throw ConfigError(options.input + "#/model", "has no routed experts to place");
   }
@@ -83,7 +84,7 @@ PlaceScenario::PlaceScenario(const PlaceScenarioOptions& options) {
   if (split) {
     unseen_ =
         std::make_unique<Simulation>(with_routing(document, options, routing + "[" + share + ":1]"),
-                                     options.folders, options.threads);
+                                     library, options.threads);
   }
 }
 

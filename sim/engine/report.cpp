@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "sim/engine/metrics.h"
 #include "sim/engine/simulation.h"
@@ -147,25 +148,24 @@ Json with_use(Json row, const LoweredStep& lowered, const std::string& family) {
   return row;
 }
 
-bool is_used(const LoweredStep& lowered, const std::string& family) {
-  return std::ranges::any_of(lowered.families,
-                             [&](const FamilyUse& use) { return use.name == family; });
-}
-
 Json kernel_provenance(const Simulation& simulation, const LoweredStep& lowered) {
+  std::set<std::string> used;
+  for (const FamilyUse& use : lowered.families) {
+    used.insert(use.name);
+  }
   Json rows = Json::array();
-  for (const KernelProvenance& p : simulation.kernels().provenance()) {
-    if (is_used(lowered, p.family)) {
-      Json row{{"family", p.family},
-               {"profile", p.profile},
-               {"basis", name_of(p.basis)},
-               {"source", p.source},
-               {"date", p.date}};
-      if (p.basis != Basis::uncalibrated) {
-        row["median_error"] = p.median_error;
-        row["p90_error"] = p.p90_error;
+  for (const std::string& name : used) {
+    if (const auto p = simulation.kernels().provenance(name)) {
+      Json row{{"family", p->family},
+               {"profile", p->profile},
+               {"basis", name_of(p->basis)},
+               {"source", p->source},
+               {"date", p->date}};
+      if (p->basis != Basis::uncalibrated) {
+        row["median_error"] = p->median_error;
+        row["p90_error"] = p->p90_error;
       }
-      rows.push_back(with_use(std::move(row), lowered, p.family));
+      rows.push_back(with_use(std::move(row), lowered, p->family));
     }
   }
   return rows;
@@ -312,6 +312,7 @@ Json host_report(const HostTimes& host, double wall_s) {
   return {
       {"wall_s", wall_s},
       {"load_s", host.load_s},
+      {"placement_s", host.placement_s},
       {"routing_s", host.routing_s},
       {"engine_s", host.engine_s},
       {"tasks", host.tasks},

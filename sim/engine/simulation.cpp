@@ -6,6 +6,7 @@
 #include "sim/core/quantity_text.h"
 #include "sim/core/rng.h"
 #include "sim/engine/device_peaks.h"
+#include "sim/engine/kernel_binding.h"
 #include "sim/engine/resident_traffic.h"
 
 namespace moesim {
@@ -26,31 +27,32 @@ RouterSpec router_of(const RoutingShape& shape) {
 
 }  // namespace
 
-Simulation::Simulation(Scenario scenario, const CatalogFolders& folders, int threads)
+Simulation::Simulation(Scenario scenario, const Library& library, int threads)
     : scenario_(std::move(scenario)), threads_(threads) {
   const auto start = std::chrono::steady_clock::now();
   const std::string& where = scenario_.where;
   nlohmann::json& effective = scenario_.effective;
   // References give way to what they stand for, so that a run can be repeated from its report.
-  effective["hardware"] = nullptr;
-  effective["model"] = nullptr;
-  cluster_ = load_cluster(scenario_.hardware, where + "/hardware", folders.hardware,
-                          &effective["hardware"]);
+  const auto cluster = library.cluster(scenario_.hardware, where + "/hardware");
+  const auto model = library.model(scenario_.model, where + "/model");
+  effective["hardware"] = *cluster->effective;
+  effective["model"] = *model->effective;
+  cluster_ = cluster->cluster;
   topology_ = std::make_unique<Topology>(cluster_);
-  model_ = load_model(scenario_.model, where + "/model", folders.models, &effective["model"]);
+  model_ = model->model;
   routing_shape_ = routing_shape(model_);
   check_ranks();
   check_formats();
   check_residency();
   check_link_rate();
-  kernels_ = make_kernel_model(peaks_of(cluster_.node.device), scenario_.policy.kernels,
-                               folders.kernel_profiles);
-  comm_profiles_ = load_comm_profiles(folders.comm_profiles);
+  kernels_ = library.kernels(peaks_of(cluster_.node.device), scenario_.policy.kernels);
+  bind_kernels(*kernels_, model_, scenario_.workload, scenario_.policy.precision);
+  comm_profiles_ = library.comm_profiles();
   groups_ = expert_groups(scenario_.parallelism, scenario_.workload, where + "/parallelism");
   if (routing_shape_.top_k > 0) {
-    prepare_experts(folders);
+    prepare_experts(library);
   }
-  host_.load_s = seconds_since(start);
+  host_.load_s = seconds_since(start) - host_.placement_s;
 }
 
 void Simulation::check_ranks() const {
@@ -177,12 +179,14 @@ void Simulation::check_routing_size() const {
   }
 }
 
-void Simulation::prepare_experts(const CatalogFolders& folders) {
+void Simulation::prepare_experts(const Library& library) {
   check_expert_groups();
   check_routing_size();
-  routing_ = make_routing_source(scenario_.workload.routing, router_of(routing_shape_),
-                                 folders.routing_profiles, scenario_.where + "/workload/routing");
+  routing_ = library.routing(scenario_.workload.routing, router_of(routing_shape_),
+                             scenario_.where + "/workload/routing");
+  const auto start = std::chrono::steady_clock::now();
   use_placement(place_experts());
+  host_.placement_s = seconds_since(start);
 }
 
 void Simulation::use_placement(ExpertPlacement placement) {
@@ -192,7 +196,7 @@ void Simulation::use_placement(ExpertPlacement placement) {
   check_placement(placement);
   placement_ = std::move(placement);
   const AllToAllLowering exchange =
-      make_all_to_all(*topology_, comm_profiles_, comm_target(), model_, scenario_.policy, groups_,
+      make_all_to_all(*topology_, *comm_profiles_, comm_target(), model_, scenario_.policy, groups_,
                       0, placement_.slots(), static_cast<int>(routing_shape_.top_k));
   node_of_unit_ = exchange.node_of_rank();
   needs_distinct_ = exchange.algorithm().needs_distinct;
@@ -218,7 +222,7 @@ LoweringInput Simulation::lowering_input(const Workload& workload) const {
   return {.topology = *topology_,
           .model = model_,
           .kernels = *kernels_,
-          .comm_profiles = comm_profiles_,
+          .comm_profiles = *comm_profiles_,
           .comm_target = comm_target(),
           .workload = workload,
           .parallelism = scenario_.parallelism,

@@ -11,6 +11,7 @@
 #include "hardware/topology.h"
 #include "models/kernel_model.h"
 #include "sim/engine/backend.h"
+#include "sim/engine/library.h"
 #include "sim/engine/lowering.h"
 #include "sim/engine/memory.h"
 #include "sim/engine/placement_problem.h"
@@ -20,9 +21,10 @@ namespace moesim {
 
 // Wall-clock seconds of the stages; the only part of a run that may differ between two runs.
 struct HostTimes {
-  double load_s = 0.0;     // catalogs, profiles, traces
-  double routing_s = 0.0;  // drawing or replaying tokens and counting them
-  double engine_s = 0.0;   // lowering and event loop, of the last step
+  double load_s = 0.0;       // catalogs, profiles, traces
+  double placement_s = 0.0;  // drawing its statistics and placing the experts
+  double routing_s = 0.0;    // drawing or replaying tokens and counting them
+  double engine_s = 0.0;     // lowering and event loop, of the last step
   std::uint64_t events = 0;
   std::size_t tasks = 0;
 };
@@ -37,7 +39,7 @@ struct StepOutcome {
 class Simulation {
  public:
   // Looks names up and checks everything that spans several sections. Throws ConfigError.
-  Simulation(Scenario scenario, const CatalogFolders& folders, int threads);
+  Simulation(Scenario scenario, const Library& library, int threads);
 
   [[nodiscard]] const Scenario& scenario() const { return scenario_; }
   [[nodiscard]] const Cluster& cluster() const { return cluster_; }
@@ -75,7 +77,7 @@ class Simulation {
   void check_residency() const;
   void check_link_rate() const;
   void check_routing_size() const;
-  void prepare_experts(const CatalogFolders& folders);
+  void prepare_experts(const Library& library);
   StepOutcome run(const Workload& workload, std::uint64_t routing_seed, const Backend& backend,
                   bool record_segments);
   [[nodiscard]] ExpertPlacement place_experts() const;
@@ -89,9 +91,9 @@ class Simulation {
   std::unique_ptr<Topology> topology_;
   MoeModel model_;
   RoutingShape routing_shape_;
-  std::unique_ptr<KernelModel> kernels_;
-  std::vector<CommProfile> comm_profiles_;
-  std::unique_ptr<RoutingSource> routing_;
+  std::shared_ptr<const KernelModel> kernels_;
+  std::shared_ptr<const std::vector<CommProfile>> comm_profiles_;
+  std::shared_ptr<const RoutingSource> routing_;
   ExpertGroups groups_;
   ExpertPlacement placement_;
   std::vector<int> node_of_unit_;

@@ -23,8 +23,8 @@ struct Attempt {
   const ClaimMeasure* measure = nullptr;
 };
 
-Json simulate(const Json& document, const std::string& name, const CatalogFolders& catalogs) {
-  Simulation simulation(parse_scenario(document, name), catalogs, 1);
+Json simulate(const Json& document, const std::string& name, const Library& library) {
+  Simulation simulation(parse_scenario(document, name), library, 1);
   const auto backend = make_fast_backend();
   std::vector<double> steps;
   StepOutcome last;
@@ -74,6 +74,7 @@ class Reproduction {
  public:
   explicit Reproduction(const ReproduceTask& task)
       : task_(task),
+        library_(task.catalogs),
         needed_(task.scenarios.size()),
         fits_(task.scenarios.size()),
         reports_of_(task.scenarios.size()) {}
@@ -214,7 +215,7 @@ class Reproduction {
       Reports reports;
       for (const std::string& run : runs) {
         documents[run] =
-            simulate(document_of(s, run, parameter), name_of_run(s, run), task_.catalogs);
+            simulate(document_of(s, run, parameter), name_of_run(s, run), library_);
         reports[run] = &documents[run];
       }
       return fit.measure.value(lookup_in(reports, task_.scenarios[s].path + "#/fit/measure"));
@@ -249,7 +250,7 @@ class Reproduction {
     progress.done(repeated);
     reports_.resize(jobs.size());
     parallel_for(jobs.size(), task_.threads, [&](std::size_t j) {
-      reports_[j] = simulate(jobs[j].document, jobs[j].name, task_.catalogs);
+      reports_[j] = simulate(jobs[j].document, jobs[j].name, library_);
       progress.done(1);
     });
     for (std::size_t s = 0; s < job_of.size(); ++s) {
@@ -324,6 +325,7 @@ class Reproduction {
   }
 
   const ReproduceTask& task_;
+  Library library_;
   std::vector<ClaimResult> results_;
   std::vector<Attempt> attempts_;
   std::vector<std::set<std::string>> needed_;  // by scenario: runs

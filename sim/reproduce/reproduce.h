@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "sim/engine/scenario.h"
+#include "sim/engine/catalog_folders.h"
 #include "sim/reproduce/claim_scenario.h"
 #include "sim/reproduce/claims.h"
 #include "sim/reproduce/fit.h"

@@ -38,7 +38,7 @@ TEST_CASE("every shipped scenario parses and its names exist", "[engine][scenari
     auto document = read_json_file(entry.path().string());
     document["workload"]["routing"] = "balanced";  // profiles have tests of their own
     const Simulation simulation(parse_scenario(document, entry.path().filename().string()),
-                                moesim::testing::shipped_catalogs(), 2);
+                                moesim::testing::shipped_library(), 2);
     CHECK(simulation.topology().devices() == simulation.scenario().parallelism.ranks());
     ++seen;
   }

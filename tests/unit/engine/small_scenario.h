@@ -36,8 +36,13 @@ inline nlohmann::json small_scenario(int ranks = 8, int requests = 16) {
           {"policy", {{"kernels", "trtllm"}}}};
 }
 
+inline const Library& shipped_library() {
+  static const Library library(shipped_catalogs());
+  return library;
+}
+
 inline Simulation simulation_of(const nlohmann::json& scenario) {
-  return {parse_scenario(scenario, "test.json"), shipped_catalogs(), 1};
+  return {parse_scenario(scenario, "test.json"), shipped_library(), 1};
 }
 
 struct Ran {

@@ -186,7 +186,8 @@ TEST_CASE("twice the rates and half the overheads take half the time", "[models]
     return name.starts_with("t_") || name == "t0" || name.starts_with("per_") || name == "softmax";
   };
   int checked = 0;
-  for (const KernelProfile& profile : library.profiles()) {
+  for (const KernelProfile* const each : library.profiles()) {
+    const KernelProfile& profile = *each;
     if (profile.framework == k_spec_sheet) {
       continue;
     }
@@ -215,7 +216,8 @@ TEST_CASE("twice the rates and half the overheads take half the time", "[models]
 
 TEST_CASE("more of the same never takes less time", "[models][property]") {
   const KernelLibrary library(test::shipped_profiles());
-  for (const KernelProfile& profile : library.profiles()) {
+  for (const KernelProfile* const each : library.profiles()) {
+    const KernelProfile& profile = *each;
     for (const FittedFamily& family : profile.families) {
       if (!family.dtype) {
         continue;
