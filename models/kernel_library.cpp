@@ -264,7 +264,8 @@ std::optional<KernelLibrary::Match> KernelLibrary::match(const std::vector<Candi
   for (const bool same_die : {true, false}) {
     for (const KernelKey& relative : relatives(key)) {
       for (const Candidate& candidate : list) {
-        if ((candidate.kinship <= Kinship::same_die_framework) != same_die) {
+        if ((candidate.kinship <= Kinship::same_die_framework) != same_die ||
+            !candidate.profile->may_hold(relative.kind)) {
           continue;
         }
         if (const auto* family = find(candidate.profile->whole(), relative, kernel_source)) {

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "sim/core/config.h"
 #include "sim/core/error.h"
@@ -14,13 +15,31 @@ namespace {
 
 constexpr double k_huge = 1e30;
 
-KernelKind parse_kind(ConfigObject& object) {
+std::vector<std::string_view> kind_names() {
   std::vector<std::string_view> names;
   for (std::size_t i = 0; i < k_kernel_kinds; ++i) {
     names.push_back(name_of(static_cast<KernelKind>(i)));
   }
+  return names;
+}
+
+KernelKind parse_kind(ConfigObject& object) {
+  const auto names = kind_names();
   const std::string name = object.choice("operation", names);
   return static_cast<KernelKind>(std::ranges::find(names, name) - names.begin());
+}
+
+std::vector<KernelKind> parse_operations(ConfigObject& object) {
+  const auto names = kind_names();
+  std::vector<KernelKind> kinds;
+  for (const std::string& text : object.texts("operations")) {
+    const auto found = std::ranges::find(names, text);
+    if (found == names.end()) {
+      object.fail("operations", "names \"" + text + "\"; there are: " + joined(names));
+    }
+    kinds.push_back(static_cast<KernelKind>(found - names.begin()));
+  }
+  return kinds;
 }
 
 const KernelForm& parse_form(ConfigObject& object) {
@@ -183,6 +202,9 @@ KernelProfile parse_head(ConfigObject& root) {
   profile.framework = root.text("framework");
   profile.version = root.text("version");
   profile.date = root.text("date");
+  if (root.has("operations")) {
+    profile.operations = parse_operations(root);
+  }
   if (profile.framework != k_spec_sheet) {
     profile.device.architecture = root.text("architecture");
     ConfigObject peaks = root.object("fitted_with");
@@ -217,8 +239,19 @@ KernelProfile parse_kernel_profile(const nlohmann::json& document, const std::st
   if (profile.families.empty()) {
     root.fail("families", "has no entry; a profile needs at least one fitted family");
   }
+  if (!profile.operations.empty() && profile.operations != operations_of(profile)) {
+    root.fail("operations", "differs from the families' operations, ascending and each once");
+  }
   root.reject_unknown_keys();
   return profile;
+}
+
+std::vector<KernelKind> operations_of(const KernelProfile& profile) {
+  std::set<KernelKind> kinds;
+  for (const FittedFamily& family : profile.families) {
+    kinds.insert(family.kind);
+  }
+  return {kinds.begin(), kinds.end()};
 }
 
 KernelProfile read_kernel_profile(const std::string& path) {

@@ -61,10 +61,15 @@ struct KernelProfile {
   std::string framework;
   std::string version;
   std::string date;  // of the measurements
+  // Of the families, ascending, as the file lists them ahead of its families; empty: it does not.
+  std::vector<KernelKind> operations;
   std::vector<FittedFamily> families;
 
   [[nodiscard]] std::string name() const;  // "h100_sxm/trtllm-1.3.0rc20"
 };
+
+// Of its families, ascending, each once.
+std::vector<KernelKind> operations_of(const KernelProfile& profile);
 
 inline constexpr std::string_view k_profile_schema = "moesim/kernel_profile/2";
 inline constexpr std::string_view k_spec_sheet = "spec_sheet";

@@ -1,5 +1,6 @@
 #include "models/kernel_profile_file.h"
 
+#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -48,6 +49,11 @@ KernelProfileFile::KernelProfileFile(std::string path) : path_(std::move(path)) 
 
 KernelProfileFile::KernelProfileFile(KernelProfile profile)
     : head_(without_families(profile)), whole_(std::move(profile)) {}
+
+bool KernelProfileFile::may_hold(KernelKind kind) const {
+  return head_.operations.empty() ||
+         std::ranges::find(head_.operations, kind) != head_.operations.end();
+}
 
 const KernelProfile& KernelProfileFile::whole() const {
   const std::scoped_lock lock(mutex_);

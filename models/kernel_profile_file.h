@@ -18,6 +18,8 @@ class KernelProfileFile {
 
   // The profile without its families.
   [[nodiscard]] const KernelProfile& head() const { return head_; }
+  // False only if the head says that no family is of this kind; true may mean that it says nothing.
+  [[nodiscard]] bool may_hold(KernelKind kind) const;
   // Read on the first call; thread-safe. Throws ConfigError naming the file if it is damaged.
   [[nodiscard]] const KernelProfile& whole() const;
 

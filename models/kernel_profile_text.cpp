@@ -130,6 +130,9 @@ std::string kernel_profile_text(const KernelProfile& profile) {
       peaks["peak"][std::string(name_of(dtype))] = format_quantity(rate);
     }
   }
+  for (const KernelKind kind : operations_of(profile)) {
+    json["operations"].push_back(name_of(kind));
+  }
   for (const FittedFamily& family : profile.families) {
     json["families"].push_back(family_json(family));
   }

@@ -1,5 +1,7 @@
 #include "sim/engine/library.h"
 
+#include <nlohmann/json.hpp>
+
 namespace moesim {
 namespace {
 
@@ -16,7 +18,9 @@ std::shared_ptr<const LoadedCluster> Library::cluster(const nlohmann::json& refe
                                                       const std::string& where) const {
   return clusters_.get(reference.dump(), [&] {
     auto loaded = std::make_shared<LoadedCluster>();
-    loaded->cluster = load_cluster(reference, where, folders_.hardware, &loaded->effective);
+    nlohmann::json effective;
+    loaded->cluster = load_cluster(reference, where, folders_.hardware, &effective);
+    loaded->effective = std::make_shared<nlohmann::json>(std::move(effective));
     return loaded;
   });
 }
@@ -25,7 +29,9 @@ std::shared_ptr<const LoadedModel> Library::model(const nlohmann::json& referenc
                                                   const std::string& where) const {
   return models_.get(key_of(reference, where), [&] {
     auto loaded = std::make_shared<LoadedModel>();
-    loaded->model = load_model(reference, where, folders_.models, &loaded->effective);
+    nlohmann::json effective;
+    loaded->model = load_model(reference, where, folders_.models, &effective);
+    loaded->effective = std::make_shared<nlohmann::json>(std::move(effective));
     return loaded;
   });
 }

@@ -4,7 +4,7 @@
 
 #include <array>
 #include <memory>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,11 +22,11 @@ namespace moesim {
 // `effective` is the document with every default and reference filled in.
 struct LoadedCluster {
   Cluster cluster;
-  nlohmann::json effective;
+  std::shared_ptr<const nlohmann::json> effective;
 };
 struct LoadedModel {
   MoeModel model;
-  nlohmann::json effective;
+  std::shared_ptr<const nlohmann::json> effective;
 };
 
 // Reads a file when it is first needed and keeps what it said: a file that changes later is seen by

@@ -3,6 +3,7 @@
 #include "sim/core/error.h"
 #include "sim/core/quantity_text.h"
 #include "sim/engine/device_peaks.h"
+#include "sim/engine/kernel_binding.h"
 
 namespace moesim {
 namespace {
@@ -23,10 +24,10 @@ System::System(Scenario scenario, const Library& library)
   const std::string& where = scenario_.where;
   // References give way to what they stand for, so that a run can be repeated from its report.
   cluster_ = library.cluster(scenario_.hardware, where + "/hardware");
-  scenario_.effective["hardware"] = cluster_->effective;
+  scenario_.effective["hardware"] = *cluster_->effective;
   topology_ = std::make_shared<Topology>(cluster());
   model_ = library.model(scenario_.model, where + "/model");
-  scenario_.effective["model"] = model_->effective;
+  scenario_.effective["model"] = *model_->effective;
   routing_shape_ = moesim::routing_shape(model());
   check_ranks();
   check_batches();
@@ -35,6 +36,7 @@ System::System(Scenario scenario, const Library& library)
   check_overlap();
   check_link_rate();
   kernels_ = library.kernels(peaks_of(cluster().node.device), scenario_.policy.kernels);
+  bind_kernels(*kernels_, model(), batch(0), scenario_.policy.precision);
   comm_profiles_ = library.comm_profiles();
   if (has_experts()) {
     check_expert_groups();

@@ -3,7 +3,9 @@
 
 #include "kernel_test_support.h"
 #include "models/kernel_library.h"
+#include "sim/core/config.h"
 #include "sim/core/error.h"
+#include "tests/support/temporary_folder.h"
 
 using namespace moesim;
 using Catch::Matchers::Contains;
@@ -82,12 +84,88 @@ TEST_CASE("a damaged profile names the place", "[models][unit]") {
     document["families"] = nlohmann::json::array();
     expected = "p.json#/families";
   }
+  SECTION("operations that its families have not") {
+    document["operations"].push_back("moe");
+    expected = "p.json#/operations";
+  }
+  SECTION("operations that there are not") {
+    document["operations"] = {"gem"};
+    expected = "p.json#/operations";
+  }
   SECTION("another schema") {
     document["schema"] = "moesim/kernel_profile/9";
     expected = "p.json#/schema";
   }
   CHECK_THROWS_WITH(parse_kernel_profile(document, "p.json#"), Contains(expected));
   CHECK_THROWS_AS(parse_kernel_profile(document, "p.json#"), ConfigError);
+}
+
+TEST_CASE("a folder's profiles are read when they are needed", "[models][unit]") {
+  const test::TemporaryFolder folder;
+  const std::string good = folder.file("good.json");
+  const std::string other = folder.file("other.json");
+  write_text_file(good, kernel_profile_text(small_profile()));
+  KernelProfile of_other = small_profile();
+  of_other.device.device = "oval";
+  of_other.device.architecture = "ga100";
+  std::string damaged = kernel_profile_text(of_other);
+  damaged.replace(damaged.find("\"t0\""), 4, "\"t9\"");
+  write_text_file(other, damaged);
+  const KernelLibrary library(std::vector<std::string>{folder.path()});
+  CHECK(library.frameworks() == std::vector<std::string>{"spec_sheet", "trtllm"});
+  const KernelKey key{KernelKind::gemm, DType::bf16, DType::bf16};
+  SECTION("one that nobody needs may be damaged") {
+    CHECK(library.bind(test::round_device(), key, {.framework = "trtllm"}).profile->name() ==
+          "round/trtllm-1");
+  }
+  SECTION("one that is needed may not") {
+    for (int again = 0; again < 2; ++again) {
+      CHECK_THROWS_WITH(library.bind(of_other.device, key, {.framework = "trtllm"}),
+                        Contains("other.json#/families/0/coefficients"));
+    }
+    CHECK_THROWS_AS(library.profiles(), ConfigError);
+  }
+  SECTION("one whose head lists other operations is not needed") {
+    const KernelKey memory{KernelKind::memory, DType::bf16, DType::bf16};
+    CHECK_THROWS_WITH(library.bind(of_other.device, memory, {.framework = "trtllm"}),
+                      Contains("no kernel profile answers"));
+  }
+  SECTION("what was read is kept") {
+    const auto before = library.bind(test::round_device(), key, {.framework = "trtllm"});
+    write_text_file(good, "{}");
+    CHECK(library.bind(test::round_device(), key, {.framework = "trtllm"}).family ==
+          before.family);
+  }
+}
+
+TEST_CASE("a file that says not what it is a profile of is refused at once", "[models][unit]") {
+  const test::TemporaryFolder folder;
+  const std::string path = folder.file("p.json");
+  std::string expected = "p.json";
+  SECTION("no JSON") { write_text_file(path, "x"); }
+  SECTION("no device") {
+    nlohmann::json document = small_document();
+    document.erase("device");
+    write_text_file(path, document.dump());
+    expected = "p.json#/device";
+  }
+  SECTION("a key that there is not, behind the families") {
+    std::string text = kernel_profile_text(small_profile());
+    text.replace(text.find("\"schema\""), 8, "\"scheme\"");
+    write_text_file(path, text);
+    expected = "p.json#/sche";
+  }
+  CHECK_THROWS_WITH(KernelLibrary(std::vector<std::string>{folder.path()}), Contains(expected));
+}
+
+TEST_CASE("a profile's keys may stand in any order", "[models][unit]") {
+  const test::TemporaryFolder folder;
+  const std::string text = kernel_profile_text(small_profile());
+  // Sorted: architecture, date, device, families, fitted_with, ...
+  write_text_file(folder.file("sorted.json"), nlohmann::json::parse(text).dump());
+  const KernelLibrary library(std::vector<std::string>{folder.path()});
+  CHECK(library.profiles().at(0)->name() == "round/trtllm-1");
+  CHECK(kernel_profile_text(*library.profiles().at(0)) == text);
 }
 
 TEST_CASE("every shipped profile says where its numbers come from", "[models][contract]") {

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/core/error.h"
+#include "sim/engine/scenario.h"
 #include "sim/reproduce/reproduce.h"
 
 using namespace moesim;
