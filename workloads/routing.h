@@ -78,6 +78,8 @@ std::int64_t routed_per_rank(const BatchShape& shape);
 // Where in its rank routed token i stands, 0 <= i < routed_per_rank(shape).
 std::int64_t sampled_index(const BatchShape& shape, std::int64_t i);
 
+class RoutingStatistics;
+
 // Where routing comes from: a generator profile, a trace, a load matrix, or balanced.
 class RoutingSource {
  public:
@@ -96,6 +98,10 @@ class RoutingSource {
   // tokens.
   [[nodiscard]] virtual RoutedTokens route(std::span<const TokenRun> runs, std::uint64_t seed,
                                            int threads) const = 0;
+
+  // For expected routing (expected_routing.h). Worked out by the first call, then shared; safe to
+  // call from several threads. Throws ConfigError where the source has too little to tell.
+  [[nodiscard]] std::shared_ptr<const RoutingStatistics> statistics(int threads) const;
 
   // For provenance: kind, file or profile, fit source, how tokens were drawn.
   [[nodiscard]] virtual std::string describe() const = 0;
