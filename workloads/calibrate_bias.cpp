@@ -1,12 +1,12 @@
 // The router bias that gives every expert its target load: damped Newton steps on the logarithm of
 // the loads, on one fixed sample of independent tokens.
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "sim/core/error.h"
 #include "sim/core/thread_pool.h"
 #include "workloads/generator.h"
-#include "workloads/router.h"
 
 namespace moesim {
 namespace {
@@ -19,32 +19,43 @@ constexpr int rounds = 24;
 constexpr double first_step = 0.45;
 constexpr std::uint64_t sample_seed = 0x5eed;
 
-// Hidden states of the sample, [layer][token][dimension].
+// Hidden states of the sample, [layer][group of 16 tokens][dimension][lane].
 struct Sample {
   std::size_t tokens = 0;
   std::vector<std::uint64_t> keys;
   std::vector<float> hidden;
+
+  [[nodiscard]] std::size_t groups() const { return (tokens + k_lanes - 1) / k_lanes; }
 };
 
 Sample draw_sample(const GeneratorProfile& profile, std::size_t count, int threads) {
-  const TokenLatents latents(profile, sample_seed);
-  const std::size_t d = latents.dimensions();
+  const auto id_law = token_id_law(profile);
+  const TokenLatents latents(profile, id_law, sample_seed);
+  const std::size_t width = latents.dimensions() * k_lanes;
   const auto layers = static_cast<std::size_t>(profile.router.layers);
   Sample sample{.tokens = count, .keys = std::vector<std::uint64_t>(count), .hidden = {}};
-  sample.hidden.resize(layers * count * d);
-  parallel_for(count, threads, [&](std::size_t t) {
-    const TokenRun run{.request = static_cast<std::uint32_t>(t),
-                       .first_position = 1,
-                       .count = 1,
-                       .phase = TokenPhase::prefill,
-                       .kept = {}};
-    std::vector<float> parts(TokenLatents::k_parts * d);
-    std::vector<float> own(d);
-    latents.fill(run, ContextStart::fresh, parts);
-    sample.keys[t] = latents.token_key(run.request, run.first_position);
+  sample.hidden.resize(layers * sample.groups() * width);
+  parallel_for(sample.groups(), threads, [&](std::size_t g) {
+    std::array<TokenState, k_lanes> states;
+    const std::size_t first = g * k_lanes;
+    const std::size_t size = std::min(k_lanes, count - first);
+    for (std::size_t lane = 0; lane < size; ++lane) {
+      const TokenRun run{.request = static_cast<std::uint32_t>(first + lane),
+                         .first_position = 1,
+                         .kept = {}};
+      latents.describe(run, ContextStart::fresh, std::span(states).subspan(lane, 1));
+      sample.keys[first + lane] = states[lane].key;
+    }
+    std::vector<float> parts(k_parts * width);
+    std::vector<float> own(width);
+    latents.fill(std::span(states).first(size), parts);
+    std::array<std::uint64_t, k_lanes> draws{};
     for (std::size_t l = 0; l < layers; ++l) {
-      latents.hidden(parts, sample.keys[t], l, own,
-                     std::span(sample.hidden).subspan((l * count + t) * d, d));
+      for (std::size_t lane = 0; lane < size; ++lane) {
+        draws[lane] = latents.own_draws(states[lane].key, l);
+      }
+      lane_kernels().hidden(latents.scale(l), parts.data(), draws.data(), latents.dimensions(),
+                            own.data(), &sample.hidden[(l * sample.groups() + g) * width]);
     }
   });
   return sample;
@@ -53,16 +64,18 @@ Sample draw_sample(const GeneratorProfile& profile, std::size_t count, int threa
 std::vector<double> loads_with(const GeneratorProfile& profile, const Sample& sample,
                                std::size_t layer, std::span<const float> vectors,
                                std::span<const float> base, std::span<const float> noise) {
-  const auto d = static_cast<std::size_t>(profile.dimensions);
-  ExpertSelector selector(profile.router);
-  std::vector<float> scores(base.size());
-  std::vector<std::uint16_t> ids(static_cast<std::size_t>(profile.router.top_k));
+  const std::size_t width = static_cast<std::size_t>(profile.dimensions) * k_lanes;
+  const auto top_k = static_cast<std::size_t>(profile.router.top_k);
+  LaneChooser chooser(profile.router);
+  std::vector<std::uint16_t> ids(k_lanes * top_k);
   std::vector<double> loads(static_cast<std::size_t>(profile.router.experts));
-  for (std::size_t t = 0; t < sample.tokens; ++t) {
-    const auto h = std::span(sample.hidden).subspan((layer * sample.tokens + t) * d, d);
-    score_experts(h, vectors, base, noise.data() + noise_offset(sample.keys[t], layer), scores);
-    selector.select(scores, ids);
-    for (const auto id : ids) {
+  for (std::size_t g = 0; g < sample.groups(); ++g) {
+    const std::size_t first = g * k_lanes;
+    const std::size_t size = std::min(k_lanes, sample.tokens - first);
+    chooser.choose(layer,
+                   std::span(sample.hidden).subspan((layer * sample.groups() + g) * width, width),
+                   std::span(sample.keys).subspan(first, size), vectors, base, noise, ids.data());
+    for (const auto id : std::span(ids).first(size * top_k)) {
       loads[id] += 1.0;
     }
   }

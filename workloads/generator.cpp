@@ -1,28 +1,15 @@
 #include "workloads/generator.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <cstring>
 
 #include "sim/core/error.h"
 #include "sim/core/rng.h"
 #include "sim/core/thread_pool.h"
-#include "workloads/router.h"
 
 namespace moesim {
 namespace detail {
-namespace {
-
-using Four = float __attribute__((vector_size(16)));
-
-Four load_four(const float* from) {
-  Four value;
-  std::memcpy(&value, from, sizeof(value));
-  return value;
-}
-
-}  // namespace
-
 std::size_t padded_experts(const RouterSpec& router) {
   const auto experts = static_cast<std::size_t>(router.experts);
   return (experts + k_score_block - 1) / k_score_block * k_score_block;
@@ -62,26 +49,26 @@ std::size_t noise_offset(std::uint64_t token_key, std::size_t layer) {
   return mix64(~token_key + layer) % k_noise_period;
 }
 
-void score_experts(std::span<const float> h, std::span<const float> vectors,
-                   std::span<const float> base, const float* noise, std::span<float> scores) {
-  const std::size_t d = h.size();
-  for (std::size_t first = 0; first < scores.size(); first += k_score_block) {
-    const float* v = vectors.data() + first * d;
-    Four sum0 = load_four(base.data() + first) + load_four(noise + first);
-    Four sum1 = load_four(base.data() + first + 4) + load_four(noise + first + 4);
-    Four sum2 = load_four(base.data() + first + 8) + load_four(noise + first + 8);
-    Four sum3 = load_four(base.data() + first + 12) + load_four(noise + first + 12);
-    for (std::size_t i = 0; i < d; ++i, v += k_score_block) {
-      const Four factor{h[i], h[i], h[i], h[i]};
-      sum0 += factor * load_four(v);
-      sum1 += factor * load_four(v + 4);
-      sum2 += factor * load_four(v + 8);
-      sum3 += factor * load_four(v + 12);
-    }
-    std::memcpy(scores.data() + first, &sum0, sizeof(sum0));
-    std::memcpy(scores.data() + first + 4, &sum1, sizeof(sum1));
-    std::memcpy(scores.data() + first + 8, &sum2, sizeof(sum2));
-    std::memcpy(scores.data() + first + 12, &sum3, sizeof(sum3));
+LaneChooser::LaneChooser(const RouterSpec& router)
+    : top_k_(static_cast<std::size_t>(router.top_k)),
+      padded_(padded_experts(router)),
+      selector_(router),
+      scores_(k_lanes * padded_) {}
+
+void LaneChooser::choose(std::size_t layer, std::span<const float> h,
+                         std::span<const std::uint64_t> token_keys, std::span<const float> vectors,
+                         std::span<const float> base, std::span<const float> noise,
+                         std::uint16_t* ids) {
+  std::array<const float*, k_lanes> windows;
+  windows.fill(noise.data());
+  for (std::size_t lane = 0; lane < token_keys.size(); ++lane) {
+    windows[lane] += noise_offset(token_keys[lane], layer);
+  }
+  lane_kernels().scores(h.data(), h.size() / k_lanes, vectors.data(), base.data(), windows.data(),
+                        padded_, token_keys.size(), scores_.data());
+  for (std::size_t lane = 0; lane < token_keys.size(); ++lane) {
+    selector_.select(std::span(scores_).subspan(lane * padded_, padded_),
+                     std::span(ids + lane * top_k_, top_k_));
   }
 }
 
@@ -96,14 +83,13 @@ constexpr std::size_t block_tokens = 128;
 // Sample for a profile that comes without bias: 2 % of a load of 1/256 at top 8 is sampling error.
 constexpr int default_sample = 8192;
 
-void add_columns(const TokenRun& run, const TokenLatents& latents, RoutedTokens& tokens) {
-  for (std::size_t i = 0; i < run.size(); ++i) {
-    const std::uint32_t position = run.position(i);
-    tokens.token_id.push_back(latents.token_id(run.request, position));
-    tokens.request.push_back(run.request);
-    tokens.position.push_back(position);
-    tokens.phase.push_back(run.phase);
-  }
+void size_columns(RoutedTokens& tokens, std::size_t count) {
+  tokens.token_id.resize(count);
+  tokens.request.resize(count);
+  tokens.position.resize(count);
+  tokens.phase.resize(count);
+  tokens.ids.resize(static_cast<std::size_t>(tokens.layers) * count *
+                    static_cast<std::size_t>(tokens.top_k));
 }
 
 }  // namespace
@@ -111,16 +97,20 @@ void add_columns(const TokenRun& run, const TokenLatents& latents, RoutedTokens&
 RoutingGenerator::RoutingGenerator(GeneratorProfile profile, int threads)
     : profile_(profile.bias_milli.empty() ? calibrated(std::move(profile), default_sample, threads)
                                           : std::move(profile)),
+      id_law_(token_id_law(profile_)),
       noise_(noise_table(profile_)) {
   const std::size_t padded = padded_experts(profile_.router);
-  for (int l = 0; l < profile_.router.layers; ++l) {
-    const auto vectors = expert_vectors(profile_, l);
-    vectors_.insert(vectors_.end(), vectors.begin(), vectors.end());
-    for (const int bias : profile_.bias_milli[static_cast<std::size_t>(l)]) {
-      bias_.push_back(static_cast<float>(bias) / 1000.0F);
-    }
-    bias_.resize((static_cast<std::size_t>(l) + 1) * padded);
-  }
+  const auto layers = static_cast<std::size_t>(profile_.router.layers);
+  const std::size_t width = padded * static_cast<std::size_t>(profile_.dimensions);
+  vectors_.resize(layers * width);
+  bias_.resize(layers * padded);
+  parallel_for(layers, threads, [&](std::size_t l) {
+    std::ranges::copy(expert_vectors(profile_, static_cast<int>(l)),
+                      vectors_.begin() + static_cast<std::ptrdiff_t>(l * width));
+    std::ranges::transform(profile_.bias_milli[l],
+                           bias_.begin() + static_cast<std::ptrdiff_t>(l * padded),
+                           [](int bias) { return static_cast<float>(bias) / 1000.0F; });
+  });
 }
 
 std::vector<TokenRun> RoutingGenerator::draw_requests(std::int64_t tokens,
@@ -141,7 +131,7 @@ std::vector<TokenRun> RoutingGenerator::draw_requests(std::int64_t tokens,
 
 RoutedTokens RoutingGenerator::route(std::span<const TokenRun> runs, std::uint64_t seed,
                                      int threads, ContextStart start) const {
-  const TokenLatents latents(profile_, seed);
+  const TokenLatents latents(profile_, id_law_, seed);
   const RouterSpec& router = profile_.router;
   RoutedTokens tokens;
   tokens.layers = router.layers;
@@ -149,46 +139,68 @@ RoutedTokens RoutingGenerator::route(std::span<const TokenRun> runs, std::uint64
   tokens.top_k = router.top_k;
   tokens.ranked = true;
   std::vector<std::size_t> first_of;
+  std::size_t count = 0;
   for (const TokenRun& run : runs) {
-    first_of.push_back(tokens.request.size());
-    add_columns(run, latents, tokens);
+    first_of.push_back(count);
+    count += run.size();
   }
-  const std::size_t count = tokens.request.size();
-  const std::size_t d = latents.dimensions();
-  const std::size_t width = TokenLatents::k_parts * d;
-  std::vector<float> parts(count * width);
+  size_columns(tokens, count);
+  std::vector<TokenState> states(count);
   parallel_for(runs.size(), threads, [&](std::size_t r) {
-    latents.fill(runs[r], start, std::span(parts).subspan(first_of[r] * width, runs[r].size() * width));
+    const TokenRun& run = runs[r];
+    latents.describe(run, start, std::span(states).subspan(first_of[r], run.size()));
+    for (std::size_t i = 0; i < run.size(); ++i) {
+      const std::size_t t = first_of[r] + i;
+      tokens.token_id[t] = states[t].token_id;
+      tokens.request[t] = run.request;
+      tokens.position[t] = run.position(i);
+      tokens.phase[t] = run.phase;
+    }
   });
-
-  const auto layers = static_cast<std::size_t>(router.layers);
-  const auto top_k = static_cast<std::size_t>(router.top_k);
-  const std::size_t padded = padded_experts(router);
-  tokens.ids.resize(layers * count * top_k);
   parallel_for((count + block_tokens - 1) / block_tokens, threads, [&](std::size_t block) {
     const std::size_t begin = block * block_tokens;
-    const std::size_t end = std::min(begin + block_tokens, count);
-    ExpertSelector selector(router);
-    std::vector<float> own((end - begin) * d);
-    std::vector<float> h(d);
-    std::vector<float> scores(padded);
-    std::vector<std::uint64_t> keys;
-    for (std::size_t t = begin; t < end; ++t) {
-      keys.push_back(latents.token_key(tokens.request[t], tokens.position[t]));
-    }
-    for (std::size_t l = 0; l < layers; ++l) {
-      const auto vectors = std::span(vectors_).subspan(l * padded * d, padded * d);
-      const auto base = std::span(bias_).subspan(l * padded, padded);
-      for (std::size_t t = begin; t < end; ++t) {
-        const std::uint64_t key = keys[t - begin];
-        latents.hidden(std::span(parts).subspan(t * width, width), key, l,
-                       std::span(own).subspan((t - begin) * d, d), h);
-        score_experts(h, vectors, base, noise_.data() + noise_offset(key, l), scores);
-        selector.select(scores, std::span(tokens.ids).subspan((l * count + t) * top_k, top_k));
-      }
-    }
+    route_block(std::span(states).subspan(begin, std::min(block_tokens, count - begin)), begin,
+                latents, tokens);
   });
   return tokens;
+}
+
+void RoutingGenerator::route_block(std::span<const TokenState> states, std::size_t begin,
+                                   const TokenLatents& latents, RoutedTokens& tokens) const {
+  const RouterSpec& router = profile_.router;
+  const std::size_t d = latents.dimensions();
+  const std::size_t padded = padded_experts(router);
+  const auto top_k = static_cast<std::size_t>(router.top_k);
+  const std::size_t count = tokens.request.size();
+  const std::size_t groups = (states.size() + k_lanes - 1) / k_lanes;
+  const std::size_t width = k_parts * d * k_lanes;
+  const auto group_of = [&](std::size_t g) {
+    return states.subspan(g * k_lanes, std::min(k_lanes, states.size() - g * k_lanes));
+  };
+  std::vector<float> parts(groups * width);
+  for (std::size_t g = 0; g < groups; ++g) {
+    latents.fill(group_of(g), std::span(parts).subspan(g * width, width));
+  }
+  std::vector<float> own(groups * d * k_lanes);
+  std::vector<float> h(d * k_lanes);
+  LaneChooser chooser(router);
+  for (std::size_t l = 0; l < static_cast<std::size_t>(router.layers); ++l) {
+    const auto vectors = std::span(vectors_).subspan(l * padded * d, padded * d);
+    const auto base = std::span(bias_).subspan(l * padded, padded);
+    for (std::size_t g = 0; g < groups; ++g) {
+      const auto group = group_of(g);
+      std::array<std::uint64_t, k_lanes> keys{};
+      std::array<std::uint64_t, k_lanes> draws{};
+      for (std::size_t lane = 0; lane < group.size(); ++lane) {
+        keys[lane] = group[lane].key;
+        draws[lane] = latents.own_draws(group[lane].key, l);
+      }
+      lane_kernels().hidden(latents.scale(l), &parts[g * width], draws.data(), d,
+                            &own[g * d * k_lanes], h.data());
+      chooser.choose(l, h, std::span(keys).first(group.size()), vectors, base, noise_,
+                     &tokens.ids[(l * count + begin + g * k_lanes) * top_k]);
+    }
+  }
 }
 
 }  // namespace moesim

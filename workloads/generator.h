@@ -8,6 +8,7 @@
 #include "workloads/latent.h"
 #include "workloads/moetrace.h"
 #include "workloads/profile.h"
+#include "workloads/router.h"
 
 namespace moesim {
 
@@ -28,7 +29,12 @@ class RoutingGenerator {
                                                             std::uint64_t seed) const;
 
  private:
+  // The experts of consecutive tokens, from `begin` on, in all layers.
+  void route_block(std::span<const detail::TokenState> states, std::size_t begin,
+                   const detail::TokenLatents& latents, RoutedTokens& tokens) const;
+
   GeneratorProfile profile_;
+  std::vector<double> id_law_;
   std::vector<float> vectors_;  // [layer] of detail::expert_vectors
   std::vector<float> bias_;     // [layer][padded expert]
   std::vector<float> noise_;
@@ -36,7 +42,7 @@ class RoutingGenerator {
 
 namespace detail {
 
-// Experts are handled in blocks of 16: four SSE registers, of which the last block is padded.
+// Experts are handled in blocks of 16, of which the last is padded.
 inline constexpr std::size_t k_score_block = 16;
 std::size_t padded_experts(const RouterSpec& router);
 
@@ -49,10 +55,23 @@ inline constexpr std::size_t k_noise_period = 65536;
 std::vector<float> noise_table(const GeneratorProfile& profile);
 std::size_t noise_offset(std::uint64_t token_key, std::size_t layer);
 
-// scores[e] = base[e] + noise[e] + sum over i of h[i] * v[i][e], the sum in the order of i: no
-// rounding depends on how the compiler vectorises it.
-void score_experts(std::span<const float> h, std::span<const float> vectors,
-                   std::span<const float> base, const float* noise, std::span<float> scores);
+// Chooses the experts of up to 16 tokens. Holds scratch memory: one per thread.
+class LaneChooser {
+ public:
+  explicit LaneChooser(const RouterSpec& router);
+
+  // Writes top_k ids for each of the tokens with these keys and states h[dimension][lane]. vectors
+  // and base are the layer's, noise the whole table.
+  void choose(std::size_t layer, std::span<const float> h,
+              std::span<const std::uint64_t> token_keys, std::span<const float> vectors, std::span<const float> base,
+              std::span<const float> noise, std::uint16_t* ids);
+
+ private:
+  std::size_t top_k_;
+  std::size_t padded_;
+  ExpertSelector selector_;
+  std::vector<float> scores_;  // [lane][padded expert]
+};
 
 }  // namespace detail
 }  // namespace moesim

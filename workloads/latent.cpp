@@ -15,13 +15,6 @@ std::uint64_t pair_key(std::uint64_t stream, std::uint64_t a, std::uint64_t b) {
 // What an autoregressive step adds so that its variance stays 1.
 float innovation(double keep) { return static_cast<float>(std::sqrt(1.0 - keep * keep)); }
 
-// Draws of one vector share a key; consecutive keys are far apart after mixing.
-void fill_bell(std::uint64_t key, float scale, std::span<float> values) {
-  for (auto& value : values) {
-    value = scale * bell(mix64(key++));
-  }
-}
-
 // Log-normal with mean square 1.
 float strength(double spread, std::uint64_t key) {
   return spread == 0.0
@@ -55,14 +48,24 @@ std::uint32_t request_length(const GeneratorProfile& profile, double u) {
   return static_cast<std::uint32_t>(std::lround(std::exp(log_tokens)));
 }
 
-TokenLatents::TokenLatents(const GeneratorProfile& profile, std::uint64_t seed)
+std::vector<double> token_id_law(const GeneratorProfile& profile) {
+  std::vector<double> cumulative;
+  double sum = 0.0;
+  for (int rank = 1; rank <= profile.vocabulary; ++rank) {
+    sum += std::pow(rank + profile.zipf_shift, -profile.zipf_exponent);
+    cumulative.push_back(sum);
+  }
+  return cumulative;
+}
+
+TokenLatents::TokenLatents(const GeneratorProfile& profile, std::span<const double> id_law,
+                           std::uint64_t seed)
     : dimensions_(static_cast<std::size_t>(profile.dimensions)),
       token_spread_(profile.token_spread),
       request_spread_(profile.request_spread),
       context_keep_(profile.context_correlation),
       fast_keep_(profile.fast_correlation),
-      own_keep_(static_cast<float>(profile.layer_correlation)),
-      own_new_(innovation(profile.layer_correlation)) {
+      cumulative_(id_law) {
   const LayerAmplitudes& amplitudes = profile.amplitudes;
   const std::size_t layers = amplitudes.own.size();
   for (std::size_t l = 0; l < layers; ++l) {
@@ -72,17 +75,16 @@ TokenLatents::TokenLatents(const GeneratorProfile& profile, std::uint64_t seed)
     const double late = std::sin(profile.turn * depth);
     const std::array<double, k_components> size = {amplitudes.token[l], amplitudes.request[l],
                                                    amplitudes.context[l], amplitudes.fast[l]};
-    LayerScale scale{.part = {}, .own = static_cast<float>(amplitudes.own[l])};
+    HiddenScale scale{
+        .part = {},
+        .own = static_cast<float>(amplitudes.own[l]),
+        .own_keep = l == 0 ? 0.0F : static_cast<float>(profile.layer_correlation),
+        .own_new = l == 0 ? 1.0F : innovation(profile.layer_correlation)};
     for (std::size_t i = 0; i < k_components; ++i) {
       scale.part[i] = static_cast<float>(size[i] * early);
       scale.part[k_components + i] = static_cast<float>(size[i] * late);
     }
     scales_.push_back(scale);
-  }
-  double sum = 0.0;
-  for (int rank = 1; rank <= profile.vocabulary; ++rank) {
-    sum += std::pow(rank + profile.zipf_shift, -profile.zipf_exponent);
-    cumulative_.push_back(sum);
   }
   const RngStreams traffic(seed);
   id_key_ = traffic.stream("routing/token_ids").bits();
@@ -105,8 +107,8 @@ std::uint32_t TokenLatents::token_id(std::uint32_t request, std::uint32_t positi
   return static_cast<std::uint32_t>(1 + std::min(found, last));
 }
 
-std::uint64_t TokenLatents::token_key(std::uint32_t request, std::uint32_t position) const {
-  return pair_key(token_key_, request, position);
+std::uint64_t TokenLatents::own_draws(std::uint64_t token_key, std::size_t layer) const {
+  return own_key_ ^ mix64(token_key + layer);
 }
 
 bool TokenLatents::keeps(std::uint64_t stream, std::uint32_t request, std::uint32_t position,
@@ -125,8 +127,8 @@ std::uint32_t TokenLatents::began(std::uint64_t stream, std::uint32_t request,
   return position;
 }
 
-void TokenLatents::fill(const TokenRun& run, ContextStart start, std::span<float> parts) const {
-  const std::size_t d = dimensions_;
+void TokenLatents::describe(const TokenRun& run, ContextStart start,
+                            std::span<TokenState> states) const {
   const std::uint64_t request = pair_key(request_key_, run.request, 0);
   const float coherence = strength(request_spread_, request);
   // A context is known by the position where it began.
@@ -148,42 +150,34 @@ void TokenLatents::fill(const TokenRun& run, ContextStart start, std::span<float
     if (!run.kept.empty() && run.kept[next] != i) {
       continue;
     }
-    const std::uint64_t id = pair_key(vector_key_, token_id(run.request, position), 0);
-    const std::array<std::uint64_t, k_components> keys = {
-        id, request, pair_key(context_key_, run.request, context_began),
-        pair_key(fast_key_, run.request, fast_began)};
-    const std::array<float, k_components> strengths = {strength(token_spread_, id), coherence,
-                                                       coherence, 1.0F};
-    auto out = parts.subspan(next * k_parts * d, k_parts * d);
-    for (std::size_t part = 0; part < k_parts; ++part, out = out.subspan(d)) {
-      const bool late = part >= k_components;
-      const std::size_t component = part % k_components;
-      fill_bell(late ? ~keys[component] : keys[component], strengths[component], out.first(d));
-    }
+    const std::uint32_t token = token_id(run.request, position);
+    const std::uint64_t id = pair_key(vector_key_, token, 0);
+    states[next] = {.key = pair_key(token_key_, run.request, position),
+                    .token_id = token,
+                    .component_keys = {id, request,
+                                       pair_key(context_key_, run.request, context_began),
+                                       pair_key(fast_key_, run.request, fast_began)},
+                    .strengths = {strength(token_spread_, id), coherence, coherence, 1.0F}};
     ++next;
   }
 }
 
-void TokenLatents::hidden(std::span<const float> parts, std::uint64_t key, std::size_t layer,
-                          std::span<float> own, std::span<float> h) const {
-  const std::size_t d = dimensions_;
-  const LayerScale& scale = scales_[layer];
-  const float keep = layer == 0 ? 0.0F : own_keep_;
-  const float add = layer == 0 ? 1.0F : own_new_;
-  std::uint64_t draw = own_key_ ^ mix64(key + layer);
-  float square = 0.0F;
-  for (std::size_t i = 0; i < d; ++i) {
-    own[i] = keep * own[i] + add * bell(mix64(draw++));
-    float sum = scale.own * own[i];
-    for (std::size_t part = 0; part < k_parts; ++part) {
-      sum += scale.part[part] * parts[part * d + i];
+void TokenLatents::fill(std::span<const TokenState> states, std::span<float> parts) const {
+  const LaneKernels& kernels = lane_kernels();
+  for (std::size_t component = 0; component < k_components; ++component) {
+    std::array<std::uint64_t, k_lanes> early{};
+    std::array<std::uint64_t, k_lanes> late{};
+    std::array<float, k_lanes> strengths{};
+    for (std::size_t lane = 0; lane < states.size(); ++lane) {
+      early[lane] = states[lane].component_keys[component];
+      late[lane] = ~early[lane];
+      strengths[lane] = states[lane].strengths[component];
     }
-    h[i] = sum;
-    square += h[i] * h[i];
-  }
-  const float norm = square > 0.0F ? 1.0F / std::sqrt(square) : 0.0F;
-  for (std::size_t i = 0; i < d; ++i) {
-    h[i] *= norm;
+    const auto part = [&](std::size_t p) {
+      return parts.subspan(p * dimensions_ * k_lanes, dimensions_ * k_lanes).data();
+    };
+    kernels.bells(early.data(), strengths.data(), dimensions_, part(component));
+    kernels.bells(late.data(), strengths.data(), dimensions_, part(k_components + component));
   }
 }
 

@@ -9,38 +9,45 @@
 #include <vector>
 
 #include "workloads/profile.h"
+#include "workloads/token_lanes.h"
 
 namespace moesim::detail {
 
-// Does a run's first token begin new contexts, or go on with those of the tokens before it? Both have
-// the same law; only the second makes two runs of one request one text.
+// Does a run's first token begin new contexts, or go on with those of the tokens before it? Both
+// have the same law; only the second makes two runs of one request one text.
 enum class ContextStart : std::uint8_t { fresh, continued };
 
 // Approximately standard normal: the sum of four uniforms of 16 bits. Exact in float, so the same
 // on every machine.
 float bell(std::uint64_t key);
 
+// Running sums of the token ids' popularity, the first of 1 + Zipf rank.
+std::vector<double> token_id_law(const GeneratorProfile& profile);
+
+// What a token's vectors are drawn with.
+struct TokenState {
+  std::uint64_t key = 0;  // identifies the token for further hashing
+  std::uint32_t token_id = 0;
+  std::array<std::uint64_t, k_components> component_keys{};
+  std::array<float, k_components> strengths{};
+};
+
 class TokenLatents {
  public:
-  TokenLatents(const GeneratorProfile& profile, std::uint64_t seed);
+  // Holds on to `id_law`, the profile's token_id_law.
+  TokenLatents(const GeneratorProfile& profile, std::span<const double> id_law,
+               std::uint64_t seed);
 
-  // 0 begins every request, others are 1 + Zipf rank.
-  [[nodiscard]] std::uint32_t token_id(std::uint32_t request, std::uint32_t position) const;
-  // Identifies a token for further hashing.
-  [[nodiscard]] std::uint64_t token_key(std::uint32_t request, std::uint32_t position) const;
+  // The states of the wanted tokens of a run.
+  void describe(const TokenRun& run, ContextStart start, std::span<TokenState> states) const;
 
-  // For each wanted token of a run: the vectors of token, request, context and fast context as they
-  // are in the first layer, then as in the last; `dimensions` floats each, scaled by the strength
-  // of token id and request.
-  void fill(const TokenRun& run, ContextStart start, std::span<float> parts) const;
+  // The vectors of up to 16 tokens, [part][dimension][lane]; lanes without a token are zero.
+  void fill(std::span<const TokenState> states, std::span<float> parts) const;
 
-  // h of one token in successive layers, from layer 0 on: `own` is the token's own state, which
-  // this advances. |h| = 1.
-  void hidden(std::span<const float> parts, std::uint64_t key, std::size_t layer,
-              std::span<float> own, std::span<float> h) const;
+  // Of one layer; layer 0 begins the own state, which `own_keep` then forgets.
+  [[nodiscard]] const HiddenScale& scale(std::size_t layer) const { return scales_[layer]; }
+  [[nodiscard]] std::uint64_t own_draws(std::uint64_t token_key, std::size_t layer) const;
 
-  static constexpr std::size_t k_components = 4;
-  static constexpr std::size_t k_parts = 2 * k_components;
   [[nodiscard]] std::size_t dimensions() const { return dimensions_; }
 
  private:
@@ -51,18 +58,14 @@ class TokenLatents {
   [[nodiscard]] static std::uint32_t began(std::uint64_t stream, std::uint32_t request,
                                            std::uint32_t position, double probability);
 
-  // Weights of a token's parts and of its own state in one layer.
-  struct LayerScale {
-    std::array<float, k_parts> part;
-    float own;
-  };
+  // 0 begins every request, others are 1 + Zipf rank.
+  [[nodiscard]] std::uint32_t token_id(std::uint32_t request, std::uint32_t position) const;
 
   std::size_t dimensions_;
-  std::vector<LayerScale> scales_;
+  std::vector<HiddenScale> scales_;
   double token_spread_, request_spread_;
   double context_keep_, fast_keep_;
-  float own_keep_, own_new_;
-  std::vector<double> cumulative_;  // of token ids
+  std::span<const double> cumulative_;  // of token ids
   std::uint64_t id_key_, request_key_, context_key_, fast_key_, own_key_, token_key_, vector_key_;
 };
 

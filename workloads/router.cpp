@@ -41,11 +41,20 @@ void ExpertSelector::sort_best_first(std::span<Candidate> list) {
   }
 }
 
-ExpertSelector::ExpertSelector(const RouterSpec& router) : router_(router) {
+ExpertSelector::ExpertSelector(const RouterSpec& router, const detail::LaneKernels& kernels)
+    : router_(router) {
   check_router(router, "router");
   group_size_ = static_cast<std::size_t>(router.experts / router.groups);
   best_.resize(static_cast<std::size_t>(router.top_k));
   groups_.reserve(static_cast<std::size_t>(router.groups));
+  const bool grouped = router.top_groups < router.groups;
+  lanes_ = {.experts = static_cast<std::size_t>(router.experts),
+            .groups = grouped ? static_cast<std::size_t>(router.groups) : 1,
+            .top_groups = static_cast<std::size_t>(router.top_groups),
+            .top_k = static_cast<std::size_t>(router.top_k)};
+  if (router.per_group_k == 0 && detail::selects_in_lanes(lanes_)) {
+    kernels_ = &kernels;
+  }
 }
 
 // Inserts scores[first, last) into the best `capacity_` of this round, which end best_.
@@ -86,6 +95,12 @@ void ExpertSelector::keep_best_groups(std::span<const float> scores) {
 }
 
 void ExpertSelector::select(std::span<const float> scores, std::span<std::uint16_t> ids) {
+  if (kernels_ == nullptr || !kernels_->select(lanes_, scores.data(), ids.data())) {
+    select_plainly(scores, ids);
+  }
+}
+
+void ExpertSelector::select_plainly(std::span<const float> scores, std::span<std::uint16_t> ids) {
   constexpr Candidate none{-std::numeric_limits<float>::infinity(), 0};
   capacity_ = best_.size();
   std::ranges::fill(best_, none);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "workloads/routing.h"
+#include "workloads/token_lanes.h"
 
 namespace moesim {
 
@@ -13,7 +14,8 @@ namespace moesim {
 class ExpertSelector {
  public:
   // Throws ConfigError for a router without sense (see check_router).
-  explicit ExpertSelector(const RouterSpec& router);
+  explicit ExpertSelector(const RouterSpec& router,
+                          const detail::LaneKernels& kernels = detail::lane_kernels());
 
   // Writes top_k distinct ids, best score first.
   //   groups > 1, top_groups < groups: a group's score is the sum of its two best experts'; only
@@ -23,6 +25,8 @@ class ExpertSelector {
   void select(std::span<const float> scores, std::span<std::uint16_t> ids);
 
  private:
+  void select_plainly(std::span<const float> scores, std::span<std::uint16_t> ids);
+
   struct Candidate {
     float score;
     std::uint16_t id;
@@ -34,6 +38,8 @@ class ExpertSelector {
 
   RouterSpec router_;
   std::size_t group_size_;
+  const detail::LaneKernels* kernels_ = nullptr;  // null: not for such a router
+  detail::LaneRouter lanes_{};
   std::size_t capacity_ = 0;
   std::vector<Candidate> best_;  // sorted, best first
   std::vector<Candidate> groups_;

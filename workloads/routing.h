@@ -11,9 +11,10 @@ namespace moesim {
 
 enum class TokenPhase : std::uint8_t { prefill = 0, decode = 1 };
 
-// Routers may choose fewer than top_k experts for a token (top-p, null experts, dropped tokens): such
-// a token's remaining places, its last ones, hold this id. Nobody's id, since experts <= 65,535;
-// whoever counts picks passes over it. No source of today writes it, and .moetrace 1 cannot hold it.
+// Routers may choose fewer than top_k experts for a token (top-p, null experts, dropped tokens):
+// such a token's remaining places, its last ones, hold this id. Nobody's id, since experts <=
+// 65,535; whoever counts picks passes over it. No source of today writes it, and .moetrace 1 cannot
+// hold it.
 inline constexpr std::uint16_t k_no_expert = 0xFFFF;
 
 // Tokens with identity and their full layer path. Expert ids are model-wide per layer:
@@ -77,6 +78,8 @@ std::int64_t routed_per_rank(const BatchShape& shape);
 // Where in its rank routed token i stands, 0 <= i < routed_per_rank(shape).
 std::int64_t sampled_index(const BatchShape& shape, std::int64_t i);
 
+class RoutingStatistics;
+
 // Where routing comes from: a generator profile, a trace, a load matrix, or balanced.
 class RoutingSource {
  public:
@@ -87,13 +90,18 @@ class RoutingSource {
   // cannot give such a batch at all.
   [[nodiscard]] virtual RoutedTokens batch(const BatchShape& shape) const = 0;
 
-  // The wanted tokens of the runs, in order, with the requests, positions and phases asked for. Pure:
-  // the same runs and seed give the same tokens for any number of threads, and a token is known by
+  // The wanted tokens of the runs, in order, with the requests, positions and phases asked for.
+  // Pure: the same runs and seed give the same tokens for any number of threads, and a token is known by
   // (seed, request, position, phase) alone, whatever else is asked for with it: a request goes on
   // from step to step as it would in one batch. (`balanced` is the exception: it deals experts out
-  // in the order of the list.) Throws ConfigError for positions beyond 2^31 or more than 2^31 tokens.
+  // in the order of the list.) Throws ConfigError for positions beyond 2^31 or more than 2^31
+  // tokens.
   [[nodiscard]] virtual RoutedTokens route(std::span<const TokenRun> runs, std::uint64_t seed,
                                            int threads) const = 0;
+
+  // For expected routing (expected_routing.h). Worked out by the first call, then shared; safe to
+  // call from several threads. Throws ConfigError where the source has too little to tell.
+  [[nodiscard]] std::shared_ptr<const RoutingStatistics> statistics(int threads) const;
 
   // For provenance: kind, file or profile, fit source, how tokens were drawn.
   [[nodiscard]] virtual std::string describe() const = 0;
