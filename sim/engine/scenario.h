@@ -9,6 +9,7 @@
 
 #include "models/operators.h"
 #include "placement/problem.h"
+#include "sim/core/key_record.h"
 
 namespace moesim {
 
@@ -90,6 +91,7 @@ struct Scenario {
   RunOptions run;
   std::uint64_t seed = 1;
   nlohmann::json effective;  // the document with every default filled in
+  KeyRecord keys;            // which keys the document gives
 };
 
 // Throws ConfigError("name#/pointer", ...).
