@@ -68,14 +68,14 @@ std::vector<std::string_view> comm_point_dims() {
   return all;
 }
 
-PointTable::PointTable(std::ostream& out, std::vector<std::string_view> dims)
-    : out_(out), dims_(std::move(dims)) {
+PointTable::PointTable(Sink out, std::vector<std::string_view> dims)
+    : out_(std::move(out)), dims_(std::move(dims)) {
   line_ = "group,kernel_source";
   for (const std::string_view name : dims_) {
     line_.append(",").append(name);
   }
   line_ += ",measured_s,predicted_s,p10_s,p90_s,naive_s,extrapolated,file,line\n";
-  out_ << line_;
+  out_(line_);
 }
 
 const std::vector<std::size_t>& PointTable::columns_of(std::span<const std::string_view> names) {
@@ -115,7 +115,7 @@ void PointTable::add(const JudgedPoint& point) {
   line_ += point.extrapolated ? ",1," : ",0,";
   append_text(line_, point.file);
   line_.append(",").append(std::to_string(point.line)).append("\n");
-  out_ << line_;
+  out_(line_);
 }
 
 }  // namespace moesim

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <ostream>
 #include <span>
 #include <string>
 #include <string_view>
@@ -44,15 +43,16 @@ std::vector<std::string_view> comm_point_dims();
 // (0 or 1), file, line.
 class PointTable {
  public:
-  // Writes the header. The stream must outlive the table and is the caller's to check.
-  PointTable(std::ostream& out, std::vector<std::string_view> dims);
+  using Sink = std::function<void(std::string_view line)>;  // the line's end included
+  // Writes the header.
+  PointTable(Sink out, std::vector<std::string_view> dims);
   // Throws InvariantError for a dimension that the table has no column for.
   void add(const JudgedPoint& point);
 
  private:
   const std::vector<std::size_t>& columns_of(std::span<const std::string_view> names);
 
-  std::ostream& out_;
+  Sink out_;
   std::vector<std::string_view> dims_;
   std::map<const std::string_view*, std::vector<std::size_t>> columns_;
   std::vector<double> cells_;  // scratch

@@ -9,6 +9,7 @@
 #include "placement/format_parts.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
+#include "sim/core/output_file.h"
 
 namespace moesim {
 namespace {

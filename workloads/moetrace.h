@@ -52,8 +52,8 @@ struct LoadTrace {
   std::vector<LoadWindow> windows;
 };
 
-// Writes a token trace chunk by chunk into PATH.part, which finish() renames to PATH; a writer that
-// is destroyed before leaves nothing behind.
+// Writes a token trace chunk by chunk. PATH changes in finish(); a writer that is destroyed before
+// leaves nothing behind.
 class TraceWriter {
  public:
   TraceWriter(const std::string& path, const TraceShape& shape, const TraceMetadata& metadata);

@@ -1,13 +1,10 @@
-// Streams chunks behind a place-holder header, then directory and header, then renames.
-#include <cerrno>
+// Streams chunks behind a place-holder header, then the directory, and the header at last.
 #include <cmath>
-#include <cstdio>
-#include <fstream>
 #include <limits>
 #include <optional>
-#include <system_error>
 
 #include "sim/core/error.h"
+#include "sim/core/output_file.h"
 #include "workloads/moetrace_layout.h"
 
 namespace moesim {
@@ -15,18 +12,20 @@ namespace {
 
 using namespace detail;
 
+std::string_view text_of(std::span<const std::uint8_t> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+// The file has its name after finish() only.
 class TraceOutput {
  public:
   TraceOutput(const std::string& path, const TraceShape& shape, const TraceMetadata& metadata,
               std::uint32_t chunk_items)
-      : path_(path), part_(path + ".part") {
+      : path_(path) {
     if (const auto problem = shape_problem(shape); !problem.empty()) {
       throw ConfigError(path, problem);
     }
-    file_.open(part_, std::ios::binary | std::ios::trunc);
-    if (!file_) {
-      throw std::system_error(errno, std::generic_category(), "cannot write " + part_);
-    }
+    file_.emplace(path, OutputFile::Order::rewritten);
     const std::string text = metadata_text(metadata);
     const std::span metadata_bytes(reinterpret_cast<const std::uint8_t*>(text.data()), text.size());
     ensure(text.size() <= k_max_metadata_bytes, "metadata of a trace is small");
@@ -39,15 +38,6 @@ class TraceOutput {
     padded.resize(aligned(padded.size()));
     put(padded);
   }
-
-  ~TraceOutput() {
-    if (!finished_) {
-      file_.close();
-      std::remove(part_.c_str());
-    }
-  }
-  TraceOutput(const TraceOutput&) = delete;
-  TraceOutput& operator=(const TraceOutput&) = delete;
 
   [[nodiscard]] const TraceShape& shape() const { return header_.shape; }
   [[nodiscard]] const std::string& path() const { return path_; }
@@ -71,32 +61,21 @@ class TraceOutput {
     header_.chunks = static_cast<std::uint32_t>(directory_.size());
     header_.directory_crc = crc_of(directory);
     put(directory);
-    file_.seekp(0);
-    put(encode(header_));
-    file_.close();
-    if (!file_ || std::rename(part_.c_str(), path_.c_str()) != 0) {
-      throw std::system_error(errno, std::generic_category(), "cannot write " + path_);
-    }
-    finished_ = true;
+    file_->rewrite(0, text_of(encode(header_)));
+    file_->finish();
   }
 
  private:
   void put(std::span<const std::uint8_t> bytes) {
-    file_.write(reinterpret_cast<const char*>(bytes.data()),
-                static_cast<std::streamsize>(bytes.size()));
-    if (!file_) {
-      throw std::system_error(errno, std::generic_category(), "cannot write " + part_);
-    }
+    file_->write(text_of(bytes));
     at_ += bytes.size();
   }
 
   std::string path_;
-  std::string part_;
-  std::ofstream file_;
+  std::optional<OutputFile> file_;
   TraceHeader header_;
   std::vector<DirectoryEntry> directory_;
   std::uint64_t at_ = 0;
-  bool finished_ = false;
 };
 
 std::uint8_t quantised(float weight) {

@@ -1,8 +1,8 @@
 #include "calibrate/cpu/host_tables.h"
 
 #include "calibrate/cpu/micro_case.h"
-#include "sim/core/config.h"
 #include "sim/core/error.h"
+#include "sim/core/output_file.h"
 
 namespace moesim {
 namespace {

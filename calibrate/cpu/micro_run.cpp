@@ -8,8 +8,8 @@
 
 #include "calibrate/cpu/host_kernels.h"
 #include "calibrate/cpu/host_tables.h"
-#include "sim/core/config.h"
 #include "sim/core/error.h"
+#include "sim/core/output_file.h"
 
 namespace moesim {
 namespace {

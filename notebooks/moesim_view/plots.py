@@ -1,5 +1,7 @@
 """The three pictures of a step: imbalance by layer, where the time goes, how busy the links are."""
 
+import os
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -142,6 +144,17 @@ def draw_links(reports):
 PICTURES = {"imbalance": draw_imbalance, "breakdown": draw_breakdown, "links": draw_links}
 
 
+def save_figure(figure, path):
+    """Writes beside the path and renames: a picture that is there is complete."""
+    partial = path.with_name(f"{path.name}.part.{os.getpid()}")
+    try:
+        figure.savefig(partial, format=path.suffix[1:], bbox_inches="tight")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+        plt.close(figure)
+
+
 def save(drawings, folder):
     """drawings: [(file name, function, argument)]; a function gives a figure or None. Returns the
     paths that were written."""
@@ -152,8 +165,7 @@ def save(drawings, folder):
             if figure is None:
                 continue
             path = folder / name
-            figure.savefig(path, bbox_inches="tight")
-            plt.close(figure)
+            save_figure(figure, path)
             written.append(path)
     return written
 

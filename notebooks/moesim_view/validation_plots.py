@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy
 from matplotlib.ticker import NullLocator
 
-from moesim_view.plots import COLOURS, STYLE, legend_below
+from moesim_view.plots import COLOURS, STYLE, legend_below, save_figure
 
 MOST_POINTS = 20_000  # per panel; more only make a larger file
 MANY_POINTS = 1000  # drawn smaller, under the line of equality
@@ -151,8 +151,7 @@ def write_pngs(groups, folder):
     def save(name, figure):
         if figure is not None:
             path = folder / f"{name}.png"
-            figure.savefig(path, bbox_inches="tight")
-            plt.close(figure)
+            save_figure(figure, path)
             written.append(path)
 
     with plt.rc_context({**STYLE, "figure.constrained_layout.use": True}):

@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <csignal>
 #include <system_error>
 
 #include "sim/cli/command_line.h"
@@ -32,9 +33,18 @@ int run_program(std::vector<std::string> words, const std::vector<std::string>& 
     environment.push_back(variable.data());
   }
   environment.push_back(nullptr);
+  // What this process ignores (SIGPIPE) is none of the other program's business.
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t usual;
+  sigemptyset(&usual);
+  sigaddset(&usual, SIGPIPE);
+  posix_spawnattr_setsigdefault(&attributes, &usual);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
   pid_t child = 0;
   const int failed =
-      posix_spawn(&child, arguments[0], nullptr, nullptr, arguments.data(), environment.data());
+      posix_spawn(&child, arguments[0], nullptr, &attributes, arguments.data(), environment.data());
+  posix_spawnattr_destroy(&attributes);
   if (failed != 0) {
     throw std::system_error(failed, std::generic_category(), "cannot start " + words[0]);
   }

@@ -7,7 +7,7 @@
 #include "models/kernel_profile.h"
 #include "sim/cli/command_line.h"
 #include "sim/cli/device_catalog.h"
-#include "sim/core/config.h"
+#include "sim/core/output_file.h"
 
 namespace moesim {
 namespace {

@@ -1,4 +1,5 @@
 // moesim calibrate run: microbenchmarks of this machine.
+#include <array>
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -7,8 +8,8 @@
 #include "calibrate/cpu/host_tables.h"
 #include "calibrate/cpu/micro_run.h"
 #include "sim/cli/command_line.h"
-#include "sim/core/config.h"
 #include "sim/core/error.h"
+#include "sim/core/output_file.h"
 
 namespace moesim {
 namespace {
@@ -56,6 +57,7 @@ int run_cuda(const std::vector<std::string>& arguments) {
 }
 
 int fit_host(const std::string& folder, const std::string& out) {
+  check_outputs(std::array{NamedFile{"--out", out}}, std::array{NamedFile{"dir", folder, ".csv"}});
   const std::vector<HostTable> tables = read_host_tables(folder);
   const HostProfile profile = fit_host_profile(rows_of(tables), tables.back().table.source, folder);
   write_text_file(out, host_profile_json(profile).dump(1) + "\n");

@@ -10,6 +10,7 @@
 #include "placement/formats.h"
 #include "placement/optimise.h"
 #include "placement/replicas.h"
+#include "sim/cli/command_files.h"
 #include "sim/cli/command_line.h"
 #include "sim/cli/place_diff.h"
 #include "sim/cli/place_rebalance.h"
@@ -75,8 +76,10 @@ struct Export {
 };
 
 // Before hours of work, not after.
-std::vector<Export> parse_exports(const std::vector<std::string>& texts) {
+std::vector<Export> parse_exports(const std::vector<std::string>& texts,
+                                  const std::vector<NamedFile>& inputs) {
   std::vector<Export> exports;
+  std::vector<NamedFile> files;
   for (const std::string& text : texts) {
     const std::size_t colon = text.find(':');
     if (colon == std::string::npos || colon + 1 == text.size()) {
@@ -84,8 +87,9 @@ std::vector<Export> parse_exports(const std::vector<std::string>& texts) {
     }
     exports.push_back(
         {&find_placement_format(text.substr(0, colon), "--export"), text.substr(colon + 1)});
-    require_folder_of(exports.back().path, "--export");
+    files.push_back({"--export", exports.back().path});
   }
+  check_outputs(files, inputs);
   return exports;
 }
 
@@ -115,7 +119,8 @@ void finish(const Options& options, const std::vector<Export>& exports, const Fo
 }
 
 int place_problem(const Options& options, nlohmann::json document, Clock::time_point start) {
-  const std::vector<Export> exports = parse_exports(options.exports);
+  const std::vector<Export> exports =
+      parse_exports(options.exports, files_of_document(options.input, document));
   if (!options.comm_model.empty()) {
     document["comm_model"] = options.comm_model;
   }
@@ -136,12 +141,14 @@ int place_problem(const Options& options, nlohmann::json document, Clock::time_p
   return 0;
 }
 
-int place_scenario(const Options& options) {
-  const std::vector<Export> exports = parse_exports(options.exports);
+int place_scenario(const Options& options, const nlohmann::json& document) {
+  const std::vector<Export> exports =
+      parse_exports(options.exports, files_of_document(options.input, document));
+  const CatalogFolders folders = catalog_folders(options.common.catalog);
   PlaceScenario scenario(
       {.input = options.input,
        .overrides = options.overrides,
-       .folders = catalog_folders(options.common.catalog),
+       .folders = folders,
        .threads = options.common.threads,
        .comm_model = options.comm_model,
        .tokens = options.statistics_tokens,
@@ -156,6 +163,9 @@ int place_scenario(const Options& options) {
   replace_placement(problem, apart_where_possible(problem, result.placement), result);
   nlohmann::json report = place_report(problem, result, static_cast<std::uint64_t>(options.seed));
   report["provenance"] = scenario.provenance();
+  if (const auto preferred = preferred_files(folders); !preferred.empty()) {
+    report["provenance"]["preferred_files"] = preferred;
+  }
   report["generalisation"] = scenario.generalisation(result.placement);
   if (options.simulate) {
     report["verdict"] = scenario.verdict(result.placement, options.batches);
@@ -207,7 +217,7 @@ int place(const Options& options) {
     return place_bits(options, document, start);
   }
   return is_placement_problem(document) ? place_problem(options, std::move(document), start)
-                                        : place_scenario(options);
+                                        : place_scenario(options, document);
 }
 
 }  // namespace

@@ -1,9 +1,11 @@
 // moesim simulate: one or several steps of a scenario.
+#include <array>
 #include <chrono>
 #include <iostream>
 #include <limits>
 #include <numeric>
 
+#include "sim/cli/command_files.h"
 #include "sim/cli/command_line.h"
 #include "sim/cli/step_table.h"
 #include "sim/core/config.h"
@@ -60,9 +62,11 @@ void crosscheck(const Options& options, const StepOutcome& step, nlohmann::json&
 
 int simulate(const Options& options) {
   const auto start = std::chrono::steady_clock::now();
-  require_folder_of(options.timeline, "--timeline");
+  Scenario scenario = load_scenario(options);
+  check_outputs(std::array{NamedFile{"--timeline", options.timeline}},
+                files_of_document(options.scenario, scenario.effective));
   const Library library(catalog_folders(options.common.catalog));
-  Simulation simulation(load_scenario(options), library, options.common.threads);
+  Simulation simulation(std::move(scenario), library, options.common.threads);
   const std::unique_ptr<Backend> backend = make_backend(options.backend);
   const int count = simulation.scenario().run.steps;
   std::vector<double> steps;
@@ -79,6 +83,9 @@ int simulate(const Options& options) {
     }
   }
   nlohmann::json report = make_report(simulation, steps, last);
+  if (const auto preferred = preferred_files(folders); !preferred.empty()) {
+    report["provenance"]["preferred_files"] = preferred;
+  }
   if (options.crosscheck) {
     crosscheck(options, last, report);
   }

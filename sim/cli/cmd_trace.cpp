@@ -1,9 +1,11 @@
 // moesim trace: make, import and look at routing traces.
+#include <array>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "sim/cli/command_line.h"
 #include "sim/core/error.h"
+#include "sim/core/output_file.h"
 #include "workloads/importers.h"
 #include "workloads/trace_tools.h"
 
@@ -23,7 +25,8 @@ struct Options {
 };
 
 int import(const Options& options) {
-  require_folder_of(options.out, "--out");
+  check_outputs(std::array{NamedFile{"--out", options.out}},
+                std::array{NamedFile{"path", options.path}});
   ProgressBar progress("importing");
   import_trace(options.family, options.path, options.out,
                [&](double share) { progress.show(share); });
@@ -31,7 +34,8 @@ int import(const Options& options) {
 }
 
 int generate(const Options& options) {
-  require_folder_of(options.out, "--out");
+  check_outputs(std::array{NamedFile{"--out", options.out}},
+                std::array{NamedFile{"--profile", options.profile}});
   ProgressBar progress("generating");
   generate_trace(options.profile, catalog_folders(options.common.catalog).routing_profiles,
                  options.tokens, options.seed, options.common.threads, options.out,

@@ -1,11 +1,9 @@
 // moesim validate: predictions of the shipped profiles against measurements.
-#include <cerrno>
+#include <array>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <system_error>
 
 #include "calibrate/comm_fit.h"
 #include "calibrate/regimes.h"
@@ -14,6 +12,7 @@
 #include "sim/cli/device_catalog.h"
 #include "sim/cli/notebook_module.h"
 #include "sim/core/error.h"
+#include "sim/core/output_file.h"
 
 namespace moesim {
 namespace {
@@ -40,14 +39,14 @@ class PointOutput {
  public:
   PointOutput(const Options& options, std::vector<std::string_view> dims)
       : path_(options.points_file()), wants_regimes_(options.regimes) {
-    require_folder_of(options.points, "--points");
     if (!options.png.empty()) {
       std::filesystem::create_directories(options.png);
     }
+    check_outputs(std::array{NamedFile{"--points", path_}},
+                  std::array{NamedFile{"dir", options.directory, ".csv"}});
     if (!path_.empty()) {
-      file_.open(path_);
-      check();
-      table_.emplace(file_, std::move(dims));
+      file_.emplace(path_);
+      table_.emplace([this](std::string_view line) { file_->write(line); }, std::move(dims));
     }
   }
 
@@ -67,9 +66,8 @@ class PointOutput {
 
   // Completes the table and adds the regimes to the groups.
   void finish(Json& document) {
-    if (table_) {
-      file_.close();
-      check();
+    if (file_) {
+      file_->finish();
     }
     const auto worst = regimes_.worst();
     for (Json& group : document["groups"]) {
@@ -87,15 +85,9 @@ class PointOutput {
   }
 
  private:
-  void check() const {
-    if (!file_) {
-      throw std::system_error(errno, std::generic_category(), path_ + " cannot be written");
-    }
-  }
-
   std::string path_;
   bool wants_regimes_;
-  std::ofstream file_;
+  std::optional<OutputFile> file_;
   std::optional<PointTable> table_;
   Regimes regimes_;
 };

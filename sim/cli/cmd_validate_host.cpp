@@ -2,6 +2,7 @@
 // simulator says of them from microbenchmarks alone.
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <filesystem>
 #include <iostream>
@@ -12,6 +13,7 @@
 #include "sim/cli/command_line.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
+#include "sim/core/output_file.h"
 
 namespace moesim {
 namespace {
@@ -151,6 +153,9 @@ int validate(const Options& options) {
   }
   if (!options.save.empty()) {
     prepare_folder(options.save);
+    check_outputs(std::array{NamedFile{"--save", options.save + "/profile.json"},
+                             NamedFile{"--save", options.save + "/validation.json"}},
+                  std::array{NamedFile{"--profile", options.profile}});
   }
   HostValidationOptions run = options.run;
   if (!options.profile.empty()) {

@@ -10,6 +10,8 @@
 #include <iostream>
 #include <thread>
 
+#include "hardware/device.h"
+#include "sim/core/catalog.h"
 #include "sim/core/error.h"
 
 namespace moesim {
@@ -64,13 +66,14 @@ std::string data_root() {
 }
 
 CatalogFolders catalog_folders(const std::vector<std::string>& extra) {
-  std::vector<std::string> roots{data_root()};
+  std::vector<std::string> roots;
   for (const std::string& folder : extra) {
     if (!fs::is_directory(folder)) {
       throw ConfigError("--catalog " + folder, "is not an existing folder");
     }
     roots.push_back(folder);
   }
+  roots.push_back(data_root());
   CatalogFolders folders;
   for (const fs::path root : roots) {
     folders.hardware.push_back((root / "hardware" / "catalog").string());
@@ -79,14 +82,29 @@ CatalogFolders catalog_folders(const std::vector<std::string>& extra) {
     folders.comm_profiles.push_back((root / "hardware" / "profiles").string());
     folders.routing_profiles.push_back((root / "workloads" / "profiles").string());
   }
+  const std::vector<std::string> preferred = preferred_files(folders);
+  if (!preferred.empty()) {
+    std::cerr << "moesim: used instead of entries of the same name in later catalogs: "
+              << joined(preferred) << "\n";
+  }
   return folders;
 }
 
-void require_folder_of(const std::string& path, const std::string& option) {
-  const fs::path folder = fs::path(path).parent_path();
-  if (!folder.empty() && !fs::is_directory(folder)) {
-    throw ConfigError(option + " " + path, "the folder " + folder.string() + " does not exist");
+std::vector<std::string> preferred_files(const CatalogFolders& folders) {
+  std::vector<std::string> files;
+  const auto add = [&](const std::vector<std::string>& shelf) {
+    for (const ShadowedEntry& entry : shadowed_entries(shelf)) {
+      files.push_back(entry.used);
+    }
+  };
+  for (const char* kind : {"clusters", "devices", "links", "storage"}) {
+    add(hardware_folders(folders.hardware, kind));
   }
+  add(folders.models);
+  add(folders.kernel_profiles);
+  add(folders.comm_profiles);
+  add(folders.routing_profiles);
+  return files;
 }
 
 Table::Table(std::vector<std::string> header) { rows_.push_back(std::move(header)); }

@@ -29,12 +29,11 @@ struct CommonOptions {
 // the executable that has hardware/catalog. Throws ConfigError when there is none.
 std::string data_root();
 
-// The shipped catalogs, then those of --catalog.
+// The catalogs of --catalog, in their order, then the shipped ones: the first that has a name is
+// used. Says on stderr, in one line, which of their files are used instead of others.
 CatalogFolders catalog_folders(const std::vector<std::string>& extra);
-
-// Throws ConfigError unless the folder of a file that is to be written exists (or the path is
-// empty): before hours of work, not after.
-void require_folder_of(const std::string& path, const std::string& option);
+// The paths of these files.
+std::vector<std::string> preferred_files(const CatalogFolders& folders);
 
 // Column-aligned text for people.
 class Table {

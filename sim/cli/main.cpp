@@ -5,6 +5,7 @@
 #include <new>
 #include <system_error>
 
+#include "sim/cli/command_files.h"
 #include "sim/cli/command_line.h"
 #include "sim/core/error.h"
 
@@ -34,6 +35,7 @@ int guarded(const moesim::Command& command) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  moesim::reserve_standard_streams();
   CLI::App app{"moesim: how fast, how big, how much, and where should the experts go?"};
   app.name("moesim");
   app.set_version_flag("--version", "moesim 0.1.0");
@@ -59,7 +61,8 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error, std::cout, std::cerr) == 0 ? done : bad_input;
+    const bool helped = app.exit(error, std::cout, std::cerr) == 0;
+    return moesim::with_stdout_checked(helped ? done : bad_input);
   }
-  return guarded(command);
+  return moesim::with_stdout_checked(guarded(command));
 }

@@ -38,6 +38,31 @@ std::string find_in_catalog(const std::string& name, const std::vector<std::stri
   return {};
 }
 
+std::vector<ShadowedEntry> shadowed_entries(const std::vector<std::string>& folders) {
+  std::vector<ShadowedEntry> shadowed;
+  if (folders.size() < 2) {
+    return shadowed;
+  }
+  for (const std::string& name : catalog_names(folders)) {
+    ShadowedEntry entry{.name = name, .used = {}, .unseen = {}};
+    for (const std::string& folder : folders) {
+      const fs::path path = fs::path(folder) / (name + ".json");
+      if (!fs::is_regular_file(path)) {
+        continue;
+      }
+      if (entry.used.empty()) {
+        entry.used = path.string();
+      } else if (!fs::equivalent(path, entry.used)) {  // not one folder named twice
+        entry.unseen.push_back(path.string());
+      }
+    }
+    if (!entry.unseen.empty()) {
+      shadowed.push_back(std::move(entry));
+    }
+  }
+  return shadowed;
+}
+
 nlohmann::json resolve_reference(const nlohmann::json& value, const std::string& where,
                                  const std::vector<std::string>& folders,
                                  std::string& document_where) {

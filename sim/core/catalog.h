@@ -13,6 +13,16 @@ std::vector<std::string> catalog_names(const std::vector<std::string>& folders);
 // Path of NAME.json in the first folder that has it; empty if none has.
 std::string find_in_catalog(const std::string& name, const std::vector<std::string>& folders);
 
+// A name that several folders have: the first folder's file is used, the others are not seen.
+struct ShadowedEntry {
+  std::string name;
+  std::string used;                 // path
+  std::vector<std::string> unseen;  // paths
+};
+
+// Sorted by name. Whoever chose the folders tells people.
+std::vector<ShadowedEntry> shadowed_entries(const std::vector<std::string>& folders);
+
 // Resolves a reference: an inline object is returned as it is, a text ending in ".json" is a path,
 // any other text a catalog name. `document_where` receives the prefix for messages about the
 // document. Throws ConfigError(where, ...) that lists the names there are.

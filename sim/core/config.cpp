@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/core/error.h"
+#include "sim/core/key_record.h"
 #include "sim/core/quantity_text.h"
 
 namespace moesim {
@@ -84,8 +85,8 @@ const Json& checked_array(const std::string& where, const Json& value, const std
 
 }  // namespace
 
-ConfigObject::ConfigObject(const Json& value, std::string where, Json* effective)
-    : value_(&value), where_(std::move(where)), effective_(effective) {
+ConfigObject::ConfigObject(const Json& value, std::string where, Json* effective, KeyRecord* record)
+    : value_(&value), where_(std::move(where)), effective_(effective), record_(record) {
   if (!value.is_object()) {
     throw ConfigError(where_, "is " + shown(value) + "; an object {...} is needed");
   }
@@ -117,7 +118,13 @@ void ConfigObject::fail(std::string_view key, std::string_view what_is_wrong) co
 const Json* ConfigObject::find(std::string_view key) {
   read_.emplace_back(key);
   const auto found = value_->find(key);
-  return found == value_->end() ? nullptr : &*found;
+  if (found == value_->end()) {
+    return nullptr;
+  }
+  if (record_ != nullptr) {
+    record_->given(where(key));
+  }
+  return &*found;
 }
 
 const Json& ConfigObject::need(std::string_view key, std::string_view kind) {
@@ -317,7 +324,7 @@ std::vector<std::string> ConfigObject::texts(std::string_view key) {
 }
 
 ConfigObject ConfigObject::object(std::string_view key) {
-  return {need(key, "an object {...}"), where(key), effective_child(key)};
+  return {need(key, "an object {...}"), where(key), effective_child(key), record_};
 }
 
 std::optional<ConfigObject> ConfigObject::object_if(std::string_view key) {
@@ -325,7 +332,7 @@ std::optional<ConfigObject> ConfigObject::object_if(std::string_view key) {
   if (found == nullptr) {
     return std::nullopt;
   }
-  return ConfigObject(*found, where(key), effective_child(key));
+  return ConfigObject(*found, where(key), effective_child(key), record_);
 }
 
 std::vector<ConfigObject> ConfigObject::objects(std::string_view key) {
@@ -341,7 +348,8 @@ std::vector<ConfigObject> ConfigObject::objects(std::string_view key) {
     echoed->get_ref<Json::array_t&>().resize(found->size());
   }
   for (std::size_t i = 0; i < found->size(); ++i) {
-    result.emplace_back((*found)[i], where_of(key, i), echoed == nullptr ? nullptr : &(*echoed)[i]);
+    result.emplace_back((*found)[i], where_of(key, i), echoed == nullptr ? nullptr : &(*echoed)[i],
+                        record_);
   }
   return result;
 }

@@ -17,6 +17,8 @@
 
 namespace moesim {
 
+class KeyRecord;
+
 // Parses text strictly: no comments, no duplicate keys, nothing after the document. Throws
 // ConfigError("name:line:column", ...).
 nlohmann::json parse_json(std::string_view text, std::string_view name);
@@ -24,10 +26,6 @@ nlohmann::json parse_json(std::string_view text, std::string_view name);
 // Reads and parses a file. Throws ConfigError naming the path when it cannot be read.
 nlohmann::json read_json_file(const std::string& path);
 std::string read_text_file(const std::string& path);
-
-// Writes through a temporary file and a rename, so that nothing half-written is left behind.
-// Throws std::system_error.
-void write_text_file(const std::string& path, std::string_view text);
 
 // Applies "/json/pointer=value" (value: JSON, or else a plain string). Missing objects on the way
 // are created; array indices must exist. Throws ConfigError("--set ...", ...).
@@ -40,8 +38,10 @@ inline constexpr std::int64_t k_no_limit = std::numeric_limits<std::int64_t>::ma
 class ConfigObject {
  public:
   // `where` is "file.json#" for a root. `effective`, if given, becomes an object that repeats every
-  // key read, defaults included.
-  ConfigObject(const nlohmann::json& value, std::string where, nlohmann::json* effective = nullptr);
+  // key read, defaults included. `record`, if given, learns every key that is there and read. Both
+  // go on to the objects inside, and must outlive them all.
+  ConfigObject(const nlohmann::json& value, std::string where, nlohmann::json* effective = nullptr,
+               KeyRecord* record = nullptr);
 
   [[nodiscard]] const std::string& where() const { return where_; }
   [[nodiscard]] const nlohmann::json& json() const { return *value_; }
@@ -106,6 +106,7 @@ class ConfigObject {
   const nlohmann::json* value_;
   std::string where_;
   nlohmann::json* effective_;
+  KeyRecord* record_;
   std::vector<std::string> read_;
 };
 

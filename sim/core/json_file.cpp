@@ -1,17 +1,12 @@
-// Reading and writing of whole files, and overrides of single fields.
-#include <unistd.h>
-
+// Reading of whole files, and overrides of single fields.
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <sstream>
-#include <system_error>
 
 #include "sim/core/config.h"
 #include "sim/core/error.h"
@@ -87,24 +82,6 @@ std::string read_text_file(const std::string& path) {
 }
 
 Json read_json_file(const std::string& path) { return parse_json(read_text_file(path), path); }
-
-void write_text_file(const std::string& path, std::string_view text) {
-  const std::string temporary = path + ".part." + std::to_string(::getpid());
-  try {
-    errno = 0;
-    std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
-    file.write(text.data(), static_cast<std::streamsize>(text.size()));
-    file.close();
-    if (!file) {
-      throw std::system_error(errno != 0 ? errno : EIO, std::generic_category(),
-                              "cannot write " + path);
-    }
-    std::filesystem::rename(temporary, path);
-  } catch (...) {
-    std::remove(temporary.c_str());
-    throw;
-  }
-}
 
 namespace {
 

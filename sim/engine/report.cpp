@@ -8,6 +8,7 @@
 #include "sim/engine/metrics.h"
 #include "sim/engine/simulation.h"
 #include "sim/engine/uncertainty.h"
+#include "sim/engine/unused_keys.h"
 
 namespace moesim {
 namespace {
@@ -296,6 +297,11 @@ Json make_report(const Simulation& simulation, const std::vector<double>& steps,
   }
   if (simulation.scenario().policy.all_to_all_link_rate.si() > 0.0) {
     warnings.emplace_back("the all-to-all's rate on device links is the scenario's, not the fit's");
+  }
+  for (std::string& text : unused_key_warnings(
+           simulation.scenario(), {.routed_experts = routing_shape(simulation.model()).top_k > 0,
+                                  .expert_ranks = simulation.groups().units})) {
+    warnings.push_back(std::move(text));
   }
   warn_about(kernels, warnings);
   warn_about(communication, warnings);

@@ -147,7 +147,7 @@ Scenario parse_scenario(const nlohmann::json& document, const std::string& name)
   Scenario scenario;
   scenario.name = name;
   scenario.where = name + "#";
-  ConfigObject root(document, scenario.where, &scenario.effective);
+  ConfigObject root(document, scenario.where, &scenario.effective, &scenario.keys);
   const nlohmann::json* hardware = root.raw("hardware");
   const nlohmann::json* model = root.raw("model");
   if (hardware == nullptr) {

@@ -9,6 +9,7 @@
 
 #include "models/operators.h"
 #include "placement/problem.h"
+#include "sim/core/key_record.h"
 #include "sim/engine/rank_map.h"
 #include "sim/engine/schedule/schedule.h"
 #include "sim/engine/step_batch.h"
@@ -74,6 +75,7 @@ struct Scenario {
   RunOptions run;
   std::uint64_t seed = 1;
   nlohmann::json effective;  // the document with every default filled in
+  KeyRecord keys;            // which keys the document gives
 };
 
 // Throws ConfigError("name#/pointer", ...).

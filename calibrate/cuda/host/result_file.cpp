@@ -5,6 +5,7 @@
 #include "calibrate/csv.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
+#include "sim/core/output_file.h"
 
 namespace moesim::bench {
 namespace {

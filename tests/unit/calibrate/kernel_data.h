@@ -9,7 +9,7 @@
 #include "calibrate/kernel_rows.h"
 #include "hardware/device.h"
 #include "sim/core/catalog.h"
-#include "sim/core/config.h"
+#include "sim/core/output_file.h"
 
 namespace moesim::test {
 

@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "sim/core/catalog.h"
-#include "sim/core/config.h"
 #include "sim/core/dtype.h"
 #include "sim/core/error.h"
+#include "sim/core/output_file.h"
 #include "sim/core/thread_pool.h"
 #include "tests/support/temporary_folder.h"
 
@@ -75,6 +75,12 @@ TEST_CASE("earlier folders of a catalog hide later ones", "[core][unit]") {
   CHECK(catalog_names(folders) == std::vector<std::string>{"a", "b"});
   CHECK(find_in_catalog("b", folders) == own + "/b.json");
   CHECK(find_in_catalog("c", folders).empty());
+  const auto shadowed = shadowed_entries(folders);
+  REQUIRE(shadowed.size() == 1);
+  CHECK(shadowed[0].name == "b");
+  CHECK(shadowed[0].used == own + "/b.json");
+  CHECK(shadowed[0].unseen == std::vector<std::string>{shipped + "/b.json"});
+  CHECK(shadowed_entries({own, folder.file("absent"), own}).empty());
 
   std::string where;
   CHECK(resolve_reference("b", "run.json#/hardware", folders, where) == Json{{"from", "own"}});

@@ -7,6 +7,7 @@
 #include "hardware/topology.h"
 #include "sim/core/catalog.h"
 #include "sim/core/error.h"
+#include "sim/core/output_file.h"
 #include "tests/unit/hardware/support.h"
 
 namespace moesim {

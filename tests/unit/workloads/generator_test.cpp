@@ -6,6 +6,7 @@
 #include <set>
 
 #include "sim/core/error.h"
+#include "sim/core/output_file.h"
 #include "trace_support.h"
 #include "workloads/generator.h"
 

@@ -1,0 +1,67 @@
+#include "sim/cli/command_files.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <filesystem>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <system_error>
+
+namespace moesim {
+namespace {
+
+void add_files(const nlohmann::json& value, std::vector<NamedFile>& files) {
+  if (value.is_structured()) {
+    for (const nlohmann::json& inner : value) {
+      add_files(inner, files);
+    }
+  } else if (value.is_string()) {
+    const auto& text = value.get_ref<const std::string&>();
+    std::error_code error;
+    for (const std::string& path : {text, text.substr(0, text.rfind('['))}) {
+      if (std::filesystem::is_regular_file(path, error)) {
+        files.push_back({"file", path});
+        return;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<NamedFile> files_of_document(const std::string& path, const nlohmann::json& document) {
+  std::vector<NamedFile> files{{"file", path}};
+  add_files(document, files);
+  return files;
+}
+
+void reserve_standard_streams() {
+  for (const auto& [stream, path] :
+       {std::pair(STDIN_FILENO, "/dev/null"), std::pair(STDOUT_FILENO, "/dev/full"),
+        std::pair(STDERR_FILENO, "/dev/null")}) {
+    if (::fcntl(stream, F_GETFD) < 0) {
+      ::open(path, O_RDWR);  // takes the lowest free number, which is this one
+    }
+  }
+  // Writing to a reader that has gone is an error like any other, not the end of the process.
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+int with_stdout_checked(int status) {
+  errno = 0;
+  std::cout.flush();
+  if (std::cout) {
+    return status;
+  }
+  std::cerr << "moesim: cannot write all of the output to stdout";
+  if (errno != 0) {
+    std::cerr << ": " << std::generic_category().message(errno);
+  }
+  std::cerr << "\n";
+  return status == 0 ? 1 : status;
+}
+
+}  // namespace moesim
