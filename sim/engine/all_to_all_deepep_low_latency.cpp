@@ -9,8 +9,9 @@ AllToAllEntry deepep_low_latency_entry() {
       .name = "deepep_low_latency",
       .summary = "a message per (token, expert), direct to the expert's rank",
       .needs_distinct = false,
-      .copies = [](const LayerDemand& demand,
-                   TokenFlow&) -> const TokenFlow& { return demand.traffic->pairs; },
+      .copies = [](const LayerDemand& demand, TokenFlow&) -> const TokenFlow& {
+        return demand.traffic->pairs;
+      },
       .dispatch_bytes =
           [](const TokenPayload& p) {
             return activation_bytes(p.hidden, p.dispatch) + Bytes(16.0);

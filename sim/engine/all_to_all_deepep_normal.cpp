@@ -11,8 +11,9 @@ AllToAllEntry deepep_normal_entry() {
       .name = "deepep_normal",
       .summary = "once per destination node over the sender's rail, then once per rank in the node",
       .needs_distinct = true,
-      .copies = [](const LayerDemand& demand,
-                   TokenFlow&) -> const TokenFlow& { return demand.traffic->distinct.per_node; },
+      .copies = [](const LayerDemand& demand, TokenFlow&) -> const TokenFlow& {
+        return demand.traffic->distinct.per_node;
+      },
       .dispatch_bytes =
           [](const TokenPayload& p) {
             return activation_bytes(p.hidden, p.dispatch) + routing_bytes(p.top_k);

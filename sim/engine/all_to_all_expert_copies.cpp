@@ -8,8 +8,9 @@ AllToAllEntry expert_copies_entry() {
       .name = "expert_copies",
       .summary = "all-to-all-v of permuted tokens: a copy per (token, expert)",
       .needs_distinct = false,
-      .copies = [](const LayerDemand& demand,
-                   TokenFlow&) -> const TokenFlow& { return demand.traffic->pairs; },
+      .copies = [](const LayerDemand& demand, TokenFlow&) -> const TokenFlow& {
+        return demand.traffic->pairs;
+      },
       .dispatch_bytes =
           [](const TokenPayload& p) { return activation_bytes(p.hidden, p.dispatch); },
       .combine_bytes = [](const TokenPayload& p) { return activation_bytes(p.hidden, p.combine); },

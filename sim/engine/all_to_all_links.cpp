@@ -37,7 +37,8 @@ RankGrid grid_of_lane(const Topology& topology, std::span<const int> devices) {
     ensure(topology.node_of(devices[static_cast<std::size_t>(r)]) ==
                topology.node_of(devices[static_cast<std::size_t>(first)]),
            "ranks of a node are contiguous");
-    ensure((devices[static_cast<std::size_t>(r)] - devices[static_cast<std::size_t>(grid.place_of(r))]) %
+    ensure((devices[static_cast<std::size_t>(r)] -
+            devices[static_cast<std::size_t>(grid.place_of(r))]) %
                    topology.devices_per_node() ==
                0,
            "ranks sit at the same places in every node");

@@ -42,8 +42,8 @@ class AllToAllLowering {
  private:
   // A link of the group and what shares it. Positions below count the group's links.
   struct GroupLink {
-    std::int32_t link = 0;     // position in Topology::links()
-    std::int32_t reverse = 0;  // the same wire the other way: position in links_
+    std::int32_t link = 0;                       // position in Topology::links()
+    std::int32_t reverse = 0;                    // the same wire the other way: position in links_
     std::array<double, 2> inverse_efficiency{};  // by direction
     double bandwidth = 0.0;
   };
@@ -78,7 +78,8 @@ class AllToAllLowering {
   std::vector<GroupLink> links_;  // that the group may use, ascending
   RankLinks uses_;
   std::vector<FabricUse> fabric_uses_;
-  std::vector<std::int32_t> class_of_places_;  // [lane][sender's place * ranks_per_node + receiver's]
+  std::vector<std::int32_t>
+      class_of_places_;  // [lane][sender's place * ranks_per_node + receiver's]
   TokenFlow scratch_;
   std::vector<double> copies_of_class_;
   std::vector<double> combine_copies_;  // by position in links_

@@ -10,8 +10,9 @@ AllToAllEntry rank_dedup_entry() {
       .name = "rank_dedup",
       .summary = "a copy per (token, destination rank), direct",
       .needs_distinct = true,
-      .copies = [](const LayerDemand& demand,
-                   TokenFlow&) -> const TokenFlow& { return demand.traffic->distinct.per_rank; },
+      .copies = [](const LayerDemand& demand, TokenFlow&) -> const TokenFlow& {
+        return demand.traffic->distinct.per_rank;
+      },
       .dispatch_bytes =
           [](const TokenPayload& p) {
             return activation_bytes(p.hidden, p.dispatch) + routing_bytes(p.top_k);

@@ -16,7 +16,9 @@ std::vector<LinkLoad> ring(const Topology& topology, std::span<const int> device
   std::vector<LinkLoad> parts;
   for (std::size_t i = 0; i < devices.size(); ++i) {
     topology.routes().spread(devices[i], devices[(i + 1) % devices.size()], bytes,
-                             [&](int link, double amount) { parts.push_back({link, 0.0, amount}); });
+                             [&](int link, double amount) {
+                               parts.push_back({link, 0.0, amount});
+                             });
   }
   std::ranges::stable_sort(parts, {}, &LinkLoad::link);
   std::vector<LinkLoad> loads;
@@ -47,8 +49,7 @@ CollectiveCost lower_collective(const Topology& topology, const FoundCollective&
   // The rate of the slowest link that the ring crosses.
   const Bandwidth slowest = rate(*std::ranges::min_element(cost.loads, {}, rate));
   const Seconds total = law.law.time(op, ranks, bytes, slowest);
-  const double share =
-      std::min(1.0 / law.law.best_efficiency(), (total * slowest).si() / sent);
+  const double share = std::min(1.0 / law.law.best_efficiency(), (total * slowest).si() / sent);
   Seconds moving(0.0);
   for (LinkLoad& load : cost.loads) {
     load.bytes = load.payload * share;

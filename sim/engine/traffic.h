@@ -126,7 +126,9 @@ class TrafficCounter {
  private:
   void place_on_one(int slot, std::span<const std::int32_t> row);
   void place_on_many(int expert, std::span<const std::int32_t> row);
+  void find_serving(int experts);
   void count_distinct(const LayerPicks& picks, const TokenLayout& layout, std::int32_t weight);
+  void spread_distinct(int source, std::int32_t weight);
 
   const ReplicaChoice* replicas_ = nullptr;
   LayerTraffic* out_ = nullptr;
@@ -139,6 +141,8 @@ class TrafficCounter {
   std::vector<std::int64_t> own_;       // [rank]: of these, computed there
   std::vector<std::int32_t> at_place_;  // [place in a node]: of one expert's pairs
   std::vector<std::int32_t> serving_;   // [source * experts + expert]: rank
+  std::vector<std::int32_t> to_rank_;   // tokens of one source that reach each rank
+  std::vector<std::int32_t> to_node_;
   std::vector<std::int64_t> last_token_of_rank_;
   std::vector<std::int64_t> last_token_of_node_;
 };

@@ -93,66 +93,106 @@ void TrafficCounter::add(const ExpertCounts& counts, std::int32_t weight) {
   }
 }
 
-// The ranks that serve every (source, expert), by source; then token by token: a rank or node
-// counts once per token, and remembers the last token that it was counted for.
+// The rank that serves each (source, expert), by source.
+void TrafficCounter::find_serving(int experts) {
+  const auto ranks = as_size(sum_.ranks);
+  const auto width = as_size(experts);
+  slot_of_source_.resize(ranks);
+  serving_.resize(ranks * width);
+  for (std::size_t e = 0; e < width; ++e) {
+    replicas_->slots_of_sources(static_cast<int>(e), slot_of_source_);
+    for (std::size_t s = 0; s < ranks; ++s) {
+      serving_[s * width + e] = replicas_->rank_of_slot(slot_of_source_[s]);
+    }
+  }
+}
+
+// Token by token: a rank or node counts once per token, and remembers the last token that it was
+// counted for.
 void TrafficCounter::count_distinct(const LayerPicks& picks, const TokenLayout& layout,
                                     std::int32_t weight) {
   const RankGrid& grid = out_->pairs.grid;
-  const auto ranks = as_size(grid.ranks);
   const auto experts = as_size(picks.experts);
-  slot_of_source_.resize(ranks);
-  serving_.resize(ranks * experts);
-  for (std::size_t e = 0; e < experts; ++e) {
-    replicas_->slots_of_sources(static_cast<int>(e), slot_of_source_);
-    for (std::size_t s = 0; s < ranks; ++s) {
-      serving_[s * experts + e] = replicas_->rank_of_slot(slot_of_source_[s]);
-    }
-  }
-  last_token_of_rank_.assign(ranks, -1);
+  find_serving(picks.experts);
+  last_token_of_rank_.assign(as_size(grid.ranks), -1);
   last_token_of_node_.assign(as_size(grid.nodes()), -1);
-
-  DistinctTraffic& distinct = out_->distinct;
-  TokenFlow& per_rank = distinct.per_rank;
-  TokenFlow& per_node = distinct.per_node;
+  to_rank_.resize(as_size(grid.ranks));
+  to_node_.resize(as_size(grid.nodes()));
   const auto k = as_size(picks.top_k);
   const std::uint16_t* ids = picks.ids.data();
   std::int64_t token = 0;
   for (int source = 0; source < grid.ranks; ++source) {
-    const int home = grid.node_of(source);
-    const int place = grid.place_of(source);
+    std::ranges::fill(to_rank_, 0);
+    std::ranges::fill(to_node_, 0);
     const std::int32_t* server = &serving_[as_size(source) * experts];
-    std::int64_t* between = &per_rank.between[as_size(place * grid.ranks_per_node)];
     for (const std::int64_t end = layout.first[as_size(source) + 1]; token < end;
          ++token, ids += k) {
       for (std::size_t i = 0; i < k; ++i) {
         if (ids[i] >= picks.experts) {
           continue;  // a zero-cost expert
         }
-        const int rank = server[ids[i]];
-        const auto r = as_size(rank);
-        if (last_token_of_rank_[r] == token) {
-          continue;
-        }
-        last_token_of_rank_[r] = token;
-        distinct.rows[r] += weight;
-        const int node = replicas_->node_of(rank);
-        if (node == home) {
-          per_rank.add_near(source, rank, weight);
-          per_node.add_near(source, rank, weight);
-          continue;
-        }
-        const int gateway = node * grid.ranks_per_node + place;
-        per_rank.far_out[as_size(source)] += weight;
-        per_rank.far_in[r] += weight;
-        between[rank - node * grid.ranks_per_node] += weight;
-        per_node.add_near(gateway, rank, weight);
-        if (last_token_of_node_[as_size(node)] != token) {
-          last_token_of_node_[as_size(node)] = token;
-          per_node.add_far(source, gateway, weight);
-        }
+        const auto rank = as_size(server[ids[i]]);
+        to_rank_[rank] += static_cast<std::int32_t>(last_token_of_rank_[rank] != token);
+        last_token_of_rank_[rank] = token;
+        const auto node = as_size(replicas_->node_of(server[ids[i]]));
+        to_node_[node] += static_cast<std::int32_t>(last_token_of_node_[node] != token);
+        last_token_of_node_[node] = token;
+      }
+    }
+    spread_distinct(source, weight);
+  }
+}
+
+// What one source's tokens mean for everybody: to_rank_ and to_node_ of them reach each rank, node.
+void TrafficCounter::spread_distinct(int source, std::int32_t weight) {
+  DistinctTraffic& distinct = out_->distinct;
+  TokenFlow& per_rank = distinct.per_rank;
+  TokenFlow& per_node = distinct.per_node;
+  const RankGrid& grid = per_rank.grid;
+  const auto width = as_size(grid.ranks_per_node);
+  const auto home = as_size(grid.node_of(source));
+  const auto place = as_size(grid.place_of(source));
+  const std::int32_t* __restrict reached = to_rank_.data();
+  std::int64_t* __restrict rows = distinct.rows.data();
+  std::int64_t* __restrict far_in = per_rank.far_in.data();
+  std::int64_t* __restrict passed_in = per_node.near_in.data();
+  std::int64_t* __restrict between = &per_rank.between[place * width];
+  std::int64_t far_tokens = 0;
+  std::int64_t far_copies = 0;
+  for (std::size_t node = 0, first = 0; first < to_rank_.size(); ++node, first += width) {
+    const std::int64_t tokens = std::int64_t{weight} * to_node_[node];
+    if (tokens == 0) {
+      continue;
+    }
+    const std::size_t gateway = first + place;
+    std::int64_t all = 0;
+    for (std::size_t i = 0; i < width; ++i) {
+      const std::int64_t copies = std::int64_t{weight} * reached[first + i];
+      rows[first + i] += copies;
+      passed_in[first + i] += copies;
+      all += copies;
+      if (node != home) {
+        far_in[first + i] += copies;
+        between[i] += copies;
+      }
+    }
+    const std::int64_t kept = std::int64_t{weight} * reached[gateway];
+    passed_in[gateway] -= kept;
+    per_node.near_out[gateway] += all - kept;
+    if (node != home) {
+      far_copies += all;
+      far_tokens += tokens;
+      per_node.far_in[gateway] += tokens;
+    } else {
+      per_rank.near_out[as_size(source)] += all - kept;
+      for (std::size_t i = 0; i < width; ++i) {
+        per_rank.near_in[first + i] += i == place ? 0 : std::int64_t{weight} * reached[first + i];
       }
     }
   }
+  per_rank.far_out[as_size(source)] += far_copies;
+  per_node.far_out[as_size(source)] += far_tokens;
+  per_node.between[place * width + place] += far_tokens;
 }
 
 // All sources use one slot.

@@ -1,8 +1,7 @@
-// Building a topology, routes, and traffic matrices on links, for 8 to 256 devices.
+// Building a topology, its paths, and amounts on links, for 8 to 4,096 devices.
 #include <benchmark/benchmark.h>
 
 #include "hardware/topology.h"
-#include "sim/core/rng.h"
 
 namespace moesim {
 namespace {
@@ -25,7 +24,7 @@ void BM_BuildTopology(benchmark::State& state) {
     benchmark::DoNotOptimize(Topology(cluster));
   }
 }
-BENCHMARK(BM_BuildTopology)->RangeMultiplier(2)->Range(8, 256)->Unit(benchmark::kMicrosecond);
+BENCHMARK(BM_BuildTopology)->RangeMultiplier(8)->Range(8, 4096)->Unit(benchmark::kMicrosecond);
 
 void BM_PathsFrom(benchmark::State& state) {
   const Topology topology(nodes_of_eight(state.range(0)));
@@ -33,42 +32,22 @@ void BM_PathsFrom(benchmark::State& state) {
     benchmark::DoNotOptimize(topology.paths_from(0));
   }
 }
-BENCHMARK(BM_PathsFrom)->RangeMultiplier(2)->Range(8, 256)->Unit(benchmark::kMicrosecond);
+BENCHMARK(BM_PathsFrom)->RangeMultiplier(8)->Range(8, 4096)->Unit(benchmark::kMicrosecond);
 
-// As a step does it: a matrix per layer, 58 of them, so that they do not all stay in the cache.
-void BM_AddTraffic58(benchmark::State& state) {
-  constexpr std::size_t layers = 58;
+// A ring over all devices: what one of the longest sparse loads costs.
+void BM_SpreadRing(benchmark::State& state) {
   const Topology topology(nodes_of_eight(state.range(0)));
-  const auto n = static_cast<std::size_t>(state.range(0));
-  Rng rng(1);
-  std::vector<double> amounts(layers * n * n);
-  for (double& amount : amounts) {
-    amount = rng.uniform();
-  }
   std::vector<double> on_link(topology.links().size());
   for (auto _ : state) {
-    for (std::size_t layer = 0; layer < layers; ++layer) {
-      topology.add_traffic(std::span(amounts).subspan(layer * n * n, n * n), on_link);
+    for (int d = 0; d < topology.devices(); ++d) {
+      topology.routes().spread(d, (d + 1) % topology.devices(), 1.0, [&](int link, double part) {
+        on_link[static_cast<std::size_t>(link)] += part;
+      });
     }
     benchmark::DoNotOptimize(on_link.data());
   }
-  state.SetBytesProcessed(state.iterations() *
-                          static_cast<std::int64_t>(amounts.size() * sizeof(double)));
 }
-BENCHMARK(BM_AddTraffic58)->RangeMultiplier(2)->Range(8, 256)->Unit(benchmark::kMicrosecond);
-
-// One matrix, in the cache, as when it has just been written.
-void BM_AddTraffic(benchmark::State& state) {
-  const Topology topology(nodes_of_eight(state.range(0)));
-  const auto n = static_cast<std::size_t>(state.range(0));
-  const std::vector<double> amount(n * n, 1.0);
-  std::vector<double> on_link(topology.links().size());
-  for (auto _ : state) {
-    topology.add_traffic(amount, on_link);
-    benchmark::DoNotOptimize(on_link.data());
-  }
-}
-BENCHMARK(BM_AddTraffic)->RangeMultiplier(2)->Range(8, 256)->Unit(benchmark::kMicrosecond);
+BENCHMARK(BM_SpreadRing)->RangeMultiplier(8)->Range(8, 4096)->Unit(benchmark::kMicrosecond);
 
 }  // namespace
 }  // namespace moesim

@@ -5,6 +5,7 @@
 
 #include "sim/core/rng.h"
 #include "sim/engine/all_to_all_links.h"
+#include "sim/engine/step_traffic.h"
 
 namespace moesim {
 namespace {
@@ -76,6 +77,15 @@ struct Step {
   }
 };
 
+std::vector<int> nodes_of(const Step& step) {
+  std::vector<int> nodes;
+  for (int r = 0; r < step.ranks; ++r) {
+    nodes.push_back(r / 8);
+  }
+  return nodes;
+}
+
+// Picks alone.
 void count_step(benchmark::State& state) {
   const Step step(static_cast<int>(state.range(0)));
   ExpertCounts counts;
@@ -89,23 +99,45 @@ void count_step(benchmark::State& state) {
 }
 BENCHMARK(count_step)->Arg(4)->Arg(32)->Unit(benchmark::kMillisecond);
 
-void count_distinct_step(benchmark::State& state) {
+// From picks to traffic, with distinct copies or without.
+void traffic_of_tokens(benchmark::State& state) {
   const Step step(static_cast<int>(state.range(0)));
-  std::vector<int> nodes;
-  for (int r = 0; r < step.ranks; ++r) {
-    nodes.push_back(r / 8);
-  }
-  DistinctCounts counts;
+  const auto replicas = replica_choices(step.placement, nodes_of(step));
+  TrafficCounter counter;
+  LayerTraffic traffic;
   for (auto _ : state) {
     for (int layer = 0; layer < k_layers; ++layer) {
-      const ReplicaChoice replicas(step.placement, layer, nodes);
-      count_distinct(step.picks(layer), step.layout, replicas, counts);
-      benchmark::DoNotOptimize(counts.tokens_to_rank.data());
+      counter.begin(replicas[static_cast<std::size_t>(layer)], state.range(1) != 0, traffic);
+      counter.add(step.picks(layer), step.layout, 1);
+      counter.finish();
+      benchmark::DoNotOptimize(traffic.load.data());
     }
   }
 }
-BENCHMARK(count_distinct_step)->Arg(4)->Arg(32)->Unit(benchmark::kMillisecond);
+BENCHMARK(traffic_of_tokens)->ArgsProduct({{4, 32}, {0, 1}})->Unit(benchmark::kMillisecond);
 
+// From counts, as when they are expected.
+void traffic_of_counts(benchmark::State& state) {
+  const Step step(static_cast<int>(state.range(0)));
+  const auto replicas = replica_choices(step.placement, nodes_of(step));
+  std::vector<ExpertCounts> counts(k_layers);
+  for (int layer = 0; layer < k_layers; ++layer) {
+    count_experts(step.picks(layer), step.layout, counts[static_cast<std::size_t>(layer)]);
+  }
+  TrafficCounter counter;
+  LayerTraffic traffic;
+  for (auto _ : state) {
+    for (std::size_t layer = 0; layer < k_layers; ++layer) {
+      counter.begin(replicas[layer], false, traffic);
+      counter.add(counts[layer], 1);
+      counter.finish();
+      benchmark::DoNotOptimize(traffic.load.data());
+    }
+  }
+}
+BENCHMARK(traffic_of_counts)->Arg(4)->Arg(32)->Unit(benchmark::kMillisecond);
+
+// From traffic to links: the engine's share.
 void lower_step(benchmark::State& state) {
   const int nodes = static_cast<int>(state.range(0));
   const Step step(nodes);
@@ -115,26 +147,25 @@ void lower_step(benchmark::State& state) {
   spec.payload = {7168, k_top_k, DType::fp8_block, DType::bf16};
   spec.slots = step.placement.slots();
   AllToAllLowering lowering(topology, {}, {}, spec, "bench");
-  const auto node_of_rank = lowering.node_of_rank();
-  std::vector<ExpertCounts> counts(k_layers);
+  const auto replicas = replica_choices(step.placement, lowering.node_of_rank());
+  std::vector<LayerTraffic> traffic(k_layers);
+  TrafficCounter counter;
   for (int layer = 0; layer < k_layers; ++layer) {
-    count_experts(step.picks(layer), step.layout, counts[static_cast<std::size_t>(layer)]);
+    const auto l = static_cast<std::size_t>(layer);
+    counter.begin(replicas[l], false, traffic[l]);
+    counter.add(step.picks(layer), step.layout, 1);
+    counter.finish();
   }
-  LayerTraffic traffic;
   CollectiveCost dispatch;
   CollectiveCost combine;
   for (auto _ : state) {
-    for (int layer = 0; layer < k_layers; ++layer) {
-      const ReplicaChoice replicas(step.placement, layer, node_of_rank);
-      lower_counts(counts[static_cast<std::size_t>(layer)], replicas, traffic);
-      if (state.range(1) != 0) {
-        lowering.lower({&step.layout, &traffic, nullptr}, dispatch, combine);
-      }
+    for (const LayerTraffic& layer : traffic) {
+      lowering.lower({&step.layout, &layer}, dispatch, combine);
       benchmark::DoNotOptimize(combine.loads.data());
     }
   }
 }
-BENCHMARK(lower_step)->Args({4, 1})->Args({32, 0})->Args({32, 1})->Unit(benchmark::kMillisecond);
+BENCHMARK(lower_step)->Arg(4)->Arg(32)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace moesim

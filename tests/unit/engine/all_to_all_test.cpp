@@ -5,23 +5,10 @@
 #include "random_layer.h"
 #include "sim/core/error.h"
 #include "sim/engine/all_to_all_links.h"
+#include "tests/unit/engine/test_cluster.h"
 
 namespace moesim {
 namespace {
-
-Cluster test_cluster(int nodes, int devices, int spines = 3) {
-  Cluster cluster;
-  cluster.name = "test";
-  cluster.nodes = nodes;
-  cluster.node.devices = devices;
-  cluster.node.interconnect = devices > 1 ? NodeInterconnect::nvswitch : NodeInterconnect::none;
-  cluster.node.device_link = {"nvlink", Bandwidth(200e9), Seconds(1e-6), 0.0};
-  cluster.node.nics = nodes > 1 ? devices : 0;
-  cluster.node.nic_link = {"ib", Bandwidth(50e9), Seconds(2e-6), 0.0};
-  cluster.fabric.kind = nodes > 1 ? FabricKind::leaf_spine : FabricKind::none;
-  cluster.fabric.spines = spines;
-  return cluster;
-}
 
 // Powers of two, different for each direction and class of link, so that a mix-up shows.
 CommProfile test_profile(std::string_view algorithm) {
@@ -157,13 +144,12 @@ struct Lowered {
 Lowered lower_layer(AllToAllLowering& lowering, const RandomLayer& layer) {
   const auto nodes = lowering.node_of_rank();
   const ReplicaChoice replicas(layer.placement, 0, nodes);
-  ExpertCounts counts;
-  DistinctCounts distinct;
   Lowered out;
-  count_experts(layer.picks(), layer.layout, counts);
-  count_distinct(layer.picks(), layer.layout, replicas, distinct);
-  lower_counts(counts, replicas, out.traffic);
-  lowering.lower({&layer.layout, &out.traffic, &distinct}, out.dispatch, out.combine);
+  TrafficCounter counter;
+  counter.begin(replicas, true, out.traffic);
+  counter.add(layer.picks(), layer.layout, 1);
+  counter.finish();
+  lowering.lower({&layer.layout, &out.traffic}, out.dispatch, out.combine);
   return out;
 }
 
@@ -299,25 +285,48 @@ TEST_CASE("lanes exchange the same traffic on their own devices", "[engine][all_
   }
 }
 
-// Alone, latency + bytes / nominal rate is the law's time; the loads are a ring's.
-TEST_CASE("a collective alone takes its law's time", "[engine][all_to_all][unit]") {
-  const Topology topology(test_cluster(1, 4));
-  FoundCollective found;
-  found.law.protocols = {{Seconds(5e-6), Seconds(1e-6), 0.1, 0.0},
-                         {Seconds(15e-6), Seconds(2e-6), 0.8, 1e-4}};
-  const std::vector<int> devices{0, 1, 2, 3};
-  for (const double size : {1e3, 1e5, 1e6, 1e8, 1e9}) {
-    const auto cost =
-        lower_collective(topology, found, CollectiveOp::all_reduce, devices, Bytes(size));
-    REQUIRE(cost.loads.size() == 8);  // up and down of four devices
-    const double moving = cost.loads.front().bytes / 200e9;
-    CHECK(cost.latency.si() + moving ==
-          Approx(found.law.time(CollectiveOp::all_reduce, 4, Bytes(size), Bandwidth(200e9)).si()));
-    CHECK(cost.loads.front().bytes <= Approx(1.5 * size / 0.8));
-    CHECK_FALSE(cost.extrapolated);
+// Two lanes over nodes, on devices 0, 2 and 1, 3 of four: each lane's messages, one by one.
+TEST_CASE("lanes over several nodes load links as their messages do",
+          "[engine][all_to_all][property]") {
+  for (const AllToAllEntry& entry : all_to_all_algorithms()) {
+    CAPTURE(entry.name);
+    Rng rng = RngStreams(11).stream(entry.name);
+    const RandomLayer layer = random_layer_on(rng, 3, 2);
+    const Topology topology(test_cluster(3, 4));
+    const std::vector<CommProfile> profiles{test_profile(entry.name)};
+    AllToAllSpec spec;
+    spec.algorithm = entry.name;
+    spec.payload = k_payload;
+    spec.lanes = {{0, 2, 4, 6, 8, 10}, {1, 3, 5, 7, 9, 11}};
+    AllToAllLowering lowering(topology, profiles, {"gpu", "die"}, spec, "test");
+    const Lowered lowered = lower_layer(lowering, layer);
+    Walk walk{&layer, ReplicaChoice(layer.placement, 0, layer.node_of_rank), {}};
+    for (int source = 0; source < layer.ranks; ++source) {
+      const auto s = static_cast<std::size_t>(source);
+      for (std::int64_t t = layer.layout.first[s]; t < layer.layout.first[s + 1]; ++t) {
+        walk_token(walk, entry.name, source, walk.serving_ranks(t, source));
+      }
+    }
+    Messages on_devices;
+    for (const auto& [pair, copies] : walk.messages) {
+      for (const auto& lane : spec.lanes) {
+        on_devices[{lane[static_cast<std::size_t>(pair.first)],
+                    lane[static_cast<std::size_t>(pair.second)]}] += copies;
+      }
+    }
+    const std::size_t links = topology.links().size();
+    CHECK(alike(dense(lowered.dispatch, links),
+                reference_loads(topology, on_devices, Direction::dispatch,
+                                entry.dispatch_bytes(k_payload).si(),
+                                lowering.law(Direction::dispatch).law)));
+    CHECK(alike(dense(lowered.combine, links),
+                reference_loads(topology, on_devices, Direction::combine,
+                                entry.combine_bytes(k_payload).si(),
+                                lowering.law(Direction::combine).law)));
+    for (const CollectiveCost* cost : {&lowered.dispatch, &lowered.combine}) {
+      CHECK(std::ranges::is_sorted(cost->loads, {}, &LinkLoad::link));
+    }
   }
-  CHECK(lower_collective(topology, found, CollectiveOp::all_reduce, std::vector<int>{2}, Bytes(1e6))
-            .loads.empty());
 }
 
 TEST_CASE("an unknown all-to-all lists the names there are", "[engine][all_to_all][unit]") {

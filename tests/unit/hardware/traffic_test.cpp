@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "hardware/topology.h"
-#include "sim/core/error.h"
 #include "sim/core/rng.h"
 #include "tests/unit/hardware/support.h"
 
@@ -44,12 +43,23 @@ std::vector<double> by_paths(const Topology& topology, const std::vector<double>
   return on_link;
 }
 
+// The same by the tables of routes.
+std::vector<double> by_routes(const Topology& topology, const std::vector<double>& amount) {
+  std::vector<double> on_link(topology.links().size());
+  for (int from = 0; from < topology.devices(); ++from) {
+    for (int to = 0; to < topology.devices(); ++to) {
+      topology.routes().spread(from, to, amount[as_size(from * topology.devices() + to)],
+                               [&](int link, double part) { on_link[as_size(link)] += part; });
+    }
+  }
+  return on_link;
+}
+
 void check_against_paths(const Shape& shape, std::uint64_t seed) {
   const Topology topology(make_cluster(shape));
   const auto amount = random_traffic(topology.devices(), seed);
   const auto expected = by_paths(topology, amount);
-  std::vector<double> actual(topology.links().size());
-  topology.add_traffic(amount, actual);
+  const auto actual = by_routes(topology, amount);
   for (std::size_t i = 0; i < actual.size(); ++i) {
     CAPTURE(topology.links()[i].name);
     // Both add the same positive terms in another order; 256 x 256 of them stay below 1e-12.
@@ -106,8 +116,7 @@ TEST_CASE("traffic of four devices, by hand", "[hardware][unit]") {
   amount[0 * 4 + 3] = 4;     // rail 0 to rail 1
   amount[3 * 4 + 0] = 8;     // rail 1 to rail 0, back
   amount[3 * 4 + 2] = 16;    // inside node 1
-  std::vector<double> on_link(topology.links().size(), 0.0);
-  topology.add_traffic(amount, on_link);
+  const auto on_link = by_routes(topology, amount);
   const auto at = [&](int link) { return on_link[as_size(link)]; };
   CHECK(at(topology.device_up(0)) == 1);
   CHECK(at(topology.device_down(0)) == 0);
@@ -127,24 +136,6 @@ TEST_CASE("traffic of four devices, by hand", "[hardware][unit]") {
     CHECK(at(topology.leaf_up(1, spine)) == 4);    // half of 8
     CHECK(at(topology.leaf_down(0, spine)) == 4);  // half of 8
   }
-  const TrafficByScope scope = topology.traffic_by_scope(amount);
-  CHECK(scope.local == 1024);
-  CHECK(scope.intra_node == 1 + 16);
-  CHECK(scope.inter_node == 2 + 4 + 8);
-}
-
-TEST_CASE("traffic adds to what is there, and nothing adds nothing", "[hardware][property]") {
-  const Topology topology(make_cluster({.nodes = 2}));
-  const auto amount = random_traffic(16, 3);
-  std::vector<double> once(topology.links().size());
-  topology.add_traffic(amount, once);
-  std::vector<double> twice = once;
-  topology.add_traffic(std::vector<double>(256, 0.0), twice);
-  CHECK(twice == once);
-  topology.add_traffic(amount, twice);
-  for (std::size_t i = 0; i < once.size(); ++i) {
-    CHECK(twice[i] == Approx(2.0 * once[i]).epsilon(1e-13));
-  }
 }
 
 // What is sent arrives: per node, and in all.
@@ -153,34 +144,62 @@ TEST_CASE("links conserve traffic", "[hardware][property]") {
   CAPTURE(nics);
   const Topology topology(make_cluster({.nodes = 4, .nics = nics, .spines = 3}));
   const auto amount = random_traffic(32, 11);
-  std::vector<double> on_link(topology.links().size());
-  topology.add_traffic(amount, on_link);
+  const auto on_link = by_routes(topology, amount);
   std::vector<double> by_kind(8);
   for (std::size_t i = 0; i < on_link.size(); ++i) {
     by_kind[static_cast<std::size_t>(topology.links()[i].kind)] += on_link[i];
   }
   const auto total = [&](LinkKind kind) { return by_kind[static_cast<std::size_t>(kind)]; };
-  const TrafficByScope scope = topology.traffic_by_scope(amount);
-  CHECK(total(LinkKind::device_up) == Approx(scope.intra_node).epsilon(1e-12));
-  CHECK(total(LinkKind::device_down) == Approx(scope.intra_node).epsilon(1e-12));
-  CHECK(total(LinkKind::nic_up) == Approx(scope.inter_node).epsilon(1e-12));
-  CHECK(total(LinkKind::nic_down) == Approx(scope.inter_node).epsilon(1e-12));
+  double intra_node = 0.0;
+  double inter_node = 0.0;
+  for (int from = 0; from < topology.devices(); ++from) {
+    for (int to = 0; to < topology.devices(); ++to) {
+      if (from != to) {
+        (topology.node_of(from) == topology.node_of(to) ? intra_node : inter_node) +=
+            amount[as_size(from * topology.devices() + to)];
+      }
+    }
+  }
+  CHECK(total(LinkKind::device_up) == Approx(intra_node).epsilon(1e-12));
+  CHECK(total(LinkKind::device_down) == Approx(intra_node).epsilon(1e-12));
+  CHECK(total(LinkKind::nic_up) == Approx(inter_node).epsilon(1e-12));
+  CHECK(total(LinkKind::nic_down) == Approx(inter_node).epsilon(1e-12));
   CHECK(total(LinkKind::leaf_up) == Approx(total(LinkKind::leaf_down)).epsilon(1e-12));
   CHECK((total(LinkKind::leaf_up) > 0.0) == (nics > 1));
-  double all = 0.0;
-  for (const double a : amount) {
-    all += a;
-  }
-  CHECK(scope.local + scope.intra_node + scope.inter_node == Approx(all).epsilon(1e-12));
 }
 
-TEST_CASE("matrices of the wrong size are a defect", "[hardware][unit]") {
-  const Topology topology(make_cluster({.nodes = 2}));
-  std::vector<double> on_link(topology.links().size());
-  CHECK_THROWS_AS(topology.add_traffic(std::vector<double>(255), on_link), InvariantError);
-  CHECK_THROWS_AS(topology.traffic_by_scope(std::vector<double>(64)), InvariantError);
-  on_link.pop_back();
-  CHECK_THROWS_AS(topology.add_traffic(std::vector<double>(256), on_link), InvariantError);
+TEST_CASE("every link has a reverse, between the same ends", "[hardware][property]") {
+  const Topology topology(make_cluster({.nodes = 3, .nics = 4, .spines = 2, .host = true}));
+  for (std::size_t i = 0; i < topology.links().size(); ++i) {
+    const int link = static_cast<int>(i);
+    CHECK(topology.reverse(link) != link);
+    CHECK(topology.reverse(topology.reverse(link)) == link);
+  }
+  // Backwards, a path uses the reverse of its links.
+  for (const auto& [from, to] : {std::pair{0, 1}, {0, 8}, {1, 18}, {7, 12}}) {
+    auto there = topology.paths(from, to);
+    for (auto& path : there) {
+      std::ranges::reverse(path);
+      std::ranges::transform(path, path.begin(), [&](int link) { return topology.reverse(link); });
+    }
+    auto back = topology.paths(to, from);
+    std::ranges::sort(there);
+    std::ranges::sort(back);
+    CHECK(there == back);
+  }
+  const auto host = topology.host_path(5);
+  CHECK(topology.reverse(host.up.front()) == host.down.front());
+}
+
+// Places that use one NIC share their ways: the fabric tells rails apart, not devices.
+TEST_CASE("pairs of places are classed by the rails they use", "[hardware][unit]") {
+  const Topology topology(make_cluster({.nodes = 2, .devices = 8, .nics = 2, .spines = 3}));
+  const Routes& routes = topology.routes();
+  CHECK(routes.ways().size() == 3);  // no fabric link, and one set of ways each way
+  CHECK(routes.ways_between(0, 2) == routes.ways_between(4, 6));
+  CHECK(routes.ways_between(0, 1) == routes.ways_between(2, 7));
+  CHECK(routes.ways_between(0, 1) != routes.ways_between(1, 0));
+  CHECK(routes.ways()[as_size(routes.ways_between(0, 1))].size() == 3);
 }
 
 }  // namespace
