@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::array<std::string_view, 4> frameworks{"trtllm", "sglang", "vllm", "spec_sheet"};
 constexpr std::array<std::string_view, 2> residencies{"home", "last_expert"};
+constexpr std::array<std::string_view, 2> routing_uses{"tokens", "expected"};
 constexpr std::int64_t most_tokens = 1 << 24;  // of placement statistics
 constexpr int most_ranks = 1 << 14;
 
@@ -124,6 +125,9 @@ RunOptions parse_run(ConfigObject object) {
   RunOptions run;
   constexpr int most_steps = 100'000;
   run.steps = static_cast<int>(object.integer_or("steps", 1, 1, most_steps));
+  run.routing = object.choice_or("routing", "tokens", routing_uses) == "tokens"
+                    ? RoutingUse::tokens
+                    : RoutingUse::expected;
   object.reject_unknown_keys();
   return run;
 }

@@ -58,8 +58,13 @@ struct Policy {
   OpPrecision precision;
 };
 
+// How a step uses its routing source: tokens drawn or replayed one by one, or their counts as they
+// may be expected.
+enum class RoutingUse { tokens, expected };
+
 struct RunOptions {
   int steps = 1;
+  RoutingUse routing = RoutingUse::tokens;
   int threads = 1;  // not part of the document: results do not depend on it
 };
 

@@ -63,8 +63,13 @@ std::vector<CommProvenance> Simulation::communication() const {
 }
 
 std::vector<std::string> Simulation::routing_notes() const {
-  return routing() == nullptr ? std::vector<std::string>{}
-                              : routing_warnings(*routing(), system().batch(0));
+  if (routing() == nullptr) {
+    return {};
+  }
+  if (scenario().run.routing == RoutingUse::expected) {
+    return {"expected, not drawn: " + routing()->statistics(threads_)->describe()};
+  }
+  return routing_warnings(*routing(), system().batch(0));
 }
 
 }  // namespace moesim

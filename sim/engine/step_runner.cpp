@@ -2,6 +2,7 @@
 
 #include <chrono>
 
+#include "sim/engine/expected_traffic.h"
 #include "sim/engine/resident_traffic.h"
 #include "sim/engine/step_draw.h"
 
@@ -22,6 +23,14 @@ std::vector<MicroBatch> micro_batches_of(const Deployment& deployment, const Ste
     micro.push_back({std::move(part), {}});
   }
   if (system.routing() == nullptr) {
+    return micro;
+  }
+  if (system.scenario().run.routing == RoutingUse::expected) {
+    const auto statistics = system.routing()->statistics(threads);
+    for (MicroBatch& part : micro) {
+      part.traffic = expected_traffic(*statistics, part.batch, system.ranks(),
+                                      deployment.replicas(), deployment.needs_distinct(), threads);
+    }
     return micro;
   }
   auto drawn = draw_batch(*system.routing(), batch, system.ranks(), count, seed, threads);

@@ -156,6 +156,11 @@ void System::check_residency() const {
                                  std::to_string(scenario_.parallelism.attention_tp) +
                                  ": a token rests on one rank");
   }
+  if (scenario_.run.routing == RoutingUse::expected) {
+    throw ConfigError(scenario_.where + "/run/routing",
+                      "expected counts have no tokens that could stay with their experts "
+                      "(policy/token_residency last_expert); use tokens");
+  }
 }
 
 void System::check_batches() const {
@@ -194,6 +199,9 @@ void System::check_routing_size() const {
                       format_number(pairs) +
                           " (token, expert) pairs per layer are more than 2^31; "
                           "use fewer tokens per rank or fewer ranks");
+  }
+  if (scenario_.run.routing == RoutingUse::expected) {
+    return;
   }
   const auto routed = static_cast<double>(
       whole.routing_sample > 0 ? whole.routing_sample * whole.ranks() : whole.tokens());
