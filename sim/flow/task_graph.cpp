@@ -9,7 +9,8 @@ namespace moesim {
 
 ProgramId TaskGraph::begin_program() {
   programs_.push_back({.first_segment = static_cast<std::uint32_t>(segments_.size()),
-                       .first_touched = static_cast<std::uint32_t>(touched_.size())});
+                       .first_touched = static_cast<std::uint32_t>(touched_.size()),
+                       .first_hold = static_cast<std::uint32_t>(holds_.size())});
   return static_cast<ProgramId>(programs_.size() - 1);
 }
 
@@ -51,6 +52,9 @@ TaskId TaskGraph::add_task(Task task, std::span<const TaskId> predecessors) {
   const auto id = static_cast<TaskId>(tasks_.size());
   ensure(task.program >= 0 && static_cast<std::size_t>(task.program) < programs_.size(),
          "a task's program exists");
+  ensure(task.executor >= -1 && task.executor < executor_count_, "a task's executor exists");
+  ensure(task.not_before_s >= 0 && std::isfinite(task.not_before_s),
+         "a task's date is finite and not negative");
   task.first_predecessor = static_cast<std::uint32_t>(predecessors_.size());
   task.predecessor_count = static_cast<std::uint32_t>(predecessors.size());
   for (const TaskId before : predecessors) {
@@ -59,6 +63,45 @@ TaskId TaskGraph::add_task(Task task, std::span<const TaskId> predecessors) {
   }
   tasks_.push_back(task);
   return id;
+}
+
+TaskId TaskGraph::add_task_in_order(Task task, std::span<const TaskId> predecessors) {
+  ensure(task.stream >= 0, "a stream in order has a number");
+  const auto stream = static_cast<std::size_t>(task.stream);
+  if (stream >= last_in_stream_.size()) {
+    last_in_stream_.resize(stream + 1, -1);
+  }
+  in_order_.assign(predecessors.begin(), predecessors.end());
+  const TaskId last = last_in_stream_[stream];
+  if (last >= 0 && std::ranges::find(in_order_, last) == in_order_.end()) {
+    in_order_.push_back(last);
+  }
+  return last_in_stream_[stream] = add_task(task, in_order_);
+}
+
+void TaskGraph::add_hold(Hold hold) {
+  ensure(!programs_.empty(), "a hold belongs to a program");
+  ensure(hold.resource >= 0, "a hold's resource is not negative");
+  ensure(hold.fraction > 0 && hold.fraction <= 1, "a hold takes more than nothing, at most all");
+  holds_.push_back(hold);
+  ++programs_.back().hold_count;
+}
+
+void TaskGraph::set_rate_after(TaskId cause, std::int32_t resource, double rate) {
+  ensure(cause >= 0 && static_cast<std::size_t>(cause) < tasks_.size(), "an action's cause exists");
+  ensure(resource >= 0 && static_cast<std::size_t>(resource) < resources.size(),
+         "a resource whose rate changes exists");
+  ensure(rate >= 0 && std::isfinite(rate), "a rate is finite and not negative");
+  actions_.push_back({cause, ActionKind::set_rate, resource, rate});
+}
+
+void TaskGraph::cancel_after(TaskId cause, TaskId victim) {
+  const auto exists = [this](TaskId id) {
+    return id >= 0 && static_cast<std::size_t>(id) < tasks_.size();
+  };
+  ensure(exists(cause), "an action's cause exists");
+  ensure(exists(victim), "a task that is cancelled exists");
+  actions_.push_back({cause, ActionKind::cancel, victim, 0.0});
 }
 
 std::int32_t TaskGraph::label(const std::string& text) {

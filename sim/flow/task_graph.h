@@ -1,5 +1,5 @@
-// The task graph that every backend runs: resources with a rate, programs (what a task does) and
-// tasks (who does it, after what).
+// The task graph that every backend runs: resources with a rate, programs (what a task does),
+// tasks (who does it, after what) and what happens when a task has ended.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,7 @@ enum class ResourceKind : std::uint8_t { compute, memory, link };
 struct Resource {
   std::string name;
   ResourceKind kind = ResourceKind::link;
-  double rate = 1.0;
+  double rate = 1.0;  // nominal; an Action may change it while time goes on
 };
 
 struct Need {
@@ -35,18 +35,39 @@ struct Segment {
   std::uint32_t need_count = 0;
 };
 
+// Takes this fraction of a resource's rate away from everybody while a task runs: a communication
+// kernel that occupies some of the multiprocessors. Fractions of tasks that run at once add up.
+struct Hold {
+  std::int32_t resource = 0;  // relative to the task's resource offset
+  double fraction = 0.0;      // > 0, <= 1
+};
+
 using ProgramId = std::int32_t;
 using TaskId = std::int32_t;
 using StreamId = std::int32_t;
+using ExecutorId = std::int32_t;
 
 struct Task {
   ProgramId program = 0;
   std::int32_t resource_offset = 0;  // added to every Need::resource of the program
-  StreamId stream = 0;               // for the timeline; order in a stream is given by dependencies
+  StreamId stream = 0;               // for the timeline, and for add_task_in_order()
   std::int32_t label = 0;            // index into TaskGraph::labels
   std::int32_t layer = -1;
+  ExecutorId executor = -1;   // who runs it, one task at a time; -1: nobody has to be free
+  std::int32_t priority = 0;  // an executor takes the highest first, then the lowest id
+  double not_before_s = 0.0;  // a date, in seconds from the start of the run
   std::uint32_t first_predecessor = 0;
   std::uint32_t predecessor_count = 0;
+};
+
+enum class ActionKind : std::uint8_t { set_rate, cancel };
+
+// Happens when its cause has ended. A cause without segments and with Task::not_before_s is a date.
+struct Action {
+  TaskId cause = 0;
+  ActionKind kind = ActionKind::set_rate;
+  std::int32_t target = 0;  // a resource; a task
+  double rate = 0.0;        // of the resource from then on, >= 0; 0: what needs it stands still
 };
 
 // Append-only. Programs are shared: ranks that run the same kernels on their own devices differ in
@@ -61,6 +82,23 @@ class TaskGraph {
   // Predecessors must exist already, so ids are a topological order. Throws InvariantError for ids
   // that do not exist.
   TaskId add_task(Task task, std::span<const TaskId> predecessors);
+  // The same, also after the task that was last added to its stream in this way.
+  TaskId add_task_in_order(Task task, std::span<const TaskId> predecessors);
+
+  // Belongs to the program that was begun last. Throws InvariantError for fractions outside (0, 1].
+  void add_hold(Hold hold);
+
+  // An executor runs one task at a time. When it is free, it takes the waiting task (predecessors
+  // ended, date reached) of the highest priority, then of the lowest id; a task that runs is not
+  // interrupted, so a long transfer that should give way is added as several tasks.
+  ExecutorId add_executor() { return executor_count_++; }
+
+  // Throw InvariantError for ids that do not exist, and rates that are negative or not finite.
+  void set_rate_after(TaskId cause, std::int32_t resource, double rate);
+  // A task that runs ends now. One that waits does no work: it ends, without waiting for its date
+  // or executor, when its predecessors have ended. Who waits for it goes on then. One that has
+  // ended stays as it is.
+  void cancel_after(TaskId cause, TaskId victim);
 
   std::int32_t label(const std::string& text);  // id of an existing or new label
 
@@ -77,6 +115,12 @@ class TaskGraph {
   [[nodiscard]] std::span<const Task> tasks() const { return tasks_; }
   [[nodiscard]] const std::vector<std::string>& labels() const { return labels_; }
   [[nodiscard]] std::size_t program_count() const { return programs_.size(); }
+  [[nodiscard]] std::span<const Action> actions() const { return actions_; }  // as they were added
+  [[nodiscard]] std::int32_t executor_count() const { return executor_count_; }
+  [[nodiscard]] std::span<const Hold> holds(ProgramId program) const {
+    const Program& p = programs_[static_cast<std::size_t>(program)];
+    return {holds_.data() + p.first_hold, p.hold_count};
+  }
 
   // The resources that the program's needs name, each once, relative like the needs.
   [[nodiscard]] std::span<const std::int32_t> touched(ProgramId program) const {
@@ -98,6 +142,8 @@ class TaskGraph {
     std::uint32_t segment_count = 0;
     std::uint32_t first_touched = 0;
     std::uint32_t touched_count = 0;
+    std::uint32_t first_hold = 0;
+    std::uint32_t hold_count = 0;
   };
   void note_touch(std::int32_t resource, std::uint32_t segment);
 
@@ -108,6 +154,11 @@ class TaskGraph {
   std::vector<Task> tasks_;
   std::vector<TaskId> predecessors_;
   std::vector<std::string> labels_;
+  std::vector<Hold> holds_;
+  std::vector<Action> actions_;
+  std::vector<TaskId> last_in_stream_;  // by stream; -1: none
+  std::vector<TaskId> in_order_;        // scratch
+  std::int32_t executor_count_ = 0;
   std::vector<std::uint32_t> touched_by_;  // relative resource -> last segment that named it, + 1
 };
 

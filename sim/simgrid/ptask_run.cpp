@@ -134,6 +134,10 @@ class PtaskRun {
       }
       first_end_.push_back(segment_ends);
       segment_ends += graph_.segments(tasks_[id].program).size();
+      ensure(tasks_[id].executor < 0, "SimGrid replays what executors took, it takes nothing");
+    }
+    for (const Action& action : graph_.actions()) {
+      actions_[action.cause].push_back(action);
     }
   }
 
@@ -153,7 +157,9 @@ class PtaskRun {
     }
     for (std::size_t i = 0; i < graph_.resources.size(); ++i) {
       ensure(graph_.resources[i].rate > 0, "a resource's rate is positive");
-      links_.push_back(zone->create_link("resource" + std::to_string(i), 1.0)->seal()->get_impl());
+      sg4::Link* link = zone->create_link("resource" + std::to_string(i), 1.0)->seal();
+      rates_.push_back({.link = link});
+      links_.push_back(link->get_impl());
     }
     zone->seal();
   }
@@ -164,10 +170,27 @@ class PtaskRun {
       std::vector<TaskId> batch;
       batch.swap(ready_);
       for (const TaskId id : batch) {
-        output_.tasks[at(id)].start_s = sg4::Engine::get_clock();
-        ++events_;
-        begin_segment(id);
+        may_start(id);
       }
+    }
+  }
+
+  // Its predecessors have ended. Waiting for a date is an execution of nothing but a latency.
+  void may_start(TaskId id) {
+    const double wait_s = tasks_[at(id)].not_before_s - sg4::Engine::get_clock();
+    if (stages_[at(id)] == Stage::waiting && !cancelled_[at(id)] && wait_s > 0) {
+      stages_[at(id)] = Stage::dated;
+      start_exec(id, {.latency_s = wait_s});
+      return;
+    }
+    stages_[at(id)] = Stage::running;
+    output_.tasks[at(id)].start_s = sg4::Engine::get_clock();
+    ++events_;
+    if (cancelled_[at(id)]) {
+      end_task(id);
+    } else {
+      change_holds(id, true);
+      begin_segment(id);
     }
   }
 
@@ -180,12 +203,73 @@ class PtaskRun {
         return;
       }
     }
-    output_.tasks[at(id)].end_s = sg4::Engine::get_clock();
+    change_holds(id, false);
+    end_task(id);
+  }
+
+  void end_task(TaskId id) {
+    const double now_s = sg4::Engine::get_clock();
+    const auto segments = graph_.segments(tasks_[at(id)].program).size();
+    for (; current_[at(id)] < segments; ++current_[at(id)]) {
+      record_end(id, now_s);  // of a cancelled task
+    }
+    stages_[at(id)] = Stage::ended;
+    output_.tasks[at(id)].end_s = now_s;
     ++ended_;
     for (const TaskId after : successors_[at(id)]) {
       if (--waiting_for_[at(after)] == 0) {
         ready_.push_back(after);
       }
+    }
+    if (const auto found = actions_.find(id); found != actions_.end()) {
+      for (const Action& action : found->second) {
+        act(action);
+      }
+    }
+  }
+
+  void act(const Action& action) {
+    if (action.kind == ActionKind::cancel) {
+      cancel(action.target);
+      return;
+    }
+    Rate& rate = rates_[at(action.target)];
+    rate.set = action.rate / graph_.resources[at(action.target)].rate;
+    rate.apply();
+  }
+
+  void cancel(TaskId id) {
+    const Stage stage = stages_[at(id)];
+    if (stage == Stage::ended || cancelled_[at(id)]) {
+      return;
+    }
+    cancelled_[at(id)] = true;
+    if (stage == Stage::waiting) {
+      return;
+    }
+    // SimGrid goes on sharing with an execution that it was told to cancel until the next event,
+    // not with one that is suspended.
+    const sg4::ExecPtr exec = std::move(execs_[at(id)]);
+    task_of_.erase(exec.get());
+    exec->suspend();
+    abandoned_.push_back(exec);
+    if (stage == Stage::running) {
+      change_holds(id, false);
+    } else {
+      output_.tasks[at(id)].start_s = sg4::Engine::get_clock();
+    }
+    end_task(id);
+  }
+
+  void change_holds(TaskId id, bool begins) {
+    for (const Hold& hold : graph_.holds(tasks_[at(id)].program)) {
+      Rate& rate = rates_[at(hold.resource + tasks_[at(id)].resource_offset)];
+      if (begins) {
+        rate.held.push_back(hold.fraction);
+      } else {
+        rate.held.erase(std::ranges::find(rate.held, hold.fraction));
+      }
+      rate.apply();
     }
   }
 
@@ -216,22 +300,49 @@ class PtaskRun {
 
   void segment_ended(const sg4::Activity& activity) {
     const auto found = task_of_.find(&activity);
+    if (found == task_of_.end() &&
+        std::ranges::find(abandoned_, &activity, &sg4::ExecPtr::get) != abandoned_.end()) {
+      return;  // cancelled at the instant at which it ended
+    }
     ensure(found != task_of_.end() && activity.get_state() == sg4::Activity::State::FINISHED,
            "SimGrid finishes the executions that were started");
     const TaskId id = found->second;
     task_of_.erase(found);
     retired_.push_back(std::move(execs_[at(id)]));
+    if (stages_[at(id)] == Stage::dated) {
+      may_start(id);
+      return;
+    }
     end_segment(id);
     begin_segment(id);
   }
 
   void end_segment(TaskId id) {
     ++events_;
-    if (!output_.segment_ends_s.empty()) {
-      output_.segment_ends_s[first_end_[at(id)] + current_[at(id)]] = sg4::Engine::get_clock();
-    }
+    record_end(id, sg4::Engine::get_clock());
     ++current_[at(id)];
   }
+
+  void record_end(TaskId id, double time_s) {
+    if (!output_.segment_ends_s.empty()) {
+      output_.segment_ends_s[first_end_[at(id)] + current_[at(id)]] = time_s;
+    }
+  }
+
+  enum class Stage : std::uint8_t { waiting, dated, running, ended };
+
+  struct Rate {
+    sg4::Link* link = nullptr;
+    double set = 1.0;            // fraction of the nominal rate
+    std::vector<double> held{};  // fractions
+    void apply() const {
+      double free = 1.0;
+      for (const double fraction : held) {
+        free -= fraction;
+      }
+      link->set_bandwidth(set * std::max(0.0, free));
+    }
+  };
 
   const TaskGraph& graph_;
   std::span<const Task> tasks_;
@@ -241,6 +352,9 @@ class PtaskRun {
   std::vector<std::size_t> current_;    // segment, by task
   std::vector<std::size_t> first_end_;  // by task
   std::vector<TaskId> ready_;
+  std::vector<Stage> stages_ = std::vector<Stage>(tasks_.size());
+  std::vector<bool> cancelled_ = std::vector<bool>(tasks_.size());
+  std::unordered_map<TaskId, std::vector<Action>> actions_;  // by cause
   std::size_t ended_ = 0;
   std::uint64_t events_ = 0;
 
@@ -248,9 +362,11 @@ class PtaskRun {
   std::vector<sg4::Host*> hosts_;
   std::size_t pairs_ = 0;
   std::vector<LinkImpl*> links_;  // by resource
+  std::vector<Rate> rates_;       // by resource
   std::vector<LinkImpl*> segment_links_;
   std::vector<sg4::ExecPtr> execs_;  // by task
   std::vector<sg4::ExecPtr> retired_;
+  std::vector<sg4::ExecPtr> abandoned_;  // cancelled: SimGrid still knows them
   std::unordered_map<const sg4::Activity*, TaskId> task_of_;
 };
 

@@ -10,6 +10,7 @@
 #include "sim/core/thread_pool.h"
 #include "sim/flow/crosscheck.h"
 #include "sim/simgrid/child_process.h"
+#include "tests/support/random_decisions.h"
 #include "tests/support/random_graph.h"
 #include "tests/support/reference_engine.h"
 
@@ -65,6 +66,39 @@ TEST_CASE("fast and simgrid agree on random overlapping graphs", "[simgrid][cros
   CHECK(shapes.contended_steps > 4000);
   CHECK(shapes.repeated_rounds > 4000);
   CHECK(shapes.tied_ends > 400);
+}
+
+// Executors with priorities, dates, cancellations, changes of rates (to nothing and back), holds.
+TEST_CASE("fast and simgrid agree on graphs with decisions", "[simgrid][crosscheck]") {
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    CAPTURE(seed);
+    const TaskGraph graph = random_decisions(seed);
+    const RunResult fast = make_fast_backend()->run(graph, true);
+    const RunResult simgrid = make_simgrid_backend()->run(graph, true);
+    const CrosscheckResult difference = compare_runs(fast, simgrid);
+    CAPTURE(difference.largest_absolute_s, difference.absolute_task, difference.largest_relative);
+    CHECK(difference.agrees);
+    CHECK(difference.largest_relative < 1e-10);
+  }
+}
+
+TEST_CASE("simgrid replays the records of live runs", "[simgrid][crosscheck]") {
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    CAPTURE(seed);
+    LiveRun live;
+    run_random_policy(live, seed);
+    const Record record = live.record();
+    const RunResult simgrid = make_simgrid_backend()->run(record.graph, false);
+    RunResult fast;
+    RunResult replay;
+    for (std::size_t i = 0; i < record.ids.size(); ++i) {
+      fast.tasks.push_back(live.times(static_cast<TaskId>(i)));
+      replay.tasks.push_back(simgrid.tasks[static_cast<std::size_t>(record.ids[i])]);
+    }
+    const CrosscheckResult difference = compare_runs(fast, replay);
+    CAPTURE(difference.largest_absolute_s, difference.absolute_task, difference.largest_relative);
+    CHECK(difference.agrees);
+  }
 }
 
 TEST_CASE("fast and simgrid agree on larger graphs", "[simgrid][crosscheck]") {

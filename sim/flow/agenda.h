@@ -1,5 +1,5 @@
-// The agenda of the fast backend: one pending event per running task, as a 4-ary heap that knows
-// where each entry is, so that an event can be moved.
+// What happens next: one pending event per running task, as a 4-ary heap that knows where each
+// entry is, so that an event can be moved or dropped.
 #pragma once
 
 #include <cstddef>
@@ -42,6 +42,26 @@ class Agenda {
     heap_.pop_back();
     if (!heap_.empty()) {
       sink(0, last);
+    }
+  }
+
+  // Drops the slot's event if it has one.
+  void remove(std::int32_t slot) {
+    const auto index = static_cast<std::size_t>(slot);
+    if (index >= position_.size() || position_[index] == absent) {
+      return;
+    }
+    const std::size_t at = position_[index];
+    position_[index] = absent;
+    const Event last = heap_.back();
+    heap_.pop_back();
+    if (at == heap_.size()) {
+      return;
+    }
+    if (at > 0 && before(last, heap_[(at - 1) / arity])) {
+      rise(at, last);
+    } else {
+      sink(at, last);
     }
   }
 

@@ -1,4 +1,5 @@
-// The sharing law of backend.h for one set of live segments.
+// The sharing law of backend.h for one set of live segments. A resource is exhausted when less than
+// sharing_precision of its nominal rate is left.
 #pragma once
 
 #include <cstddef>
@@ -8,14 +9,17 @@
 
 namespace moesim::detail {
 
-// Segments are numbered in the order in which they are begun, resources from 0 by the caller.
+// Segments and resources are numbered from 0 in the order in which they are added.
 // Reused from call to call, so that solving allocates nothing once the buffers have grown.
 class FairBottleneck {
  public:
-  void clear(std::size_t resource_count);
+  void clear();
+  // `fraction`: of its nominal rate that there is; >= 0. Returns its number.
+  std::uint32_t add_resource(double fraction);
   void begin_segment();
-  // `seconds`: how long the whole resource would need for the whole segment; > 0.
-  void add_use(std::size_t resource, double seconds);
+  // `seconds`: how long the whole resource would need for the whole segment at its nominal rate;
+  // > 0.
+  void add_use(std::uint32_t resource, double seconds);
 
   // Paces in segments per second, by segment. Valid until clear().
   std::span<const double> solve();

@@ -1,4 +1,4 @@
-#include "sim/flow/fast_backend_sharing.h"
+#include "sim/flow/fair_bottleneck.h"
 
 #include <algorithm>
 #include <limits>
@@ -7,18 +7,23 @@
 
 namespace moesim::detail {
 
-void FairBottleneck::clear(std::size_t resource_count) {
+void FairBottleneck::clear() {
   uses_.clear();
   first_use_.clear();
-  loads_.assign(resource_count, Load{});
+  loads_.clear();
+}
+
+std::uint32_t FairBottleneck::add_resource(double fraction) {
+  loads_.push_back({.remaining = fraction});
+  return static_cast<std::uint32_t>(loads_.size() - 1);
 }
 
 void FairBottleneck::begin_segment() {
   first_use_.push_back(static_cast<std::uint32_t>(uses_.size()));
 }
 
-void FairBottleneck::add_use(std::size_t resource, double seconds) {
-  uses_.push_back({static_cast<std::uint32_t>(resource), seconds});
+void FairBottleneck::add_use(std::uint32_t resource, double seconds) {
+  uses_.push_back({resource, seconds});
   ++loads_[resource].live_users;
 }
 
