@@ -14,14 +14,6 @@
 namespace moesim {
 namespace {
 
-double cost_scale(const MilpModel& model) {
-  double most = 0.0;
-  for (const double cost : model.cost) {
-    most = std::max(most, std::abs(cost));
-  }
-  return most > 0.0 ? 1024.0 / power_of_two_below(most) : 1.0;
-}
-
 HighsLp program_of(const MilpModel& model, double scale) {
   HighsLp lp;
   lp.num_col_ = model.columns();
