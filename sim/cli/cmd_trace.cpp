@@ -46,7 +46,9 @@ int generate(const Options& options) {
 }
 
 int fit(const Options& options) {
-  require_folder_of(options.out, "--out");
+  check_outputs(
+      std::array{NamedFile{"--out", options.out}},
+      std::array{NamedFile{"trace", options.path}, NamedFile{"--start", options.fit.start}});
   TraceFitRequest request = options.fit;
   request.folders = catalog_folders(options.common.catalog).routing_profiles;
   request.options.seed = options.seed;
