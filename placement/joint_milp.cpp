@@ -88,32 +88,6 @@ double solve_run(const PlacementProblem& problem, int first, int end,
 
 }  // namespace
 
-LayerLoadResult solve_layer_load(const PlacementProblem& problem, int layer, const SolverRun& run,
-                                 std::int64_t nodes) {
-  PlacementProblem single = problem;
-  single.layers = 1;
-  single.comm = CommModel::none;
-  single.alpha = 1.0;
-  single.loads = {problem.loads[at(layer)]};
-  single.transitions.clear();
-  single.token_sets.clear();
-  if (!problem.expert_of_item.empty()) {
-    single.expert_of_item = {problem.expert_of_item[at(layer)]};
-  }
-  if (!problem.forbidden.empty()) {
-    const auto size = static_cast<std::ptrdiff_t>(at(problem.experts) * at(problem.devices));
-    single.forbidden.assign(problem.forbidden.begin() + layer * size,
-                            problem.forbidden.begin() + (layer + 1) * size);
-  }
-  Assignment devices = balanced_starts(single);
-  Assignment best = devices;
-  const double bound = solve_run(single, 0, 1, {}, {.nodes = nodes}, run, devices);
-  if (item_objective(single, devices) < item_objective(single, best)) {
-    best = devices;
-  }
-  return {{best.begin(), best.end()}, item_objective(single, best), bound};
-}
-
 JointMilpResult solve_joint_milp(const PlacementProblem& problem, const Assignment& start,
                                  SolverRun& run, std::int64_t nodes) {
   ensure(problem.comm != CommModel::dispatch, "the joint program knows no dispatch model");

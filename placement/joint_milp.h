@@ -22,15 +22,6 @@ struct JointMilpResult {
 JointMilpResult solve_joint_milp(const PlacementProblem& problem, const Assignment& start,
                                  SolverRun& run, std::int64_t nodes = 20'000);
 
-// Load alone, one layer: [expert] -> device with the least busiest device.
-struct LayerLoadResult {
-  std::vector<int> devices;
-  double busiest = 0.0;  // slowness included
-  double lower_bound = 0.0;
-};
-LayerLoadResult solve_layer_load(const PlacementProblem& problem, int layer, const SolverRun& run,
-                                 std::int64_t nodes = 2'000);
-
 // For the solver table.
 SolverAnswer place_milp(const PlacementProblem& problem, SolverRun& run);
 std::string unfit_milp(const PlacementProblem& problem);

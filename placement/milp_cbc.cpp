@@ -75,15 +75,6 @@ int no_callback(CbcModel* /*model*/, int /*where_from*/) { return 0; }
 
 std::string column_name(std::size_t column) { return "c" + std::to_string(column); }
 
-// Tolerances are absolute: the largest cost becomes about 1000.
-double cost_scale(const MilpModel& model) {
-  double most = 0.0;
-  for (const double cost : model.cost) {
-    most = std::max(most, std::abs(cost));
-  }
-  return most > 0.0 ? 1024.0 / power_of_two_below(most) : 1.0;
-}
-
 void load(const MilpModel& model, double scale, OsiClpSolverInterface& solver) {
   std::vector<int> rows;
   std::vector<int> columns;

@@ -1,5 +1,6 @@
 #include "placement/milp_model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -62,6 +63,14 @@ bool MilpModel::feasible(const std::vector<double>& values, double tolerance) co
 
 double power_of_two_below(double value) {
   return value > 0.0 && std::isfinite(value) ? std::exp2(std::floor(std::log2(value))) : 1.0;
+}
+
+double cost_scale(const MilpModel& model) {
+  double most = 0.0;
+  for (const double cost : model.cost) {
+    most = std::max(most, std::abs(cost));
+  }
+  return most > 0.0 ? 1024.0 / power_of_two_below(most) : 1.0;
 }
 
 void offer_candidate(const MilpModel& model, std::vector<double> values, MilpResult& result) {

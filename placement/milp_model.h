@@ -78,6 +78,10 @@ std::string_view milp_solver_name();
 // The largest power of two that is not above `value` (> 0; else 1): a divisor that loses no bits.
 double power_of_two_below(double value);
 
+// What a solver's wrapper multiplies costs by: tolerances are absolute, so the largest becomes
+// about 1000. A power of two.
+double cost_scale(const MilpModel& model);
+
 // Of rows, bounds and integers, relative.
 inline constexpr double k_milp_tolerance = 1e-6;
 

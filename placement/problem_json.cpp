@@ -4,6 +4,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "placement/formats.h"
 #include "placement/problem.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
@@ -267,7 +268,7 @@ void read_traffic(ConfigObject& object, PlacementProblem& problem) {
 }  // namespace
 
 bool is_placement_problem(const nlohmann::json& document) {
-  return document.is_object() && document.contains("loads");
+  return document.is_object() && (document.contains("loads") || document.contains("logical_count"));
 }
 
 PlacementProblem read_placement_problem(const nlohmann::json& document, const std::string& name) {
@@ -279,10 +280,18 @@ PlacementProblem read_placement_problem(const nlohmann::json& document, const st
   problem.name = object.text_or("name", name);
   const bool replication = object.choice_or("kind", "placement", kinds) == "replication";
   const Json* loads = object.raw("loads");
-  if (loads == nullptr) {
+  const bool counts = object.has("logical_count");  // of SGLang's recorder
+  if (loads != nullptr && counts) {
+    object.fail("logical_count", "a second list of loads; leave out one of both");
+  }
+  if (loads == nullptr && !counts) {
     object.fail("loads", "missing; give tokens [layer][expert]");
   }
-  problem.loads = read_loads(*loads, object.where("loads"));
+  if (counts) {
+    static_cast<void>(object.raw("logical_count"));
+  }
+  problem.loads =
+      counts ? read_sglang_counts(document, name) : read_loads(*loads, object.where("loads"));
   problem.layers = static_cast<int>(
       object.integer_or("layers", static_cast<std::int64_t>(problem.loads.size()), 1, k_most));
   problem.experts = static_cast<int>(object.integer_or(

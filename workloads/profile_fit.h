@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 
+#include "workloads/moetrace.h"
 #include "workloads/profile.h"
 
 namespace moesim {
@@ -21,6 +22,11 @@ struct FitMisses {
   double overlap_far = 0.0;
   double overlap_near = 0.0;
 };
+
+// What a fit starts from where no profile is at hand. Router, first layer, request lengths and
+// vocabulary (distinct token ids) are those of the trace; all else is the deepseek-v2-lite
+// profile's: amplitudes as guesses that the fit moves, the rest as assumptions that the notes name.
+GeneratorProfile start_of_fit(const RoutedTokens& data, const TraceMetadata& metadata);
 
 // `start` gives what is not matched (dimensions, correlations, router noise, vocabulary, lengths)
 // and first guesses of the amplitudes. Matched per layer, on equally many tokens: load cv and

@@ -71,6 +71,32 @@ std::vector<StatisticRow> trace_statistics(const std::string& path, std::uint64_
   return token_statistics(view.all(), view.metadata().first_layer, seed, threads, progress);
 }
 
+GeneratorProfile fit_trace(const std::string& path, const TraceFitRequest& request,
+                           const std::function<void(int round, FitMisses)>& report) {
+  const TraceFile file(path);
+  const TraceView& view = file.view();
+  if (view.shape().kind == TraceKind::loads) {
+    throw ConfigError(path, "holds loads; a profile is fitted to the tokens of a token trace");
+  }
+  const RoutedTokens tokens = view.all();
+  GeneratorProfile profile = request.start.empty()
+                                 ? start_of_fit(tokens, view.metadata())
+                                 : load_profile(request.start, request.folders, "--start");
+  profile.name = request.name;
+  profile.model = view.metadata().model;
+  profile.source = "fitted to a trace: " + view.metadata().source;
+  profile.date = request.date;
+  profile.fit_range = "loads and amplitudes: " + std::to_string(tokens.tokens()) + " tokens, " +
+                      std::to_string(tokens.layers) + " layers";
+  if (!request.start.empty()) {
+    profile.notes = {"measured: load cv and max_over_mean per layer",
+                     "fitted: amplitudes per layer (recall of a token-id table, overlap at lags 1 "
+                     "and 32)",
+                     "all else: as in " + request.start};
+  }
+  return fit_profile(tokens, std::move(profile), request.options, report);
+}
+
 TraceInfo trace_info(const std::string& path, const Progress& progress) {
   const TraceFile file(path, progress);
   const TraceView& view = file.view();

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "workloads/moetrace.h"
+#include "workloads/profile_fit.h"
 #include "workloads/trace_statistics.h"
 
 namespace moesim {
@@ -24,6 +26,18 @@ void generate_trace(const std::string& profile, const std::vector<std::string>& 
 // Of a token trace or a load trace.
 std::vector<StatisticRow> trace_statistics(const std::string& path, std::uint64_t seed = 0,
                                            int threads = 1, const Progress& progress = {});
+
+struct TraceFitRequest {
+  std::string name;   // of the profile
+  std::string date;   // of the fit
+  std::string start;  // profile to start from (name or .json); empty: see start_of_fit
+  std::vector<std::string> folders;  // in which its name is looked up
+  FitOptions options;
+};
+// A profile like the token trace `path`. Throws ConfigError for load traces, too short ones, and a
+// start of another shape.
+GeneratorProfile fit_trace(const std::string& path, const TraceFitRequest& request,
+                           const std::function<void(int round, FitMisses)>& report = {});
 
 struct TraceInfo {
   TraceShape shape;

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/cli/command_line.h"
+#include "sim/core/config.h"
 #include "sim/core/error.h"
 #include "sim/core/output_file.h"
 #include "workloads/importers.h"
@@ -22,6 +23,7 @@ struct Options {
   std::string profile;
   std::int64_t tokens = 0;
   std::uint64_t seed = 1;
+  TraceFitRequest fit;
 };
 
 int import(const Options& options) {
@@ -40,6 +42,41 @@ int generate(const Options& options) {
   generate_trace(options.profile, catalog_folders(options.common.catalog).routing_profiles,
                  options.tokens, options.seed, options.common.threads, options.out,
                  [&](double share) { progress.show(share); });
+  return 0;
+}
+
+int fit(const Options& options) {
+  check_outputs(
+      std::array{NamedFile{"--out", options.out}},
+      std::array{NamedFile{"trace", options.path}, NamedFile{"--start", options.fit.start}});
+  TraceFitRequest request = options.fit;
+  request.folders = catalog_folders(options.common.catalog).routing_profiles;
+  request.options.seed = options.seed;
+  request.options.threads = options.common.threads;
+  FitMisses misses;
+  GeneratorProfile profile;
+  {
+    ProgressBar progress("fitting");
+    profile = fit_trace(options.path, request, [&](int round, const FitMisses& found) {
+      misses = found;
+      progress.show((round + 1.0) / request.options.rounds);
+    });
+  }
+  write_text_file(options.out, profile_text(profile));
+  if (options.common.json) {
+    const Json document{{"profile", options.out},
+                        {"rounds", request.options.rounds},
+                        {"token_recall_miss", misses.token_recall},
+                        {"overlap_far_miss", misses.overlap_far},
+                        {"overlap_near_miss", misses.overlap_near}};
+    std::cout << document.dump(1) << "\n";
+    return 0;
+  }
+  Table table({"last round, mean over layers of |model - trace|", ""});
+  table.row({"recall of a token-id table", percent(misses.token_recall)});
+  table.row({"overlap at lag 32", percent(misses.overlap_far)});
+  table.row({"overlap at lag 1", percent(misses.overlap_near)});
+  std::cout << table.text();
   return 0;
 }
 
@@ -128,7 +165,7 @@ void on_parse(CLI::App& sub, const std::shared_ptr<Options>& options, Command& c
 
 void add_trace_command(CLI::App& app, Command& command) {
   auto options = std::make_shared<Options>();
-  CLI::App* sub = app.add_subcommand("trace", "routing traces: generate, import, stats, info");
+  CLI::App* sub = app.add_subcommand("trace", "routing traces: generate, import, stats, info, fit");
   sub->require_subcommand(1);
 
   CLI::App* generate_sub = sub->add_subcommand("generate", "draw tokens from a routing profile");
@@ -163,6 +200,27 @@ void add_trace_command(CLI::App& app, Command& command) {
   info_sub->add_option("trace", options->path, "a .moetrace file")->required()->type_name("FILE");
   options->common.add_json(*info_sub);
   on_parse(*info_sub, options, command, info);
+
+  CLI::App* fit_sub = sub->add_subcommand("fit", "a routing profile like a token trace");
+  fit_sub->add_option("trace", options->path, "a .moetrace file")->required()->type_name("FILE");
+  fit_sub->add_option("--out", options->out, "profile to write")->required()->type_name("FILE");
+  fit_sub->add_option("--name", options->fit.name, "of the profile")->default_val("fitted");
+  fit_sub->add_option("--date", options->fit.date, "of the fit, YYYY-MM or YYYY-MM-DD")
+      ->default_val("undated");
+  fit_sub->add_option("--start", options->fit.start,
+                      "profile that gives what is not fitted: router groups, correlations, ...");
+  fit_sub->add_option("--rounds", options->fit.options.rounds, "of matching moments")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  fit_sub->add_option("--seed", options->seed, "of the drawn tokens")->capture_default_str();
+  options->common.add_json(*fit_sub);
+  options->common.add_threads(*fit_sub);
+  options->common.add_catalog(*fit_sub);
+  fit_sub->footer(
+      "Example:\n"
+      "  moesim trace fit mine.moetrace --out mine.json --name mine\n"
+      "  moesim simulate SCENARIO --set /workload/routing=profile:mine.json");
+  on_parse(*fit_sub, options, command, fit);
 }
 
 }  // namespace moesim

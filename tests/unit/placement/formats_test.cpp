@@ -287,6 +287,16 @@ TEST_CASE("a placement file is written whole or not at all", "[placement][unit]"
   std::filesystem::remove_all(folder);
 }
 
+TEST_CASE("a file of SGLang's counts is a problem once it has devices", "[placement][unit]") {
+  const auto document = parse_json(R"({"logical_count": [[[1, 2]], [[3, 4]]], "gpus": 2})", "c");
+  CHECK(is_placement_problem(document));
+  CHECK(read_placement_problem(document, "c").loads ==
+        std::vector<std::vector<double>>{{4.0, 6.0}});
+  auto twice = document;
+  twice["loads"] = twice["logical_count"];
+  CHECK_THROWS_AS(read_placement_problem(twice, "c"), ConfigError);
+}
+
 TEST_CASE("SGLang's counts are loads", "[placement][unit]") {
   using Loads = std::vector<std::vector<double>>;
   CHECK(read_sglang_counts(parse_json(R"({"logical_count": [[1, 2], [3, 4]]})", "c"), "c") ==
