@@ -6,6 +6,7 @@
 
 #include "models/kernel_profile.h"
 #include "sim/core/error.h"
+#include "sim/core/quantile.h"
 
 namespace moesim {
 namespace {
@@ -210,9 +211,8 @@ class Booster {
       values.push_back(residual_[row]);
     }
     if (!values.empty()) {
-      const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-      std::ranges::nth_element(values, middle);
-      out.value = static_cast<std::int32_t>(std::lround(options_.rate * *middle / k_leaf_unit));
+      out.value = static_cast<std::int32_t>(
+          std::lround(options_.rate * upper_median(values) / k_leaf_unit));
     }
     for (const std::uint32_t row : node.rows) {
       residual_[row] -= out.value * k_leaf_unit;

@@ -10,6 +10,7 @@
 
 #include "calibrate/least_squares.h"
 #include "sim/core/error.h"
+#include "sim/core/quantile.h"
 
 namespace moesim {
 namespace {
@@ -284,16 +285,6 @@ CommRow expert_copies_row(const CommRow& nccl, Direction direction) {
 }
 
 }  // namespace
-
-double quantile(std::vector<double> values, double q) {
-  ensure(!values.empty(), "a quantile is of something");
-  std::ranges::sort(values);
-  const double position = q * static_cast<double>(values.size() - 1);
-  const auto below = static_cast<std::size_t>(position);
-  const std::size_t above = std::min(below + 1, values.size() - 1);
-  const double share = position - static_cast<double>(below);
-  return values[below] * (1.0 - share) + values[above] * share;
-}
 
 double predicted_seconds(const AllToAllLaw& law, const AllToAllRow& row,
                          const CommProfile& system) {

@@ -42,7 +42,4 @@ CommValidation validate_collectives(const std::string& directory,
                                     const std::vector<CommProfile>& profiles,
                                     const PointVisitor& visit = {});
 
-// Value below which the share q of the values lies; linear between order statistics.
-double quantile(std::vector<double> values, double q);
-
 }  // namespace moesim

@@ -1,12 +1,15 @@
 #include "calibrate/comm_rows.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <filesystem>
 #include <initializer_list>
 #include <map>
+#include <optional>
 
-#include "calibrate/csv.h"
+#include "calibrate/row_check.h"
+#include "sim/core/csv.h"
 #include "sim/core/error.h"
 #include "sim/engine/all_to_all.h"
 
@@ -16,6 +19,15 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int k_top_nodes = 4;  // DeepEP's benchmark: a token's experts lie in at most 4 nodes
+
+// More than any machine has, and little enough for every product of two.
+constexpr std::int64_t k_most_ranks = 1 << 16;
+constexpr std::int64_t k_most_nodes = 1 << 14;
+constexpr std::int64_t k_most_sms = 1 << 12;
+constexpr std::int64_t k_most_tokens = 1 << 24;
+constexpr std::int64_t k_most_width = 1 << 20;
+constexpr std::int64_t k_most_experts = 1 << 16;
+constexpr std::int64_t k_most_elements = std::int64_t{1} << 40;
 
 std::string joined_by_slash(std::initializer_list<std::string_view> parts) {
   std::string name;
@@ -40,9 +52,28 @@ class MeasuredTable {
   [[nodiscard]] std::string text(std::size_t row, std::string_view column) const {
     return std::string(csv_.text(row, csv_.column(column)));
   }
-  [[nodiscard]] double number(std::size_t row, std::string_view column) const {
-    return csv_.number(row, csv_.column(column));
+  // A whole number from `least` to `most`.
+  [[nodiscard]] std::int64_t count(std::size_t row, std::string_view column, std::int64_t least,
+                                   std::int64_t most) const {
+    return csv_.count(row, csv_.column(column), least, most);
   }
+  [[nodiscard]] int small_count(std::size_t row, std::string_view column, std::int64_t least,
+                                std::int64_t most) const {
+    return static_cast<int>(count(row, column, least, most));
+  }
+  // Times may be 0 where a benchmark failed: such rows are counted, not refused.
+  [[nodiscard]] double time(std::size_t row, std::string_view column) const {
+    const std::size_t at = csv_.column(column);
+    const double value = csv_.number(row, at);
+    if (value < 0.0) {
+      csv_.fail(row, at, "is no time; it must not be negative");
+    }
+    return value;
+  }
+  [[nodiscard]] double positive(std::size_t row, std::string_view column) const {
+    return csv_.positive(row, csv_.column(column));
+  }
+  [[nodiscard]] const CsvTable& csv() const { return csv_; }
   // Where a row stands, and the text of the comment line "# source: ...".
   void cite(std::size_t row, CommRow& out) const {
     out.file = csv_.path();
@@ -65,6 +96,7 @@ class MeasuredTable {
 struct Reader {
   const std::vector<CommProfile>* systems;
   CommRows result;
+  std::optional<TimeCheck> times = {};  // of the table that is read
 
   void skip(const std::string& reason) {
     const auto found =
@@ -81,13 +113,16 @@ struct Reader {
     return found == systems->end() ? nullptr : &*found;
   }
 
-  void add(CommRow row, double seconds) {
+  // `i`: the table's row.
+  void add(std::size_t i, CommRow row, double seconds) {
     ++result.read;
+    const CommProfile* known = system(row.system);
     if (!(seconds > 0.0)) {
       skip("time is not positive");
-    } else if (system(row.system) == nullptr) {
+    } else if (known == nullptr) {
       skip("no nominal rates for system " + row.system);
     } else {
+      times->add(i, seconds, ideal_seconds(row, *known));
       row.seconds = seconds;
       result.rows.push_back(std::move(row));
     }
@@ -101,7 +136,8 @@ struct Reader {
   void published_low_latency(const MeasuredTable& table, const std::string& device);
   void published_normal(const MeasuredTable& table, const std::string& device);
   void file(const fs::path& path);
-  void add_all_to_all(CommRow row, const std::string& group, double seconds);
+  void rows_of(const MeasuredTable& measured, const std::string& stem, const std::string& device);
+  void add_all_to_all(std::size_t i, CommRow row, const std::string& group, double seconds);
 };
 
 double payload_of(const AllToAllRow& row, DType dispatch) {
@@ -132,9 +168,11 @@ void Reader::nccl(const MeasuredTable& table, const std::string& stem, const std
     row.system = device;
     table.cite(i, row);
     row.is_collective = true;
-    row.collective = {op->second, stem, static_cast<int>(table.number(i, "num_gpus")),
-                      table.number(i, "message_elements") * (dtype == "half" ? 2.0 : 1.0)};
-    add(row, table.number(i, "latency_ms") * 1e-3);
+    const auto elements =
+        static_cast<double>(table.count(i, "message_elements", 1, k_most_elements));
+    row.collective = {op->second, stem, table.small_count(i, "num_gpus", 2, k_most_ranks),
+                      elements * (dtype == "half" ? 2.0 : 1.0)};
+    add(i, row, table.time(i, "latency_ms") * 1e-3);
   }
 }
 
@@ -147,14 +185,15 @@ void Reader::custom_allreduce(const MeasuredTable& table, const std::string& ste
     row.system = device;
     table.cite(i, row);
     row.is_collective = true;
-    row.collective = {CollectiveOp::all_reduce, "custom_allreduce/" + kernel,
-                      static_cast<int>(table.number(i, "num_gpus")),
-                      table.number(i, "message_elements") * 2.0};
-    add(row, table.number(i, "latency_ms") * 1e-3);
+    row.collective = {
+        CollectiveOp::all_reduce, "custom_allreduce/" + kernel,
+        table.small_count(i, "num_gpus", 2, k_most_ranks),
+        2.0 * static_cast<double>(table.count(i, "message_elements", 1, k_most_elements))};
+    add(i, row, table.time(i, "latency_ms") * 1e-3);
   }
 }
 
-void Reader::add_all_to_all(CommRow row, const std::string& group, double seconds) {
+void Reader::add_all_to_all(std::size_t i, CommRow row, const std::string& group, double seconds) {
   const CommProfile* profile = system(row.system);
   AllToAllRow& a = row.all_to_all;
   row.group = joined_by_slash(
@@ -165,7 +204,7 @@ void Reader::add_all_to_all(CommRow row, const std::string& group, double second
     a.volume = a.algorithm == "deepep_low_latency" ? low_latency_volume(a, n, payload)
                                                    : normal_volume(a, n, payload);
   }
-  add(std::move(row), seconds);
+  add(i, std::move(row), seconds);
 }
 
 CommRow deepep_row(const MeasuredTable& table, std::size_t i, const std::string& device,
@@ -176,11 +215,11 @@ CommRow deepep_row(const MeasuredTable& table, std::size_t i, const std::string&
   AllToAllRow& a = row.all_to_all;
   a.direction = direction;
   a.dtype = "fp8";
-  a.tokens = static_cast<std::int64_t>(table.number(i, "num_token"));
-  a.hidden = static_cast<std::int64_t>(table.number(i, "hidden_size"));
-  a.experts = static_cast<std::int64_t>(table.number(i, "num_experts"));
-  a.top_k = static_cast<int>(table.number(i, "num_topk"));
-  a.nodes = static_cast<int>(table.number(i, "node_num"));
+  a.tokens = table.count(i, "num_token", 1, k_most_tokens);
+  a.hidden = table.count(i, "hidden_size", 1, k_most_width);
+  a.nodes = table.small_count(i, "node_num", 1, k_most_nodes);
+  a.experts = table.count(i, "num_experts", a.nodes, k_most_experts);  // each node has some
+  a.top_k = table.small_count(i, "num_topk", 1, a.experts);
   a.ranks = a.nodes * devices_per_node;
   return row;
 }
@@ -196,14 +235,14 @@ void Reader::deepep(const MeasuredTable& table, const std::string& stem,
       CommRow row = deepep_row(table, i, device, direction, devices_per_node);
       AllToAllRow& a = row.all_to_all;
       a.algorithm = normal ? "deepep_normal" : "deepep_low_latency";
-      a.sms = normal ? static_cast<int>(table.number(i, side + "_sms")) : 0;
-      const double us = table.number(i, side + (normal ? "_transmit_us" : "_avg_t_us"));
+      a.sms = normal ? table.small_count(i, side + "_sms", 1, k_most_sms) : 0;
+      const double us = table.time(i, side + (normal ? "_transmit_us" : "_avg_t_us"));
       std::string group =
           joined_by_slash({(normal ? "deepep_normal_" : "deepep_ll_") + side, framework_of(stem)});
       if (a.nodes > 1) {
         group += "/" + std::to_string(a.nodes) + "_nodes";
       }
-      add_all_to_all(row, group, us * 1e-6);
+      add_all_to_all(i, row, group, us * 1e-6);
     }
   }
 }
@@ -231,11 +270,11 @@ void Reader::alltoall(const MeasuredTable& table, const std::string& stem,
     a.algorithm = "rank_dedup." + kernel + op->second.second;
     a.direction = op->second.first;
     a.dtype = table.text(i, "moe_dtype");
-    a.tokens = static_cast<std::int64_t>(table.number(i, "num_tokens"));
-    a.hidden = static_cast<std::int64_t>(table.number(i, "hidden_size"));
-    a.experts = static_cast<std::int64_t>(table.number(i, "num_experts"));
-    a.top_k = static_cast<int>(table.number(i, "topk"));
-    a.ranks = static_cast<int>(table.number(i, "moe_ep_size"));
+    a.tokens = table.count(i, "num_tokens", 1, k_most_tokens);
+    a.hidden = table.count(i, "hidden_size", 1, k_most_width);
+    a.experts = table.count(i, "num_experts", 1, k_most_experts);
+    a.top_k = table.small_count(i, "topk", 1, a.experts);
+    a.ranks = table.small_count(i, "moe_ep_size", 2, k_most_ranks);
     // Balanced routing strides over all ranks. 8-bit formats travel without scales here; 4-bit
     // ones with a scale byte per 16 values.
     const double bits = a.direction == Direction::combine ? 16.0
@@ -248,7 +287,7 @@ void Reader::alltoall(const MeasuredTable& table, const std::string& stem,
                             : static_cast<double>(a.hidden) * bits / 8.0;
     a.volume.device_bytes = static_cast<double>(a.tokens) * remote * copy;
     row.group = joined_by_slash({"alltoall", name, framework_of(stem), device, a.dtype, kernel});
-    add(row, table.number(i, "latency_ms") * 1e-3);
+    add(i, row, table.time(i, "latency_ms") * 1e-3);
   }
 }
 
@@ -276,10 +315,11 @@ void Reader::published_low_latency(const MeasuredTable& table, const std::string
       row.system = device;
       table.cite(i, row);
       row.all_to_all = published_row("deepep_low_latency", direction,
-                                     static_cast<int>(table.number(i, "ep_ranks")),
+                                     table.small_count(i, "ep_ranks", 2, k_most_ranks),
                                      profile == nullptr ? 1 : profile->devices_per_node);
       row.all_to_all.tokens = 128;
-      add_all_to_all(row, "deepep_ll_" + side + "/published", table.number(i, side + "_us") * 1e-6);
+      add_all_to_all(i, row, "deepep_ll_" + side + "/published",
+                     table.time(i, side + "_us") * 1e-6);
     }
   }
 }
@@ -296,7 +336,7 @@ void Reader::published_normal(const MeasuredTable& table, const std::string& dev
       table.cite(i, row);
       const int node = profile == nullptr ? 1 : profile->devices_per_node;
       row.all_to_all = published_row("deepep_normal", direction,
-                                     static_cast<int>(table.number(i, "ep_ranks")), node);
+                                     table.small_count(i, "ep_ranks", 2, k_most_ranks), node);
       AllToAllRow& a = row.all_to_all;
       a.tokens = 4096;
       a.sms = 24;
@@ -306,34 +346,47 @@ void Reader::published_normal(const MeasuredTable& table, const std::string& dev
                        : expected_distinct(used_nodes, a.experts * used_nodes / a.nodes, a.top_k);
       const double copy = static_cast<double>(a.hidden) *
                           (direction == Direction::dispatch ? 1.0 + 4.0 / 128.0 : 2.0);
-      add_all_to_all(
-          row, "deepep_normal_" + side + "/published",
-          static_cast<double>(a.tokens) * copies * copy / (table.number(i, side + "_GBps") * 1e9));
+      add_all_to_all(i, row, "deepep_normal_" + side + "/published",
+                     static_cast<double>(a.tokens) * copies * copy /
+                         (table.positive(i, side + "_GBps") * 1e9));
     }
   }
 }
 
 void Reader::file(const fs::path& path) {
   const std::string stem = path.stem().string();
-  const std::string device = fs::canonical(path).parent_path().filename().string();
-  const auto starts = [&](std::string_view prefix) { return stem.starts_with(prefix); };
   constexpr std::string_view published = "deepep_v1_";
-  if (starts("nccl-")) {
-    nccl(MeasuredTable(path), stem, device);
-  } else if (starts("custom_allreduce__")) {
-    custom_allreduce(MeasuredTable(path), stem, device);
-  } else if (starts("deepep_ll") || starts("deepep_normal")) {
-    deepep(MeasuredTable(path), stem, device);
-  } else if (starts("alltoall__")) {
-    alltoall(MeasuredTable(path), stem, device);
-  } else if (starts(published)) {
+  constexpr std::array<std::string_view, 6> known{
+      "nccl-", "custom_allreduce__", "deepep_ll", "deepep_normal", "alltoall__", published};
+  if (std::ranges::none_of(known,
+                           [&](std::string_view prefix) { return stem.starts_with(prefix); })) {
+    return;
+  }
+  std::string device = fs::canonical(path).parent_path().filename().string();
+  if (stem.starts_with(published)) {
     const std::string rest = stem.substr(published.size());
-    const std::string gpu = rest.substr(0, rest.find('_')) + "_sxm";
-    if (rest.ends_with("_lowlatency")) {
-      published_low_latency(MeasuredTable(path), gpu);
-    } else if (rest.ends_with("_normal")) {
-      published_normal(MeasuredTable(path), gpu);
-    }
+    device = rest.substr(0, rest.find('_')) + "_sxm";
+  }
+  const MeasuredTable measured(path);
+  times.emplace(measured.csv());
+  rows_of(measured, stem, device);
+  times->finish();
+}
+
+void Reader::rows_of(const MeasuredTable& measured, const std::string& stem,
+                     const std::string& device) {
+  if (stem.starts_with("nccl-")) {
+    nccl(measured, stem, device);
+  } else if (stem.starts_with("custom_allreduce__")) {
+    custom_allreduce(measured, stem, device);
+  } else if (stem.starts_with("deepep_ll") || stem.starts_with("deepep_normal")) {
+    deepep(measured, stem, device);
+  } else if (stem.starts_with("alltoall__")) {
+    alltoall(measured, stem, device);
+  } else if (stem.ends_with("_lowlatency")) {
+    published_low_latency(measured, device);
+  } else if (stem.ends_with("_normal")) {
+    published_normal(measured, device);
   }
 }
 
@@ -348,6 +401,15 @@ double expected_distinct(int bins, std::int64_t items, int picks) {
         0.0, (static_cast<double>(items) - per_bin - i) / (static_cast<double>(items) - i));
   }
   return bins * (1.0 - empty);
+}
+
+double ideal_seconds(const CommRow& row, const CommProfile& system) {
+  if (row.is_collective) {
+    return row.collective.bytes * link_volume(row.collective.op, row.collective.ranks) /
+           system.device_link.si();
+  }
+  const AllToAllVolume& v = row.all_to_all.volume;
+  return std::max(v.device_bytes / system.device_link.si(), v.nic_bytes / system.nic.si());
 }
 
 AllToAllVolume low_latency_volume(const AllToAllRow& row, int devices_per_node, double payload) {

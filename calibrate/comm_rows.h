@@ -63,6 +63,9 @@ struct CommRows {
 // twice. Throws ConfigError for damaged tables and for directories that do not exist.
 CommRows read_comm_rows(const std::string& directory, const std::vector<CommProfile>& systems);
 
+// By nominal link rates alone.
+double ideal_seconds(const CommRow& row, const CommProfile& system);
+
 // Mean number of `bins` equal bins of n items that k different random items fall into.
 double expected_distinct(int bins, std::int64_t items, int picks);
 

@@ -5,6 +5,7 @@
 
 #include "calibrate/comm_fit.h"
 #include "sim/core/error.h"
+#include "sim/core/quantile.h"
 
 namespace moesim {
 namespace {
@@ -59,15 +60,6 @@ Predicted predicted(const CommRow& row, const std::vector<CommProfile>& profiles
           outside};
 }
 
-double naive(const CommRow& row, const CommProfile& system) {
-  if (row.is_collective) {
-    return row.collective.bytes * link_volume(row.collective.op, row.collective.ranks) /
-           system.device_link.si();
-  }
-  const AllToAllVolume& v = row.all_to_all.volume;
-  return std::max(v.device_bytes / system.device_link.si(), v.nic_bytes / system.nic.si());
-}
-
 using Dims = std::array<double, k_all_to_all_dims.size()>;
 
 Dims dims_of(const CommRow& row) {
@@ -103,7 +95,7 @@ CommValidation validate_collectives(const std::string& directory,
         .dims = std::span(dims).first(names.size()),
         .measured_s = row.seconds,
         .predicted_s = prediction.seconds,
-        .naive_s = naive(row, *system),
+        .naive_s = ideal_seconds(row, *system),
         .sigma = prediction.sigma,
         .extrapolated = prediction.extrapolated,
         .file = row.file,

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "sim/core/error.h"
+#include "sim/core/quantile.h"
 
 namespace moesim {
 namespace {
@@ -13,12 +14,6 @@ namespace {
 using Case = std::tuple<std::uint16_t, std::uint16_t, std::uint64_t, double>;
 Case case_of(const KernelRow& row) {
   return {row.source, row.group, row.shape_group, row.shape.dims[dim::inter]};
-}
-
-double median_of(std::vector<double>& values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::ranges::nth_element(values, middle);
-  return *middle;
 }
 
 }  // namespace
@@ -50,7 +45,7 @@ std::vector<bool> erratic_rows(std::span<const KernelRow* const> rows,
       if (std::next(here) != by_tokens.end()) {
         add(std::next(here)->second);
       }
-      const double usual = median_of(neighbourhood);
+      const double usual = upper_median(neighbourhood);
       for (const std::size_t i : here->second) {
         erratic[i] = slowness(i) > usual + std::log(k_erratic_factor);
       }

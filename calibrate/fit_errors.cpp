@@ -2,13 +2,9 @@
 
 #include <algorithm>
 
-namespace moesim {
+#include "sim/core/quantile.h"
 
-double median(std::vector<double> values) {
-  std::ranges::sort(values);
-  const std::size_t n = values.size();
-  return n % 2 == 1 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
-}
+namespace moesim {
 
 ErrorSummary summarise(std::vector<double> errors) {
   if (errors.empty()) {

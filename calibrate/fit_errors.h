@@ -7,9 +7,6 @@
 
 namespace moesim {
 
-// Of a list that must not be empty.
-double median(std::vector<double> values);
-
 ErrorSummary summarise(std::vector<double> errors);
 
 // 90 % of a standard normal variable lie below.

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "sim/core/error.h"
+#include "sim/core/quantile.h"
 #include "sim/core/thread_pool.h"
 
 namespace moesim {
@@ -224,9 +225,7 @@ std::vector<KernelProfile> fit_profiles(const std::string& dir, const DeviceLook
     fitted[i] = fit_job(jobs[i], options);
     const std::scoped_lock lock(mutex);
     ++done;
-    if (progress) {
-      progress(done, jobs.size(), jobs[i].id.name);
-    }
+    tell(progress, done, jobs.size());
   });
   using Id = std::tuple<std::string, std::string, std::string>;
   std::map<Id, KernelProfile> profiles;

@@ -1,21 +1,18 @@
 // Fits kernel profiles to a folder of measurements.
 #pragma once
 
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "calibrate/fit_family.h"
+#include "sim/core/progress.h"
 
 namespace moesim {
 
-// Called as work proceeds: how many of how many are done, and what. Never by two threads at once.
-using Progress = std::function<void(std::size_t done, std::size_t total, const std::string& what)>;
-
 // One profile per (system, framework, version) found below `dir`, and the spec sheet ("any",
 // framework spec_sheet) with the median roofline coefficients of all families. Deterministic to
-// the last bit, whatever options.threads. Throws ConfigError for damaged files or when nothing can
-// be fitted.
+// the last bit, whatever options.threads; `progress` is told by one thread at a time. Throws
+// ConfigError for damaged files or when nothing can be fitted.
 std::vector<KernelProfile> fit_profiles(const std::string& dir, const DeviceLookup& devices,
                                         const FitOptions& options, const Progress& progress = {});
 

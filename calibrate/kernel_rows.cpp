@@ -4,8 +4,8 @@
 #include <array>
 #include <unordered_map>
 
-#include "calibrate/csv.h"
 #include "calibrate/row_reader.h"
+#include "sim/core/csv.h"
 #include "sim/core/error.h"
 
 namespace moesim {
@@ -133,6 +133,7 @@ KernelRows read_kernel_rows(const MeasuredFile& file, const DeviceLookup& device
   out.rows.reserve(table.rows());
   detail::RowReader reader(table, *device, out, loads);
   operation->read(reader);
+  reader.finish();
   if (file.layout == "main") {
     check_repeats(table);
   }

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "calibrate/comm_fit.h"
+#include "sim/core/quantile.h"
 
 namespace moesim {
 namespace {

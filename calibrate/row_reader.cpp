@@ -68,6 +68,7 @@ void RowReader::add(std::size_t row_of_table, const Measurement& measured) {
   const KernelContext context = kernel_context(device_, measured.shape.key);
   const UsefulWork work = useful_work(measured.ideal.value_or(measured.shape), context);
   row.naive_seconds = std::max(work.flops / context.peak, work.bytes / context.bandwidth);
+  times_.add(row_of_table, row.seconds, row.naive_seconds);
   row.source = index_of(out_.sources, measured.source);
   row.group = index_of(out_.groups, measured.group);
   row.shape_group = measured.shape_group;

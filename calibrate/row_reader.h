@@ -7,8 +7,9 @@
 #include <string>
 #include <string_view>
 
-#include "calibrate/csv.h"
 #include "calibrate/kernel_rows.h"
+#include "calibrate/row_check.h"
+#include "sim/core/csv.h"
 
 namespace moesim::detail {
 
@@ -40,7 +41,7 @@ struct Measurement {
 class RowReader {
  public:
   RowReader(const CsvTable& table, const DevicePeaks& device, KernelRows& out, LoadGenerator& loads)
-      : table_(table), device_(device), out_(out), loads_(loads) {}
+      : table_(table), device_(device), out_(out), loads_(loads), times_(table) {}
 
   [[nodiscard]] const CsvTable& table() const { return table_; }
   [[nodiscard]] const DevicePeaks& device() const { return device_; }
@@ -48,6 +49,8 @@ class RowReader {
   [[nodiscard]] LoadGenerator& loads() { return loads_; }
 
   void add(std::size_t row, const Measurement& measured);
+  // After the last row. Throws ConfigError for times that cannot be in the unit they say.
+  void finish() const { times_.finish(); }
   void skip(const std::string& reason) { ++out_.skipped[reason]; }
 
   // "operation/framework/system/rest".
@@ -66,6 +69,7 @@ class RowReader {
   const DevicePeaks& device_;
   KernelRows& out_;
   LoadGenerator& loads_;
+  TimeCheck times_;
 };
 
 // One file that holds times of one operation.

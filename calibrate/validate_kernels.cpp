@@ -152,9 +152,7 @@ ValidationReport validate_kernels(const std::string& dir,
   LoadGenerator loads(FitOptions{}.seed);
   const auto files = measured_files(dir);
   for (std::size_t i = 0; i < files.size(); ++i) {
-    if (options.progress) {
-      options.progress(i, files.size(), files[i].path);
-    }
+    tell(options.progress, i, files.size());
     validation.add(read_kernel_rows(files[i], devices, loads));
   }
   return validation.report();

@@ -3,11 +3,10 @@
 
 #include "placement/heuristics.h"
 #include "placement/hungarian.h"
+#include "sim/core/index.h"
 
 namespace moesim {
 namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 constexpr double k_load_weight = 0.3;  // of load against traffic within a band
 

@@ -3,12 +3,11 @@
 
 #include "placement/bounds.h"
 #include "placement/evaluate.h"
+#include "sim/core/index.h"
 #include "sim/core/thread_pool.h"
 
 namespace moesim {
 namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 double sum(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0);

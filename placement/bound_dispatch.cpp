@@ -10,11 +10,10 @@
 
 #include "placement/bounds.h"
 #include "placement/replicas.h"
+#include "sim/core/index.h"
 
 namespace moesim {
 namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 // Least sum over the item's tokens of 1 / n, given the shared tokens of its best partners.
 double least_visits(double tokens, double shared, int top_k, int partners) {

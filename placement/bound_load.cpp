@@ -4,11 +4,10 @@
 
 #include "placement/bounds.h"
 #include "placement/replicas.h"
+#include "sim/core/index.h"
 
 namespace moesim {
 namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 double slowness_least(const PlacementProblem& p) {
   return p.slowness.empty() ? 1.0 : *std::ranges::min_element(p.slowness);

@@ -15,11 +15,10 @@
 #include <numeric>
 
 #include "placement/bounds.h"
+#include "sim/core/index.h"
 
 namespace moesim {
 namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 // Four columns of a row at a time (vectors of GCC and clang, SSE on x86): compilers do not find the
 // way from the loop over single columns. The order of additions is fixed.

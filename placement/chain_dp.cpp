@@ -7,12 +7,11 @@
 
 #include "placement/search_state.h"
 #include "sim/core/error.h"
+#include "sim/core/index.h"
 #include "sim/core/thread_pool.h"
 
 namespace moesim {
 namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 constexpr double k_infinity = std::numeric_limits<double>::infinity();
 constexpr double k_most_states = 200000.0;

@@ -6,6 +6,7 @@
 
 #include "placement/transport.h"
 #include "sim/core/error.h"
+#include "sim/core/index.h"
 #include "sim/core/rng.h"
 
 namespace moesim {
@@ -13,8 +14,6 @@ namespace {
 
 constexpr int k_most_rounds = 50;
 constexpr int k_most_passes = 20;
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 class Alternation {
  public:

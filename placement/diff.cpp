@@ -3,11 +3,10 @@
 #include <algorithm>
 
 #include "sim/core/error.h"
+#include "sim/core/index.h"
 
 namespace moesim {
 namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 // [expert] -> devices that hold it, ascending, each once.
 std::vector<std::vector<int>> holders_of(const ExpertPlacement& placement, std::size_t layer) {

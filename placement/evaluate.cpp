@@ -4,11 +4,10 @@
 #include <numeric>
 
 #include "sim/core/error.h"
+#include "sim/core/index.h"
 
 namespace moesim {
 namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 // Replicas of one layer: [expert] -> devices, one entry per slot.
 std::vector<std::vector<int>> replicas_of(const PlacementProblem& problem,

@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "sim/core/error.h"
+#include "sim/core/index.h"
 
 namespace moesim {
 namespace {
@@ -16,8 +17,6 @@ namespace {
 constexpr std::size_t k_most_counts = 2'000'000;
 // An answer must be better by this much, relatively.
 constexpr double k_better = 1e-12;
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 class EvenSplit {
  public:

@@ -12,6 +12,7 @@
 #include "placement/evaluate.h"
 #include "placement/exact_replication.h"
 #include "sim/core/error.h"
+#include "sim/core/index.h"
 
 namespace moesim {
 namespace {
@@ -19,8 +20,6 @@ namespace {
 constexpr std::size_t k_most_states = 2'000'000;
 // M is known this well in the end, relatively.
 constexpr double k_better = 1e-9;
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 enum class Verdict { possible, impossible, unknown };
 

@@ -6,6 +6,7 @@
 #include "placement/milp_model.h"
 #include "placement/transport.h"
 #include "sim/core/error.h"
+#include "sim/core/index.h"
 
 namespace moesim {
 namespace {
@@ -13,8 +14,6 @@ namespace {
 // Columns beyond which CBC does not get far in seconds (measured).
 constexpr std::size_t k_most_columns = 2500;
 constexpr int k_most_sweeps = 20;
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 class Affinity {
  public:

@@ -5,14 +5,13 @@
 #include <numeric>
 
 #include "sim/core/error.h"
+#include "sim/core/index.h"
 
 namespace moesim::detail {
 
 using Json = nlohmann::json;
 
 namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 std::string below(const std::string& where, std::size_t i) {
   return where + "/" + std::to_string(i);

@@ -4,11 +4,10 @@
 
 #include "placement/replicas.h"
 #include "sim/core/error.h"
+#include "sim/core/index.h"
 
 namespace moesim {
 namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 // One layer under construction.
 class LayerSlots {

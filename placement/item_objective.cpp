@@ -5,11 +5,10 @@
 
 #include "placement/transport.h"
 #include "sim/core/error.h"
+#include "sim/core/index.h"
 
 namespace moesim {
 namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 double busiest(const PlacementProblem& problem, const Assignment& devices, int layer) {
   std::vector<double> busy(at(problem.devices), 0.0);

@@ -10,6 +10,7 @@
 #include "placement/joint_program.h"
 #include "placement/milp_model.h"
 #include "sim/core/error.h"
+#include "sim/core/index.h"
 
 namespace moesim {
 namespace {
@@ -18,8 +19,6 @@ namespace {
 // between runs in the bound. CBC needs seconds for the first linear program of k_most_columns.
 constexpr std::int64_t k_most_run_columns = 1'500;
 constexpr std::int64_t k_most_columns = 4'000;
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 // Renames nodes, and devices inside nodes, in the order in which the items of layer `first` (by
 // `order`) meet them. Costs stay what they are.

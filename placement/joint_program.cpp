@@ -4,13 +4,9 @@
 #include <cmath>
 #include <numeric>
 
+#include "sim/core/index.h"
+
 namespace moesim {
-namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
-
-}  // namespace
-
 std::int64_t joint_columns(const PlacementProblem& problem, int first, int end) {
   const std::int64_t experts = problem.experts;
   const bool both = problem.nodes() > 1 && problem.devices_per_node > 1;

@@ -8,6 +8,7 @@
 #include "placement/item_objective.h"
 #include "placement/milp_model.h"
 #include "sim/core/error.h"
+#include "sim/core/index.h"
 #include "sim/core/rng.h"
 
 namespace moesim {
@@ -17,8 +18,6 @@ constexpr std::size_t k_most_binaries = 200;  // about half a second of CBC (mea
 constexpr std::size_t k_most_devices = 4;
 constexpr std::int64_t k_nodes = 300;
 constexpr int k_rounds_per_layer = 4;
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 class Polish {
  public:

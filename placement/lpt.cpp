@@ -3,11 +3,10 @@
 #include <numeric>
 
 #include "placement/heuristics.h"
+#include "sim/core/index.h"
 
 namespace moesim {
 namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 void assign_layer(const PlacementProblem& items, int layer, Assignment& devices) {
   const auto& load = items.loads[at(layer)];

@@ -10,11 +10,10 @@
 #include "placement/milp_model.h"
 #include "placement/transport.h"
 #include "sim/core/error.h"
+#include "sim/core/index.h"
 
 namespace moesim {
 namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 double imbalance_of(const PlacementProblem& problem, int layer, const std::vector<int>& cluster) {
   std::vector<double> load(at(problem.devices), 0.0);

@@ -10,14 +10,13 @@
 
 #include "placement/moetuner.h"
 #include "placement/transport.h"
+#include "sim/core/index.h"
 
 namespace moesim {
 namespace {
 
 constexpr int k_exact_gpus = 5;
 constexpr double k_infinite = std::numeric_limits<double>::infinity();
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 struct Chain {
   const PlacementProblem& problem;

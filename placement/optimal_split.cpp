@@ -11,11 +11,10 @@
 
 #include "placement/evaluate.h"
 #include "sim/core/error.h"
+#include "sim/core/index.h"
 
 namespace moesim {
 namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 // Dinic's algorithm on experts x devices; small graphs, real capacities.
 class SplitFlow {

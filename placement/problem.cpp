@@ -6,12 +6,11 @@
 #include <numeric>
 
 #include "sim/core/error.h"
+#include "sim/core/index.h"
 #include "sim/core/quantity_text.h"
 
 namespace moesim {
 namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 std::string element(const std::string& where, std::string_view key, std::size_t i) {
   return where + "/" + std::string(key) + "/" + std::to_string(i);

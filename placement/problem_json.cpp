@@ -8,6 +8,7 @@
 #include "placement/problem.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
+#include "sim/core/index.h"
 
 namespace moesim {
 namespace {
@@ -15,8 +16,6 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int k_most = 1 << 16;  // layers, experts, GPUs: beyond any model or cluster
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 double number_in(const Json& value, const std::string& where) {
   if (!value.is_number()) {

@@ -7,11 +7,10 @@
 #include "placement/eplb.h"
 #include "placement/evaluate.h"
 #include "sim/core/error.h"
+#include "sim/core/index.h"
 
 namespace moesim {
 namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 void check_task(const RebalanceTask& task, const std::string& where) {
   if (task.problem.comm != CommModel::none) {

@@ -5,11 +5,10 @@
 #include <optional>
 
 #include "placement/rebalance_policies.h"
+#include "sim/core/index.h"
 
 namespace moesim::rebalance {
 namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 // A change must take this share of the mean load off the busiest device.
 constexpr double k_least_gain = 0.005;

@@ -3,11 +3,10 @@
 
 #include "placement/heuristics.h"
 #include "placement/hungarian.h"
+#include "sim/core/index.h"
 
 namespace moesim {
 namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 // May device `to` take over all items of device `from`?
 bool interchangeable(const SearchState& state, int layer, int from, int to) {

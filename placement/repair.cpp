@@ -2,11 +2,10 @@
 #include <functional>
 
 #include "placement/heuristics.h"
+#include "sim/core/index.h"
 
 namespace moesim {
 namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 // One exchange that puts the item right and nothing else wrong.
 bool exchange(SearchState& state, int layer, int item) {

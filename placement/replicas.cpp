@@ -5,11 +5,10 @@
 
 #include "placement/heuristics.h"
 #include "sim/core/error.h"
+#include "sim/core/index.h"
 
 namespace moesim {
 namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 struct Hottest {
   double per_replica;

@@ -4,14 +4,9 @@
 #include <numeric>
 
 #include "sim/core/error.h"
+#include "sim/core/index.h"
 
 namespace moesim {
-namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
-
-}  // namespace
-
 SearchState::SearchState(const PlacementProblem& problem, const Assignment& devices)
     : problem_(problem),
       places_(problem.slots()),

@@ -3,11 +3,10 @@
 #include <numeric>
 
 #include "placement/search_state.h"
+#include "sim/core/index.h"
 
 namespace moesim {
 namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 // [a * items + b]: tokens of a layer that have both.
 std::vector<float> shared_tokens(const std::vector<std::uint16_t>& ids, std::size_t top_k,

@@ -3,14 +3,9 @@
 #include <algorithm>
 
 #include "sim/core/error.h"
+#include "sim/core/index.h"
 
 namespace moesim {
-namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
-
-}  // namespace
-
 SolverRun::SolverRun(const SolveOptions& options)
     : options_(options), start_(std::chrono::steady_clock::now()) {}
 

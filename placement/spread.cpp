@@ -3,11 +3,10 @@
 #include <algorithm>
 
 #include "placement/replicas.h"
+#include "sim/core/index.h"
 
 namespace moesim {
 namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 class LayerSpread {
  public:

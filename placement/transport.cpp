@@ -6,13 +6,12 @@
 #include <numeric>
 
 #include "sim/core/error.h"
+#include "sim/core/index.h"
 
 namespace moesim {
 namespace {
 
 constexpr double k_infinite = std::numeric_limits<double>::infinity();
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 class Transport {
  public:

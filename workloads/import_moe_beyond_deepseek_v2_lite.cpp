@@ -3,8 +3,8 @@
 #include <array>
 
 #include "sim/core/config.h"
+#include "sim/core/csv.h"
 #include "sim/core/error.h"
-#include "workloads/csv_rows.h"
 #include "workloads/importers.h"
 
 namespace moesim::detail {
@@ -23,19 +23,20 @@ struct Prompt {
 
 // Prompts must follow each other without a gap, so that every token belongs to one.
 std::vector<Prompt> read_prompts(const std::string& path, std::size_t tokens) {
-  const CsvTable table = read_csv(path);
+  const CsvTable table = CsvTable::read(path);
+  table.check_has_rows();
   const auto id = table.column("prompt_id");
   const auto first = table.column("first_token");
   const auto count = table.column("num_tokens");
   const auto most = static_cast<std::int64_t>(tokens);
   std::vector<Prompt> prompts;
   std::size_t next = 0;
-  for (std::size_t row = 0; row < table.rows.size(); ++row) {
-    const Prompt prompt{.id = static_cast<std::uint32_t>(table.integer(row, id, 0, 0xFFFFFFFF)),
-                        .first = static_cast<std::size_t>(table.integer(row, first, 0, most)),
-                        .tokens = static_cast<std::size_t>(table.integer(row, count, 1, most))};
+  for (std::size_t row = 0; row < table.rows(); ++row) {
+    const Prompt prompt{.id = static_cast<std::uint32_t>(table.count(row, id, 0, 0xFFFFFFFF)),
+                        .first = static_cast<std::size_t>(table.count(row, first, 0, most)),
+                        .tokens = static_cast<std::size_t>(table.count(row, count, 1, most))};
     if (prompt.first != next || prompt.tokens > tokens - next) {
-      throw ConfigError(table.where(row),
+      throw ConfigError(path + ":" + std::to_string(table.line(row)),
                         "prompt of tokens " + std::to_string(prompt.first) + " to " +
                             std::to_string(prompt.first + prompt.tokens) +
                             "; prompts must follow each other from 0 and end at the " +

@@ -2,8 +2,8 @@
 // experts. The number of experts is not in the file; the model's name in the file name gives it.
 #include <filesystem>
 
+#include "sim/core/csv.h"
 #include "sim/core/error.h"
-#include "workloads/csv_rows.h"
 #include "workloads/importers.h"
 
 namespace moesim::detail {
@@ -41,14 +41,20 @@ BatchName parse_name(const std::string& path) {
 void import_step_batches(const std::string& path, const std::string& out,
                          const Progress& progress) {
   const BatchName name = parse_name(path);
-  const CsvTable table = read_csv(path);
+  const CsvTable table = CsvTable::read(path);
+  std::vector<std::string> header;
+  for (std::size_t k = 0; k < table.columns(); ++k) {
+    header.push_back("e" + std::to_string(k));
+  }
+  table.check_header(header);
+  table.check_has_rows();
   RoutedTokens tokens;
   tokens.layers = 1;
   tokens.experts = name.experts;
-  tokens.top_k = static_cast<int>(table.columns.size());
-  for (std::size_t row = 0; row < table.rows.size(); ++row) {
-    for (std::size_t k = 0; k < table.columns.size(); ++k) {
-      tokens.ids.push_back(static_cast<std::uint16_t>(table.integer(row, k, 0, name.experts - 1)));
+  tokens.top_k = static_cast<int>(table.columns());
+  for (std::size_t row = 0; row < table.rows(); ++row) {
+    for (std::size_t k = 0; k < table.columns(); ++k) {
+      tokens.ids.push_back(static_cast<std::uint16_t>(table.count(row, k, 0, name.experts - 1)));
     }
     tokens.token_id.push_back(0);  // unknown
     tokens.request.push_back(static_cast<std::uint32_t>(row));

@@ -4,13 +4,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "sim/core/progress.h"
 #include "workloads/routing.h"
 
 namespace moesim {
@@ -72,9 +72,6 @@ class TraceWriter {
 };
 
 void write_load_trace(const std::string& path, const LoadTrace& trace);
-
-// Called with the share that is done, in (0, 1].
-using Progress = std::function<void(double)>;
 
 // A trace in memory (mapped or not). Construction verifies everything, so that whoever holds one
 // holds a sound trace: checksums, sizes, ids in range and distinct per token.

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "sim/core/quantile.h"
 #include "sim/core/thread_pool.h"
 #include "workloads/statistics_parts.h"
 
@@ -55,15 +56,6 @@ BatchValues evaluate(const StatisticsInput& input, const Batches& batches) {
     }
   });
   return values;
-}
-
-// Linear interpolation between order statistics.
-double percentile(std::vector<double> values, double share) {
-  std::ranges::sort(values);
-  const double at = share * static_cast<double>(values.size() - 1);
-  const auto below = static_cast<std::size_t>(at);
-  const std::size_t above = std::min(below + 1, values.size() - 1);
-  return values[below] + (at - std::floor(at)) * (values[above] - values[below]);
 }
 
 double rank_imbalance(const StatisticsInput& input, const Batches& batches, std::size_t ranks) {
@@ -122,7 +114,7 @@ void add_batch_rows(const StatisticsInput& input, Rows& rows) {
     rows.push_back({"batch_load_max_over_mean", layer, tokens + " tokens drawn at random",
                     mean(random.max_over_mean), "ratio"});
     rows.push_back({"batch_load_max_over_mean_p95", layer, tokens + " consecutive tokens",
-                    percentile(consecutive.max_over_mean, 0.95), "ratio"});
+                    quantile(consecutive.max_over_mean, 0.95), "ratio"});
     rows.push_back({"distinct_experts", layer, tokens + " consecutive tokens",
                     mean(consecutive.distinct), "experts"});
     rows.push_back({"distinct_experts", layer, tokens + " tokens drawn at random",

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "sim/core/lru_index.h"
 #include "sim/core/thread_pool.h"
 #include "workloads/statistics_parts.h"
 
@@ -122,21 +123,14 @@ void add_distance_rows(const StatisticsInput& input, const std::vector<std::vect
 // Hits of a least-recently-used cache of `capacity` experts over one layer of one request.
 std::int64_t lru_hits(const StatisticsInput& input, std::size_t layer, const Segment& segment,
                       std::size_t capacity) {
-  std::vector<std::uint16_t> recent;  // last used last
+  LruIndex cache(capacity);
   std::int64_t hits = 0;
   for (std::size_t t = segment.first; t < segment.first + segment.tokens; ++t) {
     if (input.counted[t] == 0) {
       continue;
     }
     for (const auto expert : input.ids(layer, t)) {
-      const auto found = std::ranges::find(recent, expert);
-      if (found != recent.end()) {
-        ++hits;
-        recent.erase(found);
-      } else if (recent.size() == capacity) {
-        recent.erase(recent.begin());
-      }
-      recent.push_back(expert);
+      hits += cache.touch(expert).hit ? 1 : 0;
     }
   }
   return hits;

@@ -5,8 +5,8 @@
 #include <optional>
 #include <set>
 
-#include "calibrate/cpu/lru_index.h"
 #include "sim/core/error.h"
+#include "sim/core/lru_index.h"
 #include "sim/flow/backend.h"
 
 namespace moesim {

@@ -5,8 +5,8 @@
 #include <set>
 #include <string_view>
 
-#include "calibrate/csv.h"
 #include "sim/core/config.h"
+#include "sim/core/csv.h"
 #include "sim/core/error.h"
 #include "sim/core/quantity_text.h"
 
@@ -92,11 +92,7 @@ MicroTable parse_micro_table(const std::string& text, const std::string& path) {
   std::set<MicroKey> seen;
   for (std::size_t r = 0; r < csv.rows(); ++r) {
     const auto whole = [&](std::size_t c, std::int64_t min, std::int64_t max) {
-      const std::int64_t value = csv.count(r, column.at(c), min);
-      if (value > max) {
-        csv.fail(r, column.at(c), "is more than " + std::to_string(max));
-      }
-      return value;
+      return csv.count(r, column.at(c), min, max);
     };
     const auto seconds = [&](std::size_t c) {
       const double value = csv.positive(r, column.at(c));

@@ -128,12 +128,11 @@ std::vector<MicroRunResult> run_microbenchmarks(
       result.kept = true;
     } else {
       const double budget = k_budget_s_per_case * static_cast<double>(session.keys.size());
-      interleave(session.cases, micro_rounds(options.quick), budget,
-                 [&](std::size_t done, std::size_t all) {
-                   if (progress) {
-                     progress(name, static_cast<double>(done) / static_cast<double>(all));
-                   }
-                 });
+      interleave(session.cases, micro_rounds(options.quick), budget, [&](double share) {
+        if (progress) {
+          progress(name, share);
+        }
+      });
       write_text_file(result.path,
                       micro_table_text({source, micro_rows(session.keys, session.cases)}));
     }

@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "calibrate/cpu/expert_file.h"
-#include "calibrate/cpu/lru_index.h"
 #include "calibrate/cpu/moe_plan.h"
 #include "calibrate/cpu/thread_team.h"
+#include "sim/core/lru_index.h"
 
 namespace moesim {
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "sim/core/error.h"
+#include "sim/core/quantile.h"
 
 namespace moesim {
 
@@ -28,8 +29,7 @@ void visit(Repeated& one, bool patient) {
 
 }  // namespace
 
-void interleave(std::span<Repeated> cases, int rounds, double budget_s,
-                const VisitProgress& progress) {
+void interleave(std::span<Repeated> cases, int rounds, double budget_s, const Progress& progress) {
   const std::size_t total = cases.size() * static_cast<std::size_t>(rounds);
   const double start = host_now_s();
   std::size_t done = 0;
@@ -38,20 +38,9 @@ void interleave(std::span<Repeated> cases, int rounds, double budget_s,
       const double due = budget_s * static_cast<double>(done + 1) / static_cast<double>(total);
       visit(one, host_now_s() - start < due);
       ++done;
-      if (progress) {
-        progress(done, total);
-      }
+      tell(progress, done, total);
     }
   }
-}
-
-double sample_quantile(std::vector<double> values, double share) {
-  ensure(!values.empty(), "a quantile needs values");
-  std::ranges::sort(values);
-  const double place = share * static_cast<double>(values.size() - 1);
-  const auto below = static_cast<std::size_t>(std::floor(place));
-  const std::size_t above = std::min(below + 1, values.size() - 1);
-  return values[below] + (place - std::floor(place)) * (values[above] - values[below]);
 }
 
 Quantiles quantiles(std::span<const TimedSample> samples) {
@@ -68,7 +57,7 @@ Quantiles quantiles(std::span<const TimedSample> samples) {
       values.push_back(sample.seconds);
     }
   }
-  return {sample_quantile(values, 0.5), sample_quantile(values, 0.1), sample_quantile(values, 0.9),
+  return {quantile(values, 0.5), quantile(values, 0.1), quantile(values, 0.9),
           static_cast<std::int64_t>(values.size()), undisturbed};
 }
 

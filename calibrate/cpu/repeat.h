@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "calibrate/cpu/thread_team.h"
+#include "sim/core/progress.h"
 
 namespace moesim {
 
@@ -26,14 +27,11 @@ struct Repeated {
   std::vector<std::vector<TimedSample>> rounds;  // one list per visit
 };
 
-// done / total visits
-using VisitProgress = std::function<void(std::size_t done, std::size_t total)>;
-
 // Visits all cases in order, `rounds` times over. A visit runs a case once untimed (the one before
 // has emptied the caches) and then repeats it. No patience is left once the visits together run
 // behind `budget_s`.
 void interleave(std::span<Repeated> cases, int rounds, double budget_s,
-                const VisitProgress& progress = {});
+                const Progress& progress = {});
 
 struct Quantiles {
   double median_s = 0.0;
@@ -46,8 +44,5 @@ struct Quantiles {
 // Of the undisturbed samples, or of all when fewer than three are undisturbed.
 Quantiles quantiles(std::span<const TimedSample> samples);
 Quantiles quantiles_of_all(const Repeated& repeated);
-
-// Linear interpolation between order statistics; values need not be sorted. share in [0, 1].
-double sample_quantile(std::vector<double> values, double share);
 
 }  // namespace moesim

@@ -8,6 +8,7 @@
 #include "calibrate/cpu/micro_run.h"
 #include "calibrate/cpu/moe_layer.h"
 #include "sim/core/error.h"
+#include "sim/core/quantile.h"
 
 namespace moesim {
 namespace {
@@ -42,7 +43,7 @@ double median_of(const std::vector<LayerTimes>& runs,
   for (const LayerTimes& run : runs) {
     values.push_back(get(run));
   }
-  return sample_quantile(std::move(values), 0.5);
+  return quantile(std::move(values), 0.5);
 }
 
 // Medians of the undisturbed runs behind each visit's warm-up.
@@ -113,11 +114,11 @@ HostGroup group_of(const std::string& name, const std::vector<const HostComparis
   }
   group.n = static_cast<std::int64_t>(errors.size());
   group.mean_signed_error /= static_cast<double>(errors.size());
-  group.median_ape = sample_quantile(errors, 0.5);
-  group.p90_ape = sample_quantile(errors, 0.9);
-  group.worst_ape = sample_quantile(errors, 1.0);
-  group.naive_median_ape = steps ? sample_quantile(naive, 0.5) : 0.0;
-  group.median_noise = sample_quantile(noise, 0.5);
+  group.median_ape = quantile(errors, 0.5);
+  group.p90_ape = quantile(errors, 0.9);
+  group.worst_ape = quantile(errors, 1.0);
+  group.naive_median_ape = steps ? quantile(naive, 0.5) : 0.0;
+  group.median_noise = quantile(noise, 0.5);
   return group;
 }
 
@@ -142,19 +143,20 @@ std::vector<HostGroup> group_errors(const std::vector<HostComparison>& rows) {
   };
   for (const auto& [regime, members] : by_regime) {
     const std::string prefix = "host/" + regime + "/";
-    add(group_of(prefix + "step", members, [](const LayerTimes& t) { return t.step_s; }, true));
+    add(group_of(
+        prefix + "step", members, [](const LayerTimes& t) { return t.step_s; }, true));
     for (std::size_t kind = 0; kind < k_step_kinds; ++kind) {
       add(group_of(
           prefix + std::string(step_name(static_cast<MoeStepKind>(kind))), members,
           [kind](const LayerTimes& t) { return t.phase_s.at(kind); }, false));
     }
-    add(group_of(prefix + "disk", members, [](const LayerTimes& t) { return t.disk_s; }, false));
+    add(group_of(
+        prefix + "disk", members, [](const LayerTimes& t) { return t.disk_s; }, false));
   }
   return groups;
 }
 
-HostValidation validate_host(const HostValidationOptions& options,
-                             const std::function<void(double share)>& progress) {
+HostValidation validate_host(const HostValidationOptions& options, const Progress& progress) {
   use_one_blas_thread();
   const std::string source =
       host_description();  // before the team narrows what this thread may use
@@ -207,12 +209,7 @@ HostValidation validate_host(const HostValidationOptions& options,
     result.skipped.emplace_back(file.has_direct() ? "the profile has no disk" : k_no_direct_reads,
                                 without_disk);
   }
-  interleave(session.cases, micro_rounds(options.quick), options.quick ? 28.0 : 190.0,
-             [&](std::size_t done, std::size_t all) {
-               if (progress) {
-                 progress(static_cast<double>(done) / static_cast<double>(all));
-               }
-             });
+  interleave(session.cases, micro_rounds(options.quick), options.quick ? 28.0 : 190.0, progress);
   const std::span<const Repeated> measured(session.cases);
   const std::vector<MicroRow> rows = micro_rows(session.keys, measured.first(session.keys.size()));
   auto from = rows.begin();

@@ -10,6 +10,7 @@
 
 #include "calibrate/cpu/host_lowering.h"
 #include "calibrate/cpu/host_tables.h"
+#include "sim/core/progress.h"
 
 namespace moesim {
 
@@ -66,8 +67,7 @@ struct HostValidation {
 std::vector<MoeConfig> host_configurations(const HostValidationOptions& options);
 
 // `progress(what, share)`. Throws ConfigError and std::system_error.
-HostValidation validate_host(const HostValidationOptions& options,
-                             const std::function<void(double share)>& progress = {});
+HostValidation validate_host(const HostValidationOptions& options, const Progress& progress = {});
 
 // MoeStep and phase errors per regime and over all.
 std::vector<HostGroup> group_errors(const std::vector<HostComparison>& rows);

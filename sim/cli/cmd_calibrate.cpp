@@ -30,9 +30,7 @@ int fit(const Options& options) {
     profiles = fit_profiles(
         options.directory,
         [&](const std::string& name) { return find_device_peaks(folders, name); }, fit_options,
-        [&](std::size_t done, std::size_t total, const std::string&) {
-          progress.show(static_cast<double>(done) / static_cast<double>(total));
-        });
+        [&](double share) { progress.show(share); });
   }
   std::filesystem::create_directories(options.out);
   for (const KernelProfile& profile : profiles) {

@@ -65,7 +65,8 @@ int simulate(const Options& options) {
   Scenario scenario = load_scenario(options);
   check_outputs(std::array{NamedFile{"--timeline", options.timeline}},
                 files_of_document(options.scenario, scenario.effective));
-  const Library library(catalog_folders(options.common.catalog));
+  const CatalogFolders folders = catalog_folders(options.common.catalog);
+  const Library library(folders);
   Simulation simulation(std::move(scenario), library, options.common.threads);
   const std::unique_ptr<Backend> backend = make_backend(options.backend);
   const int count = simulation.scenario().run.steps;

@@ -99,10 +99,7 @@ Json kernels(const Options& options) {
   const ValidationReport report =
       validate_kernels(options.directory, folders.kernel_profiles,
                        [&](const std::string& name) { return find_device_peaks(folders, name); },
-                       {.progress =
-                            [&](std::size_t done, std::size_t total, const std::string&) {
-                              progress.show(static_cast<double>(done) / static_cast<double>(total));
-                            },
+                       {.progress = [&](double share) { progress.show(share); },
                         .visit = output.visitor(),
                         .leave_device_out = options.leave_device_out});
   Json document = Json::parse(validation_json(report));

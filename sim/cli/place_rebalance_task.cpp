@@ -5,12 +5,11 @@
 #include "placement/formats.h"
 #include "sim/cli/place_rebalance.h"
 #include "sim/core/error.h"
+#include "sim/core/index.h"
 #include "workloads/load_windows.h"
 
 namespace moesim {
 namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 // The windows of all traces, one behind the other.
 LoadTrace read_loads(const std::vector<std::string>& traces, int windows) {

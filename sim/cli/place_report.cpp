@@ -5,14 +5,13 @@
 #include "placement/homes.h"
 #include "placement/replicas.h"
 #include "sim/cli/command_line.h"
+#include "sim/core/index.h"
 #include "sim/core/quantity_text.h"
 
 namespace moesim {
 namespace {
 
 using Json = nlohmann::json;
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 // [layer][expert] -> devices, in slot order.
 Json replicas_json(const ExpertPlacement& placement) {

@@ -300,7 +300,7 @@ Json make_report(const Simulation& simulation, const std::vector<double>& steps,
   }
   for (std::string& text : unused_key_warnings(
            simulation.scenario(), {.routed_experts = routing_shape(simulation.model()).top_k > 0,
-                                  .expert_ranks = simulation.groups().units})) {
+                                  .expert_ranks = simulation.system().ranks().units()})) {
     warnings.push_back(std::move(text));
   }
   warn_about(kernels, warnings);

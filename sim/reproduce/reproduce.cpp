@@ -51,16 +51,14 @@ Expression::Lookup lookup_in(const Reports& reports, const std::string& where) {
   };
 }
 
-class Progress {
+class Steps {
  public:
-  Progress(const ReproduceTask& task, std::size_t total) : task_(task), total_(total) {}
+  Steps(const ReproduceTask& task, std::size_t total) : task_(task), total_(total) {}
 
   void done(std::size_t steps) {
     const std::scoped_lock lock(mutex_);
     done_ += steps;
-    if (task_.progress) {
-      task_.progress(static_cast<double>(done_) / static_cast<double>(total_));
-    }
+    tell(task_.progress, done_, total_);
   }
 
  private:
@@ -196,7 +194,7 @@ class Reproduction {
       }
     }
     constexpr std::size_t runs_per_fit = 10;  // as far as progress is concerned
-    Progress progress(task_, std::max<std::size_t>(1, runs + to_fit.size() * runs_per_fit));
+    Steps progress(task_, std::max<std::size_t>(1, runs + to_fit.size() * runs_per_fit));
     parallel_for(to_fit.size(), task_.threads, [&](std::size_t i) {
       fits_[to_fit[i]] = fit(to_fit[i]);
       progress.done(runs_per_fit);
@@ -224,7 +222,7 @@ class Reproduction {
   }
 
   // Runs that are alike are run once.
-  void run_all(Progress& progress) {
+  void run_all(Steps& progress) {
     struct Job {
       Json document;
       std::string name;

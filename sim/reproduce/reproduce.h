@@ -2,12 +2,12 @@
 // and judges every claim.
 #pragma once
 
-#include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "sim/core/progress.h"
 #include "sim/engine/catalog_folders.h"
 #include "sim/reproduce/claim_scenario.h"
 #include "sim/reproduce/claims.h"
@@ -38,7 +38,7 @@ struct ReproduceTask {
   std::vector<std::string> scenario_folders;
   CatalogFolders catalogs;
   int threads = 1;
-  std::function<void(double)> progress;  // share done, in [0, 1]; from any thread, one at a time
+  Progress progress;  // from any thread, one at a time
 };
 
 // One result for each wanted claim, in the order of the claims. The same for any number of threads.

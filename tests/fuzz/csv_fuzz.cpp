@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <string>
 
-#include "calibrate/csv.h"
+#include "sim/core/csv.h"
 #include "sim/core/error.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -2,8 +2,8 @@
 
 #include <filesystem>
 
-#include "calibrate/csv.h"
 #include "sim/core/config.h"
+#include "sim/core/csv.h"
 #include "sim/core/error.h"
 #include "sim/core/output_file.h"
 

@@ -3,8 +3,8 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
-#include "calibrate/csv.h"
 #include "calibrate/regimes.h"
+#include "sim/core/csv.h"
 #include "sim/core/error.h"
 
 using namespace moesim;

@@ -333,7 +333,7 @@ TEST_CASE("a damaged file of any layout names file, line and column", "[calibrat
               "finite");
   check_error("gemm__h20.csv", "m,k,n,latency_us,mfu\n1,1,1,1,7\n", "h20.csv:3:mfu", "share");
   check_error("rtx4090__llama-3.1-8b__tp1__dense.csv", "layer,tokens,time_us\nqkv_proj,0,1\n",
-              "dense.csv:3:tokens", "at least 1");
+              "dense.csv:3:tokens", "whole number from 1");
   check_error("rtx4090__llama-3.1-8b__tp3__dense.csv", "layer,tokens,time_us\n", "dense.csv",
               "divides the 32");
   check_error("a800/m__moe.csv", "num_tokens,moe_grouped_gemm_median_us\n1,1\n", "moe.csv:moe",

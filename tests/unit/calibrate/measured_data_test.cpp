@@ -6,9 +6,9 @@
 #include <filesystem>
 #include <map>
 
-#include "calibrate/csv.h"
 #include "calibrate/kernel_rows.h"
 #include "kernel_data.h"
+#include "sim/core/csv.h"
 
 using namespace moesim;
 

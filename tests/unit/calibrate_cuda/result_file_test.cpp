@@ -3,8 +3,8 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 
-#include "calibrate/csv.h"
 #include "sim/core/config.h"
+#include "sim/core/csv.h"
 #include "sim/core/error.h"
 #include "sim/core/rng.h"
 #include "tests/unit/calibrate/kernel_data.h"

@@ -2,7 +2,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "calibrate/csv.h"
+#include "sim/core/csv.h"
 #include "tests/unit/calibrate/kernel_data.h"
 
 using namespace moesim;

@@ -105,7 +105,7 @@ TEST_CASE("damaged DeepSeek-V2-Lite data is refused with file and place", "[work
     data.index = "prompt_id,first_token,num_tokens\n7,zero,2\n";
     data.write(folder);
     CHECK_THAT(import_error(family, folder.file("d"), folder),
-               Contains("index.csv:2: column first_token: \"zero\""));
+               Contains("index.csv:2:first_token: \"zero\""));
   }
 }
 
@@ -155,7 +155,14 @@ TEST_CASE("one-layer logs keep ids and weights", "[workloads][unit]") {
 
   write_bytes(folder.file("qwen_b64_iter1_layer1.csv"), "e0,e1\n6,2\n7,128\n");
   CHECK_THAT(import_error("step_batches", folder.file("qwen_b64_iter1_layer1.csv"), folder),
-             Contains("layer1.csv:3: column e1"));
+             Contains("layer1.csv:3:e1"));
+  // Without a header the first row would be lost.
+  write_bytes(folder.file("qwen_b64_iter1_layer2.csv"), "6,2\n7,4\n");
+  CHECK_THAT(import_error("step_batches", folder.file("qwen_b64_iter1_layer2.csv"), folder),
+             Contains("layer2.csv: the header is 6, 2; this layout has e0, e1"));
+  write_bytes(folder.file("olmoe_1b_7b_y.csv"), "call,layer,token_in_call,e0,w0\n0,0,0,45,0.25\n");
+  CHECK_THAT(import_error("vllm_layer0_route_logs", folder.file("olmoe_1b_7b_y.csv"), folder),
+             Contains("this layout has call, token_in_call, layer, e0, w0"));
   CHECK_THAT(import_error("step_batches", folder.file("other.csv"), folder),
              Contains("does not tell model and layer"));
 }

@@ -1,4 +1,4 @@
-#include "calibrate/cpu/lru_index.h"
+#include "sim/core/lru_index.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -9,7 +9,7 @@
 
 using namespace moesim;
 
-TEST_CASE("the least recently used expert leaves", "[calibrate_cpu][unit]") {
+TEST_CASE("the least recently used expert leaves", "[core][unit]") {
   LruIndex lru(2);
   CHECK_FALSE(lru.touch(1).hit);
   CHECK_FALSE(lru.touch(2).hit);
@@ -21,7 +21,7 @@ TEST_CASE("the least recently used expert leaves", "[calibrate_cpu][unit]") {
 }
 
 // Mattson's stack: a key hits a cache of C slots if fewer than C other keys were touched since.
-TEST_CASE("hits are what the reuse distance says", "[calibrate_cpu][property]") {
+TEST_CASE("hits are what the reuse distance says", "[core][property]") {
   const auto seed = GENERATE(range(0, 20));
   const RngStreams streams(static_cast<std::uint64_t>(seed));
   Rng rng = streams.stream("lru");

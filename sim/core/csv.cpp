@@ -1,4 +1,4 @@
-#include "calibrate/csv.h"
+#include "sim/core/csv.h"
 
 #include <algorithm>
 #include <charconv>
@@ -8,6 +8,7 @@
 
 #include "sim/core/config.h"
 #include "sim/core/error.h"
+#include "sim/core/quantity_text.h"
 
 namespace moesim {
 namespace {
@@ -125,6 +126,19 @@ std::size_t CsvTable::column(std::string_view name) const {
   return static_cast<std::size_t>(found - header_.begin());
 }
 
+void CsvTable::check_header(std::span<const std::string> expected) const {
+  if (!std::ranges::equal(header_, expected)) {
+    throw ConfigError(path_,
+                      "the header is " + joined(header_) + "; this layout has " + joined(expected));
+  }
+}
+
+void CsvTable::check_has_rows() const {
+  if (rows() == 0) {
+    throw ConfigError(path_, "has no rows below its header");
+  }
+}
+
 std::string_view CsvTable::text(std::size_t row, std::size_t column) const {
   const Field& field = fields_.at(row * header_.size() + column);
   return std::string_view(text_).substr(field.begin, field.size);
@@ -149,12 +163,23 @@ double CsvTable::positive(std::size_t row, std::size_t column) const {
   return value;
 }
 
-std::int64_t CsvTable::count(std::size_t row, std::size_t column, std::int64_t min) const {
+double CsvTable::number(std::size_t row, std::size_t column, double min, double max) const {
+  const double value = number(row, column);
+  if (value < min || value > max) {
+    fail(row, column, "is not within " + format_number(min) + " to " + format_number(max));
+  }
+  return value;
+}
+
+std::int64_t CsvTable::count(std::size_t row, std::size_t column, std::int64_t min,
+                             std::int64_t max) const {
   const std::string_view field = text(row, column);
   std::int64_t value = 0;
   const auto result = std::from_chars(field.data(), field.data() + field.size(), value);
-  if (result.ec != std::errc() || result.ptr != field.data() + field.size() || value < min) {
-    fail(row, column, "is not a whole number of at least " + std::to_string(min));
+  if (result.ec != std::errc() || result.ptr != field.data() + field.size() || value < min ||
+      value > max) {
+    fail(row, column,
+         "is not a whole number from " + std::to_string(min) + " to " + std::to_string(max));
   }
   return value;
 }

@@ -1,13 +1,17 @@
-// Measured tables: comment lines (#), one header line, comma-separated fields. Every message names
+// Tables as comma-separated text: comment lines (#), one header line, rows. Every message names
 // file, line and column.
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace moesim {
+
+// More of anything is a slip of the pen; products of two such numbers are no overflow.
+inline constexpr std::int64_t k_most_count = std::int64_t{1} << 31;
 
 class CsvTable {
  public:
@@ -28,14 +32,23 @@ class CsvTable {
   [[nodiscard]] bool has(std::string_view column) const;
   // Throws ConfigError that lists the columns there are.
   [[nodiscard]] std::size_t column(std::string_view name) const;
+  // Throws ConfigError unless the columns are these, in this order: for readers by position, which
+  // would take the first row of a table without header for one.
+  void check_header(std::span<const std::string> expected) const;
+  // Throws ConfigError for a table of a header alone.
+  void check_has_rows() const;
 
   [[nodiscard]] std::string_view text(std::size_t row, std::size_t column) const;
   // A finite number. Throws ConfigError.
   [[nodiscard]] double number(std::size_t row, std::size_t column) const;
   [[nodiscard]] double positive(std::size_t row, std::size_t column) const;
-  // A whole number >= min.
-  [[nodiscard]] std::int64_t count(std::size_t row, std::size_t column, std::int64_t min) const;
+  // A number in [min, max].
+  [[nodiscard]] double number(std::size_t row, std::size_t column, double min, double max) const;
+  // A whole number in [min, max].
+  [[nodiscard]] std::int64_t count(std::size_t row, std::size_t column, std::int64_t min,
+                                   std::int64_t max = k_most_count) const;
 
+  // Throws ConfigError("path:line:column name", "\"text\" what").
   [[noreturn]] void fail(std::size_t row, std::size_t column, std::string_view what) const;
 
  private:
