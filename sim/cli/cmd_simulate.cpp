@@ -3,17 +3,13 @@
 #include <chrono>
 #include <iostream>
 #include <limits>
-#include <numeric>
 
+#include "sim/app/simulate.h"
 #include "sim/cli/command_files.h"
 #include "sim/cli/command_line.h"
 #include "sim/cli/step_table.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
-#include "sim/flow/crosscheck.h"
-#include "sim/engine/simulation.h"
-#include "sim/engine/timeline.h"
-#include "sim/simgrid/simgrid_backend.h"
 
 namespace moesim {
 namespace {
@@ -39,65 +35,42 @@ Scenario load_scenario(const Options& options) {
   return parse_scenario(document, options.scenario);
 }
 
-std::unique_ptr<Backend> make_backend(const std::string& name) {
-  return name == "fast" ? make_fast_backend() : make_simgrid_backend();
+// Says how far the backends are apart. Throws InvariantError when they disagree.
+void print_crosscheck(const CrosscheckReport& difference) {
+  std::cerr << "crosscheck: " << difference.backends[0] << " and " << difference.backends[1]
+            << " differ by at most " << difference.max_relative << " (relative) or " << difference.max_absolute_s << " s at the end of any of "
+            << difference.tasks << " tasks\n";
+  ensure(difference.agree, "backends agree within 1e-9 relative or 2 ps");
 }
 
-// Runs the other backend on the same graph and adds the largest difference to the report. Throws
-// InvariantError when the two disagree.
-void crosscheck(const Options& options, const StepOutcome& step, nlohmann::json& report) {
-  const std::string other = options.backend == "fast" ? "simgrid" : "fast";
-  const RunResult again = make_backend(other)->run(step.lowered.graph, false);
-  const CrosscheckResult difference = compare_runs(step.result, again);
-  report["crosscheck"] = {{"backends", {options.backend, other}},
-                          {"tasks", step.result.tasks.size()},
-                          {"max_absolute_s", difference.largest_absolute_s},
-                          {"max_relative", difference.largest_relative},
-                          {"agree", difference.agrees}};
-  std::cerr << "crosscheck: " << options.backend << " and " << other << " differ by at most "
-            << difference.largest_relative << " (relative) or " << difference.largest_absolute_s
-            << " s at the end of any of " << step.result.tasks.size() << " tasks\n";
-  ensure(difference.agrees, "backends agree within 1e-9 relative or 2 ps");
-}
-
-int simulate(const Options& options) {
+int run(const Options& options) {
   const auto start = std::chrono::steady_clock::now();
   Scenario scenario = load_scenario(options);
   check_outputs(std::array{NamedFile{"--timeline", options.timeline}},
                 files_of_document(options.scenario, scenario.effective));
   const CatalogFolders folders = catalog_folders(options.common.catalog);
-  const Library library(folders);
-  Simulation simulation(std::move(scenario), library, options.common.threads);
-  const std::unique_ptr<Backend> backend = make_backend(options.backend);
-  const int count = simulation.scenario().run.steps;
-  std::vector<double> steps;
-  StepOutcome last;
-  {
-    ProgressBar progress("simulating");
-    for (int i = 0; i < count; ++i) {
-      const bool wanted = i + 1 == count && !options.timeline.empty();
-      last = simulation.run_step(i, *backend, wanted);
-      steps.push_back(last.result.makespan_s);
-      if (count > 1) {
-        progress.show((i + 1.0) / count);
-      }
-    }
+  ProgressBar progress("simulating");
+  const SimulateResult result = simulate(
+      std::move(scenario), Library(folders),
+      {.backend = options.backend == "fast" ? BackendKind::fast : BackendKind::simgrid,
+       .crosscheck = options.crosscheck,
+       .timeline = !options.timeline.empty(),
+       .threads = options.common.threads,
+       .progress = [&progress](double done) { progress.show(done); }});
+  if (result.crosscheck) {
+    print_crosscheck(*result.crosscheck);
   }
-  nlohmann::json report = make_report(simulation, steps, last);
+  nlohmann::json report = to_json(result);
   if (const auto preferred = preferred_files(folders); !preferred.empty()) {
     report["provenance"]["preferred_files"] = preferred;
   }
-  if (options.crosscheck) {
-    crosscheck(options, last, report);
-  }
   if (!options.timeline.empty()) {
-    write_text_file(options.timeline,
-                    timeline_json(last.lowered, last.result, simulation.cluster().node.devices));
+    write_text_file(options.timeline, result.timeline);
     std::cerr << "timeline: " << options.timeline << " (open in ui.perfetto.dev)\n";
   }
   const double wall_s =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  report["host"] = host_report(simulation.host(), wall_s);
+  report["host"] = host_report(result.host, wall_s);
   std::cout << (options.common.json ? report.dump(2) + "\n" : step_table(report));
   return 0;
 }
@@ -127,7 +100,7 @@ void add_simulate_command(CLI::App& app, Command& command) {
       "  moesim simulate SCENARIO --set /hardware/nodes=8 --set /parallelism/attention/dp=64 \\\n"
       "                           --set /parallelism/experts/ep=64\n"
       "  moesim simulate SCENARIO --set /workload/routing=my.moetrace --json > result.json");
-  sub->callback([options, &command] { command.run = [options] { return simulate(*options); }; });
+  sub->callback([options, &command] { command.run = [options] { return run(*options); }; });
 }
 
 }  // namespace moesim

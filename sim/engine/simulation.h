@@ -1,5 +1,4 @@
-// A scenario's run: its system, where its experts live, its steps one after the other, and the
-// report.
+// A scenario's run: its system, where its experts live, and its steps one after the other.
 #pragma once
 
 #include <memory>
@@ -62,9 +61,6 @@ class Simulation {
   StepRunner runner_;
 };
 
-// The report without `host`. `steps` holds the step times, `last` the step that details describe.
-nlohmann::json make_report(const Simulation& simulation, const std::vector<double>& steps,
-                           const StepOutcome& last);
 nlohmann::json host_report(const HostTimes& host, double wall_s);
 
 }  // namespace moesim

@@ -9,7 +9,7 @@
 #include "sim/core/config.h"
 #include "sim/core/error.h"
 #include "sim/core/thread_pool.h"
-#include "sim/engine/simulation.h"
+#include "sim/engine/step_report.h"
 
 namespace moesim {
 namespace {
@@ -32,7 +32,7 @@ Json simulate(const Json& document, const std::string& name, const Library& libr
     last = simulation.run_step(i, *backend, false);
     steps.push_back(last.result.makespan_s);
   }
-  return make_report(simulation, steps, last);
+  return to_json(step_report(simulation, steps, last), simulation.scenario().effective);
 }
 
 std::string run_of(const std::string& name) { return name.substr(0, name.find('.')); }

@@ -31,9 +31,13 @@ MAY_INCLUDE = {
     "calibrate": {
         "sim/core", "sim/flow", "hardware", "models", "workloads", "placement", "sim/engine",
     },
+    "sim/app": {
+        "sim/core", "sim/flow", "hardware", "models", "workloads", "placement", "sim/engine",
+        "sim/simgrid",
+    },
     "sim/cli": {
         "sim/core", "sim/flow", "hardware", "models", "workloads", "placement", "sim/engine",
-        "sim/simgrid", "sim/reproduce", "calibrate", "calibrate/cpu",
+        "sim/app", "sim/reproduce", "calibrate", "calibrate/cpu",
     },
 }
 # Programs: they may print and exit. The microbenchmarks under calibrate/cuda stand alone.

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "sim/core/config.h"
+#include "sim/engine/step_report.h"
 #include "tests/unit/engine/small_scenario.h"
 
 namespace moesim {
@@ -22,7 +23,7 @@ nlohmann::json dense_scenario() {
 
 Texts report_warnings(const nlohmann::json& scenario) {
   const testing::Ran run(scenario);
-  return make_report(run.simulation, {run.step_s()}, run.step).at("warnings").get<Texts>();
+  return step_report(run.simulation, {run.step_s()}, run.step).warnings;
 }
 
 bool holds(const Texts& texts, const std::string& text) {
