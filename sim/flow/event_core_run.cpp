@@ -33,10 +33,9 @@ bool EventCore::is_private(const Segment& segment, std::int32_t offset) const {
 // Makes it the owner of the resources that no other running task has in its program.
 EventCore::Solitude EventCore::claim(std::int32_t slot) {
   const Running& running = running_[at(slot)];
-  const Task& task = task_of(running);
   Solitude solitude;
-  for (const std::int32_t relative : graph_.touched(task.program)) {
-    Tenancy& tenancy = tenancies_[at(relative + task.resource_offset)];
+  for (const std::int32_t relative : touched_by(running)) {
+    Tenancy& tenancy = tenancies_[at(relative + running.offset)];
     if (tenancy.count == 1) {
       tenancy.owner_slot = slot;
       tenancy.owner_task = running.task;
@@ -65,7 +64,7 @@ void EventCore::schedule_run(std::int32_t slot, Solitude solitude) {
   running.limit = running.segments;
   if (!solitude.alone) {
     const auto segments = segments_of(running);
-    const std::int32_t offset = task_of(running).resource_offset;
+    const std::int32_t offset = running.offset;
     running.limit = first;
     while (running.limit < running.segments && is_private(segments[running.limit], offset)) {
       ++running.limit;
@@ -84,9 +83,6 @@ void EventCore::schedule_run(std::int32_t slot, Solitude solitude) {
   running.step = first_step(running);
   if (!options_.merge) {
     follow_steps(slot);
-  } else if (first == 0 && !running.in_service && solitude.alone && solitude.unit_rates &&
-             running.left == segments_of(running).front().latency_s) {
-    set_event(slot, now_ + graph_.unit_rate_duration_s(task_of(running).program));
   } else {
     set_event(slot, now_ + run_length_s(running));
   }
@@ -96,8 +92,7 @@ Step EventCore::first_step(const Running& running) const {
   if (!running.in_service) {
     return {running.first, false, 0.0, running.left, 0.0};
   }
-  const double service_s =
-      service_alone_s(segments_of(running)[running.first], task_of(running).resource_offset);
+  const double service_s = service_alone_s(segments_of(running)[running.first], running.offset);
   return {running.first, true, 0.0, running.left * service_s, service_s};
 }
 
@@ -116,8 +111,7 @@ bool EventCore::next_step(const Running& running, Step& step) const {
     return false;
   }
   step.in_service = true;
-  step.service_s =
-      service_alone_s(segments_of(running)[step.segment], task_of(running).resource_offset);
+  step.service_s = service_alone_s(segments_of(running)[step.segment], running.offset);
   step.end_s += step.service_s;
   return true;
 }
@@ -213,7 +207,7 @@ void EventCore::interrupt_run(std::int32_t slot) {
   if (!locate(running, step)) {
     return;  // its end comes next: it meets nobody
   }
-  const std::int32_t offset = task_of(running).resource_offset;
+  const std::int32_t offset = running.offset;
   const auto segments = segments_of(running);
   if (step.in_service && !is_private(segments[step.segment], offset)) {
     record_run(running);
