@@ -36,23 +36,20 @@ void EventCore::index_segment_ends() {
   segment_ends_s_.resize(total);
 }
 
-// At its first latency. Field by field: most tasks never use the others.
+// Field by field: most tasks never use the others, nor what their segments are.
 void EventCore::begin(Running& running, TaskId id) const {
   const Task& task = graph_.tasks()[at(id)];
-  const auto segments = graph_.segments(task.program);
-  const double latency_s = segments.empty() ? 0.0 : segments.front().latency_s;
   running.task = id;
   running.program = task.program;
   running.offset = task.resource_offset;
   running.first_touched = graph_.first_touched(task.program);
   running.touched_count = static_cast<std::uint32_t>(graph_.touched(task.program).size());
-  running.segments = static_cast<std::uint32_t>(segments.size());
+  running.segments = static_cast<std::uint32_t>(graph_.segments(task.program).size());
   running.mode = Mode::run;
   running.in_service = false;
   running.first = 0;
   running.since_s = now_;
-  running.left = latency_s;
-  running.step = {.end_s = latency_s};
+  running.is_whole = true;
 }
 
 std::int32_t EventCore::start(TaskId id) {
@@ -75,7 +72,8 @@ std::int32_t EventCore::start(TaskId id) {
     running.limit = running.segments;
     agenda_.set({now_ + graph_.unit_rate_duration_s(task.program), id, slot});
   } else {
-    schedule_run(slot, solitude);
+    begin_run(slot, 0, false, running.segments > 0 ? segments_of(running).front().latency_s : 0.0,
+              solitude);
   }
   return slot;
 }

@@ -50,9 +50,10 @@ struct Running {
   std::uint32_t limit = 0;
   std::uint32_t visit = 0;
   double since_s = 0.0;
-  double left = 0.0;  // at since_s: fraction of the service, or seconds of a run's first latency
-  double pace = 0.0;  // serving: segments per second, 0 until shared out
-  Step step{};        // run: an earlier one than now's, without merging: now's
+  double left = 0.0;     // at since_s: fraction of the service, or seconds of a run's first latency
+  double pace = 0.0;     // serving: segments per second, 0 until shared out
+  bool is_whole = true;  // run: all of the task; `left` and `step` are not set
+  Step step{};           // run: an earlier one than now's, without merging: now's
 };
 
 // How many running tasks have the resource in their program. The owner is the last that came or
@@ -142,11 +143,17 @@ class EventCore {
   void handle(std::int32_t slot);
 
   // event_core_run.cpp
-  void begin_run(std::int32_t slot, std::uint32_t segment, bool in_service, double left);
+  void begin_run(std::int32_t slot, std::uint32_t segment, bool in_service, double left) {
+    begin_run(slot, segment, in_service, left, claim(slot));
+  }
+  void begin_run(std::int32_t slot, std::uint32_t segment, bool in_service, double left,
+                 Solitude solitude);
   Solitude claim(std::int32_t slot);
-  void schedule_run(std::int32_t slot, Solitude solitude);
   [[nodiscard]] bool is_private(const Segment& segment, std::int32_t offset) const;
   [[nodiscard]] Step first_step(const Running& running) const;
+  [[nodiscard]] Step known_step(const Running& running) const {
+    return running.is_whole ? Step{.end_s = segments_of(running).front().latency_s} : running.step;
+  }
   [[nodiscard]] bool next_step(const Running& running, Step& step) const;
   [[nodiscard]] bool locate(const Running& running, Step& step) const;
   [[nodiscard]] double run_length_s(const Running& running) const;

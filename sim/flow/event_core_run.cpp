@@ -47,20 +47,15 @@ EventCore::Solitude EventCore::claim(std::int32_t slot) {
 }
 
 // `left`: seconds of the segment's latency, or in_service the fraction of its service.
-void EventCore::begin_run(std::int32_t slot, std::uint32_t segment, bool in_service, double left) {
+void EventCore::begin_run(std::int32_t slot, std::uint32_t first, bool in_service, double left,
+                          Solitude solitude) {
   Running& running = running_[at(slot)];
   running.mode = Mode::run;
+  running.is_whole = false;
   running.in_service = in_service;
-  running.first = segment;
+  running.first = first;
   running.since_s = now_;
   running.left = left;
-  schedule_run(slot, claim(slot));
-}
-
-// Sets the run's limit and its event.
-void EventCore::schedule_run(std::int32_t slot, Solitude solitude) {
-  Running& running = running_[at(slot)];
-  const std::uint32_t first = running.first;
   running.limit = running.segments;
   if (!solitude.alone) {
     const auto segments = segments_of(running);
@@ -117,7 +112,7 @@ bool EventCore::next_step(const Running& running, Step& step) const {
 }
 
 double EventCore::run_length_s(const Running& running) const {
-  Step step = running.step;
+  Step step = known_step(running);
   while (next_step(running, step)) {
   }
   return step.begin_s;
@@ -128,7 +123,7 @@ bool EventCore::locate(const Running& running, Step& step) const {
   if (running.first == running.segments) {
     return false;
   }
-  step = running.step;
+  step = known_step(running);
   while (running.since_s + step.end_s <= now_) {
     if (!next_step(running, step)) {
       return false;
@@ -172,7 +167,7 @@ void EventCore::record_run(const Running& running) {
   if (!options_.record_segments || running.first == running.segments) {
     return;
   }
-  Step step = running.step;
+  Step step = known_step(running);
   do {
     if (running.since_s + step.end_s > now_) {
       return;
@@ -224,6 +219,7 @@ void EventCore::interrupt_run(std::int32_t slot) {
     record_run(running);
     running.limit = limit;
     if (options_.merge) {
+      running.is_whole = false;
       running.step = step;  // rates of what came before may change from now on
       set_event(slot, running.since_s + run_length_s(running));
     }
