@@ -8,6 +8,7 @@
 
 #include "sim/core/rng.h"
 #include "sim/flow/backend.h"
+#include "sim/flow/live_run.h"
 #include "sim/simgrid/simgrid_backend.h"
 
 namespace moesim {
@@ -139,6 +140,24 @@ void BM_DecodeStepCoupled(benchmark::State& state) {
                  .build());
 }
 BENCHMARK(BM_DecodeStepCoupled)->Arg(8)->Arg(32)->Arg(128)->Unit(benchmark::kMillisecond);
+
+// Continuous batching: a program and a task per step, submitted when the step before has ended.
+void BM_LiveSteps(benchmark::State& state) {
+  for (auto _ : state) {
+    LiveRun live(state.range(1) != 0 ? LiveRun::Recording::on : LiveRun::Recording::off);
+    live.add_resource({"device", ResourceKind::compute, 1.0});
+    for (std::int64_t i = 0; i < state.range(0); ++i) {
+      const std::array needs = {Need{0, 10e-3}};
+      const ProgramId program = live.begin_program();
+      live.add_segment(1e-6, needs);
+      live.submit({.program = program});
+      live.advance();
+    }
+    benchmark::DoNotOptimize(live.now_s());
+  }
+  state.SetItemsProcessed(state.iterations() * state.range(0));
+}
+BENCHMARK(BM_LiveSteps)->Args({1'000'000, 0})->Args({1'000'000, 1})->Unit(benchmark::kMillisecond);
 
 void BM_SimgridDecodeStep(benchmark::State& state) {
   run(state, StepGraph({.devices = static_cast<int>(state.range(0))}).build(),
