@@ -2,6 +2,7 @@
 // entry is, so that an event can be moved or dropped.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -70,7 +71,17 @@ class Agenda {
   static constexpr std::size_t arity = 4;
 
   static bool before(const Event& a, const Event& b) {
-    return a.time_s < b.time_s || (a.time_s == b.time_s && a.task < b.task);
+    // Without branches, since which event is earlier cannot be predicted; times are not negative,
+    // so that their bits are ordered as they are.
+    const auto first = std::bit_cast<std::uint64_t>(a.time_s);
+    const auto second = std::bit_cast<std::uint64_t>(b.time_s);
+    const auto earlier = static_cast<unsigned>(first < second);
+    const auto tied = static_cast<unsigned>(first == second);
+    return (earlier | (tied & static_cast<unsigned>(a.task < b.task))) != 0;
+  }
+
+  [[nodiscard]] std::size_t earlier(std::size_t a, std::size_t b) const {
+    return before(heap_[b], heap_[a]) ? b : a;
   }
 
   void place(std::size_t at, const Event& event) {
@@ -96,10 +107,13 @@ class Agenda {
       if (first >= heap_.size()) {
         break;
       }
-      const std::size_t end = first + arity < heap_.size() ? first + arity : heap_.size();
       std::size_t least = first;
-      for (std::size_t child = first + 1; child < end; ++child) {
-        least = before(heap_[child], heap_[least]) ? child : least;
+      if (first + arity <= heap_.size()) {  // a tournament: shorter chains of comparisons
+        least = earlier(earlier(first, first + 1), earlier(first + 2, first + 3));
+      } else {
+        for (std::size_t child = first + 1; child < heap_.size(); ++child) {
+          least = earlier(least, child);
+        }
       }
       if (!before(heap_[least], event)) {
         break;

@@ -42,19 +42,20 @@ void Dispatcher::take_in() {
 
 void Dispatcher::admit(TaskId id) {
   State& state = states_[at(id)];
-  const auto predecessors = graph_.predecessors(graph_.tasks()[at(id)]);
-  for (const TaskId before : predecessors) {
+  const Task& task = graph_.tasks()[at(id)];
+  state.has_rules = task.rules >= 0;
+  for (const TaskId before : graph_.predecessors(task)) {
     State& earlier = states_[at(before)];
     if (earlier.phase == Phase::ended) {
       continue;
     }
-    ++state.waiting_for;
+    ++state.count;
     const auto edge = static_cast<std::uint32_t>(edges_.size());
     edges_.push_back({.after = id});
     (earlier.first_edge == none ? earlier.first_edge : edges_[earlier.last_edge].next) = edge;
     earlier.last_edge = edge;
   }
-  if (state.waiting_for == 0) {
+  if (state.count == 0) {
     may_start(id);
   }
 }
@@ -62,34 +63,36 @@ void Dispatcher::admit(TaskId id) {
 // Its predecessors have ended.
 void Dispatcher::may_start(TaskId id) {
   State& state = states_[at(id)];
-  const Task& task = graph_.tasks()[at(id)];
   if (state.cancelled) {
     end_unstarted(id);
-  } else if (task.not_before_s > now_s()) {
+  } else if (!state.has_rules) {
+    state.phase = Phase::ready;
+    ready_.push_back(id);
+  } else if (const double date_s = rules_of(id).not_before_s; date_s > now_s()) {
     state.phase = Phase::dated;
-    dates_.push({task.not_before_s, id});
+    dates_.push({date_s, id});
   } else {
     enqueue(id);
   }
 }
 
 void Dispatcher::enqueue(TaskId id) {
-  const Task& task = graph_.tasks()[at(id)];
-  if (task.executor < 0) {
+  const ExecutorId executor = rules_of(id).executor;
+  if (executor < 0) {
     states_[at(id)].phase = Phase::ready;
     ready_.push_back(id);
     return;
   }
   states_[at(id)].phase = Phase::queued;
-  auto& queue = executors_[at(task.executor)].queue;
+  auto& queue = executors_[at(executor)].queue;
   queue.push_back(id);
   std::ranges::push_heap(queue, [this](TaskId a, TaskId b) { return runs_later(a, b); });
-  touch(task.executor);
+  touch(executor);
 }
 
 bool Dispatcher::runs_later(TaskId a, TaskId b) const {
-  const std::int32_t first = graph_.tasks()[at(a)].priority;
-  const std::int32_t second = graph_.tasks()[at(b)].priority;
+  const std::int32_t first = rules_of(a).priority;
+  const std::int32_t second = rules_of(b).priority;
   return first != second ? first < second : a > b;
 }
 
@@ -137,12 +140,14 @@ void Dispatcher::start(TaskId id, TaskId after) {
   State& state = states_[at(id)];
   state.phase = Phase::running;
   times_[at(id)].start_s = now_s();
-  state.slot = core_.start(id);
+  state.count = core_.start(id);
 }
 
 bool Dispatcher::advance(double limit_s) {
   ended_.clear();
-  start_ready();
+  if (!ready_.empty() || !touched_.empty()) {
+    start_ready();
+  }
   core_.share_out();
   while (!dates_.empty() && states_[at(dates_.top().task)].phase != Phase::dated) {
     dates_.pop();  // cancelled
@@ -172,15 +177,16 @@ bool Dispatcher::advance(double limit_s) {
 void Dispatcher::end(TaskId id) {
   State& state = states_[at(id)];
   state.phase = Phase::ended;
-  state.slot = -1;
   times_[at(id)].end_s = now_s();
   --unfinished_;
   ended_.push_back(id);
-  if (const ExecutorId executor = graph_.tasks()[at(id)].executor; executor >= 0) {
-    if (executors_[at(executor)].running == id) {
-      executors_[at(executor)].running = -1;
-      touch(executor);
-    }
+  if (!state.has_rules) {
+    return;
+  }
+  if (const ExecutorId executor = rules_of(id).executor;
+      executor >= 0 && executors_[at(executor)].running == id) {
+    executors_[at(executor)].running = -1;
+    touch(executor);
   }
 }
 
@@ -199,7 +205,7 @@ void Dispatcher::settle(std::size_t first) {
     const TaskId id = ended_[i];
     for (std::uint32_t edge = states_[at(id)].first_edge; edge != none; edge = edges_[edge].next) {
       const TaskId after = edges_[edge].after;
-      if (--states_[at(after)].waiting_for == 0) {
+      if (--states_[at(after)].count == 0) {
         may_start(after);
       }
     }
@@ -246,7 +252,7 @@ void Dispatcher::cancel_task(TaskId id) {
     recorder_->cancelled(id, state.phase == Phase::running);
   }
   if (state.phase == Phase::running) {
-    core_.cancel(state.slot);
+    core_.cancel(state.count);
     end(id);
   } else if (state.phase != Phase::waiting) {
     end_unstarted(id);

@@ -39,7 +39,7 @@ class Dispatcher {
   [[nodiscard]] Phase phase(TaskId id) const { return states_[at(id)].phase; }
   [[nodiscard]] bool is_cancelled(TaskId id) const { return states_[at(id)].cancelled; }
   [[nodiscard]] EventCore::Progress progress(TaskId id) const {
-    return core_.progress(states_[at(id)].slot);
+    return core_.progress(states_[at(id)].count);
   }
   [[nodiscard]] const TaskTimes& times(TaskId id) const { return times_[at(id)]; }
   [[nodiscard]] std::size_t unfinished() const { return unfinished_; }
@@ -51,12 +51,12 @@ class Dispatcher {
   static constexpr std::uint32_t none = UINT32_MAX;
 
   struct State {
-    std::uint32_t waiting_for = 0;  // predecessors that have not ended
+    std::int32_t count = 0;  // waiting: for how many predecessors; running: its slot in the core
     std::uint32_t first_edge = none;
     std::uint32_t last_edge = none;
-    std::int32_t slot = -1;  // of the core, while it runs
     Phase phase = Phase::waiting;
     bool cancelled = false;
+    bool has_rules = false;
     bool has_actions = false;
   };
   struct Edge {
@@ -89,6 +89,7 @@ class Dispatcher {
   void settle(std::size_t first);
   void act(TaskId cause);
   void cancel_task(TaskId id);
+  [[nodiscard]] Rules rules_of(TaskId id) const { return graph_.rules(graph_.tasks()[at(id)]); }
   [[nodiscard]] bool runs_later(TaskId a, TaskId b) const;
   [[nodiscard]] double next_date_s() const {
     return dates_.empty() ? never_s : dates_.top().time_s;

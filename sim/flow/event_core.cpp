@@ -36,6 +36,22 @@ void EventCore::index_segment_ends() {
   segment_ends_s_.resize(total);
 }
 
+// Field by field: most tasks never use the others, nor what their segments are.
+void EventCore::begin(Running& running, TaskId id) const {
+  const Task& task = graph_.tasks()[at(id)];
+  running.task = id;
+  running.program = task.program;
+  running.offset = task.resource_offset;
+  running.first_touched = graph_.first_touched(task.program);
+  running.touched_count = static_cast<std::uint32_t>(graph_.touched(task.program).size());
+  running.segments = static_cast<std::uint32_t>(graph_.segments(task.program).size());
+  running.mode = Mode::run;
+  running.in_service = false;
+  running.first = 0;
+  running.since_s = now_;
+  running.is_whole = true;
+}
+
 std::int32_t EventCore::start(TaskId id) {
   if (free_slots_.empty()) {
     free_slots_.push_back(static_cast<std::int32_t>(running_.size()));
@@ -44,27 +60,30 @@ std::int32_t EventCore::start(TaskId id) {
   const std::int32_t slot = free_slots_.back();
   free_slots_.pop_back();
   const Task& task = graph_.tasks()[at(id)];
-  const auto segments = graph_.segments(task.program);
-  running_[at(slot)] = {.task = id, .segments = static_cast<std::uint32_t>(segments.size())};
-  ++events_;
-  Solitude solitude = occupy(slot);
-  if (!graph_.holds(task.program).empty()) {
-    hold(task);
-    solitude = claim(slot);
+  if (graph_.has_holds()) {
+    hold(task.program, task.resource_offset);
   }
   Running& running = running_[at(slot)];
-  running.since_s = now_;
-  running.left = segments.empty() ? 0.0 : segments.front().latency_s;
-  schedule_run(slot, solitude);
+  begin(running, id);
+  ++events_;
+  const Solitude solitude = occupy(slot);
+  if (solitude.alone && solitude.unit_rates && options_.merge &&
+      running.segments > 0) {  // most of them
+    running.limit = running.segments;
+    agenda_.set({now_ + graph_.unit_rate_duration_s(task.program), id, slot});
+  } else {
+    begin_run(slot, 0, false, running.segments > 0 ? segments_of(running).front().latency_s : 0.0,
+              solitude);
+  }
   return slot;
 }
 
 EventCore::Solitude EventCore::occupy(std::int32_t slot) {
   const TaskId id = running_[at(slot)].task;
-  const Task& task = graph_.tasks()[at(id)];
+  const std::int32_t offset = running_[at(slot)].offset;
   Solitude solitude;
-  for (const std::int32_t relative : graph_.touched(task.program)) {
-    const auto resource = static_cast<std::size_t>(std::int64_t{relative} + task.resource_offset);
+  for (const std::int32_t relative : touched_by(running_[at(slot)])) {
+    const auto resource = static_cast<std::size_t>(std::int64_t{relative} + offset);
     ensure(resource < tenancies_.size(), "a task's resources exist");
     Tenancy& tenancy = tenancies_[resource];
     if (++tenancy.count == 1) {
@@ -81,20 +100,19 @@ EventCore::Solitude EventCore::occupy(std::int32_t slot) {
   return solitude;
 }
 
-void EventCore::hold(const Task& task) {
+void EventCore::hold(ProgramId program, std::int32_t offset) {
   held_.resize(tenancies_.size());
-  for (const Hold& hold : graph_.holds(task.program)) {
-    const auto resource =
-        static_cast<std::size_t>(std::int64_t{hold.resource} + task.resource_offset);
+  for (const Hold& hold : graph_.holds(program)) {
+    const auto resource = static_cast<std::size_t>(std::int64_t{hold.resource} + offset);
     ensure(resource < tenancies_.size(), "a resource that is held exists");
     held_[resource].push_back(hold.fraction);
     update_fraction(static_cast<std::int32_t>(resource));
   }
 }
 
-void EventCore::release(const Task& task) {
-  for (const Hold& hold : graph_.holds(task.program)) {
-    const std::int32_t resource = hold.resource + task.resource_offset;
+void EventCore::release(ProgramId program, std::int32_t offset) {
+  for (const Hold& hold : graph_.holds(program)) {
+    const std::int32_t resource = hold.resource + offset;
     auto& held = held_[at(resource)];
     held.erase(std::ranges::find(held, hold.fraction));
     update_fraction(resource);
@@ -145,10 +163,10 @@ void EventCore::advance_to(double time_s) {
     handle(slot);
   }
   // Only now, so that the others' events at this instant came first.
-  for (const TaskId id : ended_) {
-    const Task& task = graph_.tasks()[at(id)];
-    if (!graph_.holds(task.program).empty()) {
-      release(task);
+  if (graph_.has_holds()) {
+    for (const TaskId id : ended_) {
+      const Task& task = graph_.tasks()[at(id)];
+      release(task.program, task.resource_offset);
     }
   }
 }
@@ -157,7 +175,11 @@ void EventCore::handle(std::int32_t slot) {
   ++events_;
   const Running& running = running_[at(slot)];
   if (running.mode == Mode::run) {
-    handle_run(slot);
+    if (options_.merge && !options_.record_segments && running.limit == running.segments) {
+      finish(slot);
+    } else {
+      handle_run(slot);
+    }
     return;
   }
   end_service(slot);
@@ -177,9 +199,9 @@ void EventCore::finish(std::int32_t slot) {
 
 void EventCore::leave(std::int32_t slot) {
   Running& running = running_[at(slot)];
-  const Task& task = task_of(running);
-  for (const std::int32_t relative : graph_.touched(task.program)) {
-    --tenancies_[at(relative + task.resource_offset)].count;
+  const std::int32_t offset = running.offset;
+  for (const std::int32_t relative : touched_by(running)) {
+    --tenancies_[at(relative + offset)].count;
   }
   running.task = -1;
   free_slots_.push_back(slot);
@@ -200,10 +222,7 @@ void EventCore::cancel(std::int32_t slot) {
   }
   agenda_.remove(slot);
   leave(slot);
-  const Task& task = graph_.tasks()[at(running.task)];
-  if (!graph_.holds(task.program).empty()) {
-    release(task);
-  }
+  release(running.program, running.offset);
 }
 
 EventCore::Progress EventCore::progress(std::int32_t slot) const {

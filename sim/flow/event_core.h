@@ -39,16 +39,21 @@ struct Step {
 // an event of its own.
 struct Running {
   TaskId task = -1;
+  ProgramId program = 0;
+  std::int32_t offset = 0;  // of its resources
   Mode mode = Mode::run;
-  bool in_service = false;     // run: begins within the service of `first`
+  bool in_service = false;          // run: begins within the service of `first`
+  std::uint32_t first_touched = 0;  // what the program touches
+  std::uint32_t touched_count = 0;
   std::uint32_t segments = 0;  // of the program
   std::uint32_t first = 0;     // serving: the segment
   std::uint32_t limit = 0;
   std::uint32_t visit = 0;
   double since_s = 0.0;
-  double left = 0.0;  // at since_s: fraction of the service, or seconds of a run's first latency
-  double pace = 0.0;  // serving: segments per second, 0 until shared out
-  Step step{};        // run: an earlier one than now's, without merging: now's
+  double left = 0.0;     // at since_s: fraction of the service, or seconds of a run's first latency
+  double pace = 0.0;     // serving: segments per second, 0 until shared out
+  bool is_whole = true;  // run: all of the task; `left` and `step` are not set
+  Step step{};           // run: an earlier one than now's, without merging: now's
 };
 
 // How many running tasks have the resource in their program. The owner is the last that came or
@@ -94,7 +99,11 @@ class EventCore {
   std::int32_t start(TaskId id);   // returns its slot, valid until it has ended
   void cancel(std::int32_t slot);  // does not appear in ended()
   void set_rate(std::int32_t resource, double rate);
-  void share_out();
+  void share_out() {
+    if (!changed_.empty()) {
+      share_changed();
+    }
+  }
 
   // To `time_s` <= next_s(), and through everything that happens at that instant.
   void advance_to(double time_s);
@@ -120,9 +129,10 @@ class EventCore {
 
   // event_core.cpp
   void index_segment_ends();
+  void begin(Running& running, TaskId id) const;
   Solitude occupy(std::int32_t slot);
-  void hold(const Task& task);
-  void release(const Task& task);
+  void hold(ProgramId program, std::int32_t offset);
+  void release(ProgramId program, std::int32_t offset);
   void update_fraction(std::int32_t resource);
   [[nodiscard]] bool is_owner_in_run(const Tenancy& tenancy) const {
     const Running& owner = running_[at(tenancy.owner_slot)];
@@ -133,11 +143,17 @@ class EventCore {
   void handle(std::int32_t slot);
 
   // event_core_run.cpp
-  void begin_run(std::int32_t slot, std::uint32_t segment, bool in_service, double left);
+  void begin_run(std::int32_t slot, std::uint32_t segment, bool in_service, double left) {
+    begin_run(slot, segment, in_service, left, claim(slot));
+  }
+  void begin_run(std::int32_t slot, std::uint32_t segment, bool in_service, double left,
+                 Solitude solitude);
   Solitude claim(std::int32_t slot);
-  void schedule_run(std::int32_t slot, Solitude solitude);
   [[nodiscard]] bool is_private(const Segment& segment, std::int32_t offset) const;
   [[nodiscard]] Step first_step(const Running& running) const;
+  [[nodiscard]] Step known_step(const Running& running) const {
+    return running.is_whole ? Step{.end_s = segments_of(running).front().latency_s} : running.step;
+  }
   [[nodiscard]] bool next_step(const Running& running, Step& step) const;
   [[nodiscard]] bool locate(const Running& running, Step& step) const;
   [[nodiscard]] double run_length_s(const Running& running) const;
@@ -152,16 +168,17 @@ class EventCore {
   // event_core_service.cpp
   void begin_service(std::int32_t slot, std::uint32_t segment, double left, double pace);
   void end_service(std::int32_t slot);
+  void share_changed();
   void gather(std::int32_t resource);
   std::uint32_t visit_queue(Queue& queue, double fraction);
   void share_component();
   void set_pace(std::int32_t slot, double pace);
 
-  [[nodiscard]] const Task& task_of(const Running& running) const {
-    return graph_.tasks()[at(running.task)];
+  [[nodiscard]] std::span<const std::int32_t> touched_by(const Running& running) const {
+    return {graph_.all_touched() + running.first_touched, running.touched_count};
   }
   [[nodiscard]] std::span<const Segment> segments_of(const Running& running) const {
-    return graph_.segments(task_of(running).program);
+    return graph_.segments(running.program);
   }
   [[nodiscard]] double service_alone_s(const Segment& segment, std::int32_t offset) const;
   void set_event(std::int32_t slot, double time_s);

@@ -33,10 +33,9 @@ bool EventCore::is_private(const Segment& segment, std::int32_t offset) const {
 // Makes it the owner of the resources that no other running task has in its program.
 EventCore::Solitude EventCore::claim(std::int32_t slot) {
   const Running& running = running_[at(slot)];
-  const Task& task = task_of(running);
   Solitude solitude;
-  for (const std::int32_t relative : graph_.touched(task.program)) {
-    Tenancy& tenancy = tenancies_[at(relative + task.resource_offset)];
+  for (const std::int32_t relative : touched_by(running)) {
+    Tenancy& tenancy = tenancies_[at(relative + running.offset)];
     if (tenancy.count == 1) {
       tenancy.owner_slot = slot;
       tenancy.owner_task = running.task;
@@ -48,24 +47,19 @@ EventCore::Solitude EventCore::claim(std::int32_t slot) {
 }
 
 // `left`: seconds of the segment's latency, or in_service the fraction of its service.
-void EventCore::begin_run(std::int32_t slot, std::uint32_t segment, bool in_service, double left) {
+void EventCore::begin_run(std::int32_t slot, std::uint32_t first, bool in_service, double left,
+                          Solitude solitude) {
   Running& running = running_[at(slot)];
   running.mode = Mode::run;
+  running.is_whole = false;
   running.in_service = in_service;
-  running.first = segment;
+  running.first = first;
   running.since_s = now_;
   running.left = left;
-  schedule_run(slot, claim(slot));
-}
-
-// Sets the run's limit and its event.
-void EventCore::schedule_run(std::int32_t slot, Solitude solitude) {
-  Running& running = running_[at(slot)];
-  const std::uint32_t first = running.first;
   running.limit = running.segments;
   if (!solitude.alone) {
     const auto segments = segments_of(running);
-    const std::int32_t offset = task_of(running).resource_offset;
+    const std::int32_t offset = running.offset;
     running.limit = first;
     while (running.limit < running.segments && is_private(segments[running.limit], offset)) {
       ++running.limit;
@@ -84,9 +78,6 @@ void EventCore::schedule_run(std::int32_t slot, Solitude solitude) {
   running.step = first_step(running);
   if (!options_.merge) {
     follow_steps(slot);
-  } else if (first == 0 && !running.in_service && solitude.alone && solitude.unit_rates &&
-             running.left == segments_of(running).front().latency_s) {
-    set_event(slot, now_ + graph_.unit_rate_duration_s(task_of(running).program));
   } else {
     set_event(slot, now_ + run_length_s(running));
   }
@@ -96,8 +87,7 @@ Step EventCore::first_step(const Running& running) const {
   if (!running.in_service) {
     return {running.first, false, 0.0, running.left, 0.0};
   }
-  const double service_s =
-      service_alone_s(segments_of(running)[running.first], task_of(running).resource_offset);
+  const double service_s = service_alone_s(segments_of(running)[running.first], running.offset);
   return {running.first, true, 0.0, running.left * service_s, service_s};
 }
 
@@ -116,14 +106,13 @@ bool EventCore::next_step(const Running& running, Step& step) const {
     return false;
   }
   step.in_service = true;
-  step.service_s =
-      service_alone_s(segments_of(running)[step.segment], task_of(running).resource_offset);
+  step.service_s = service_alone_s(segments_of(running)[step.segment], running.offset);
   step.end_s += step.service_s;
   return true;
 }
 
 double EventCore::run_length_s(const Running& running) const {
-  Step step = running.step;
+  Step step = known_step(running);
   while (next_step(running, step)) {
   }
   return step.begin_s;
@@ -134,7 +123,7 @@ bool EventCore::locate(const Running& running, Step& step) const {
   if (running.first == running.segments) {
     return false;
   }
-  step = running.step;
+  step = known_step(running);
   while (running.since_s + step.end_s <= now_) {
     if (!next_step(running, step)) {
       return false;
@@ -178,7 +167,7 @@ void EventCore::record_run(const Running& running) {
   if (!options_.record_segments || running.first == running.segments) {
     return;
   }
-  Step step = running.step;
+  Step step = known_step(running);
   do {
     if (running.since_s + step.end_s > now_) {
       return;
@@ -213,7 +202,7 @@ void EventCore::interrupt_run(std::int32_t slot) {
   if (!locate(running, step)) {
     return;  // its end comes next: it meets nobody
   }
-  const std::int32_t offset = task_of(running).resource_offset;
+  const std::int32_t offset = running.offset;
   const auto segments = segments_of(running);
   if (step.in_service && !is_private(segments[step.segment], offset)) {
     record_run(running);
@@ -230,6 +219,7 @@ void EventCore::interrupt_run(std::int32_t slot) {
     record_run(running);
     running.limit = limit;
     if (options_.merge) {
+      running.is_whole = false;
       running.step = step;  // rates of what came before may change from now on
       set_event(slot, running.since_s + run_length_s(running));
     }

@@ -12,7 +12,7 @@ void EventCore::begin_service(std::int32_t slot, std::uint32_t segment, double l
   running.since_s = now_;
   running.left = left;
   running.pace = pace;
-  const std::int32_t offset = task_of(running).resource_offset;
+  const std::int32_t offset = running.offset;
   for (const Need& need : graph_.needs(segments_of(running)[segment])) {
     queues_[at(need.resource + offset)].slots.push_back(slot);
     changed_.push_back(need.resource + offset);
@@ -21,7 +21,7 @@ void EventCore::begin_service(std::int32_t slot, std::uint32_t segment, double l
 
 void EventCore::end_service(std::int32_t slot) {
   const Running& running = running_[at(slot)];
-  const std::int32_t offset = task_of(running).resource_offset;
+  const std::int32_t offset = running.offset;
   for (const Need& need : graph_.needs(segments_of(running)[running.first])) {
     auto& slots = queues_[at(need.resource + offset)].slots;
     *std::ranges::find(slots, slot) = slots.back();
@@ -31,10 +31,7 @@ void EventCore::end_service(std::int32_t slot) {
 }
 
 // Shares the resources again wherever the set of segments in service has changed.
-void EventCore::share_out() {
-  if (changed_.empty()) {
-    return;
-  }
+void EventCore::share_changed() {
   ++visit_;
   for (const std::int32_t resource : changed_) {
     const Queue& queue = queues_[at(resource)];
@@ -55,7 +52,7 @@ void EventCore::gather(std::int32_t resource) {
   visit_queue(queues_[at(resource)], rates_[at(resource)].fraction);
   for (std::size_t next = 0; next < component_.size(); ++next) {  // visit_queue() appends to it
     const Running& running = running_[at(component_[next])];
-    const std::int32_t offset = task_of(running).resource_offset;
+    const std::int32_t offset = running.offset;
     sharing_.begin_segment();
     double own_s = 0.0;
     for (const Need& need : graph_.needs(segments_of(running)[running.first])) {
@@ -94,7 +91,7 @@ void EventCore::share_component() {
   if (component_.size() == 1) {
     const Running& running = running_[at(component_.front())];
     const Segment& segment = segments_of(running)[running.first];
-    set_pace(component_.front(), 1.0 / service_alone_s(segment, task_of(running).resource_offset));
+    set_pace(component_.front(), 1.0 / service_alone_s(segment, running.offset));
     return;
   }
   const auto paces = sharing_.solve();

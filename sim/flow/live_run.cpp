@@ -57,12 +57,13 @@ void LiveRun::add_segment(double latency_s, std::span<const Need> needs) {
 
 void LiveRun::add_hold(Hold hold) { state_->graph.add_hold(hold); }
 
-TaskId LiveRun::submit(const Task& task, std::span<const TaskId> predecessors) {
-  return state_->take_in(state_->graph.add_task(task, predecessors));
+TaskId LiveRun::submit(const Task& task, std::span<const TaskId> predecessors, const Rules& rules) {
+  return state_->take_in(state_->graph.add_task(task, predecessors, rules));
 }
 
-TaskId LiveRun::submit_in_order(const Task& task, std::span<const TaskId> predecessors) {
-  return state_->take_in(state_->graph.add_task_in_order(task, predecessors));
+TaskId LiveRun::submit_in_order(const Task& task, std::span<const TaskId> predecessors,
+                                const Rules& rules) {
+  return state_->take_in(state_->graph.add_task_in_order(task, predecessors, rules));
 }
 
 void LiveRun::cancel(TaskId id) {

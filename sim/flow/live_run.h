@@ -29,9 +29,11 @@ class LiveRun {
   void add_hold(Hold hold);
 
   // Starts when its predecessors have ended, not before its date and not before now.
-  TaskId submit(const Task& task, std::span<const TaskId> predecessors = {});
+  TaskId submit(const Task& task, std::span<const TaskId> predecessors = {},
+                const Rules& rules = {});
   // The same, also after the task that was last submitted to its stream in this way.
-  TaskId submit_in_order(const Task& task, std::span<const TaskId> predecessors = {});
+  TaskId submit_in_order(const Task& task, std::span<const TaskId> predecessors = {},
+                         const Rules& rules = {});
   // As TaskGraph::cancel_after(), now.
   void cancel(TaskId id);
   // From now on; 0: what needs the resource stands still.

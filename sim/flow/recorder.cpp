@@ -124,11 +124,12 @@ class Recorder::Builder {
       before_.push_back(decisions_.back());
     }
     decisions_.push_back(
-        made_.graph.add_task({.program = no_work_, .not_before_s = note.value}, before_));
+        made_.graph.add_task({.program = no_work_}, before_, {.not_before_s = note.value}));
   }
 
   void add_task(const Note& note) {
     Task task = run_.tasks()[at(note.id)];
+    Rules rules{.not_before_s = run_.rules(task).not_before_s};
     before_.clear();
     for (const TaskId id : run_.predecessors(task)) {
       before_.push_back(made_.ids[at(id)]);
@@ -136,15 +137,14 @@ class Recorder::Builder {
     add_decision_before(recorder_.decision_of_, note.id);
     if (note.kind == Kind::no_start) {
       task.program = no_work_;
-      task.not_before_s = 0.0;
+      rules.not_before_s = 0.0;
       add_decision_before(recorder_.cancel_of_, note.id);
     } else if (note.other >= 0) {
       before_.push_back(made_.ids[at(note.other)]);
     }
-    task.executor = -1;
     std::ranges::sort(before_);
     before_.erase(std::ranges::unique(before_).begin(), before_.end());
-    made_.ids[at(note.id)] = made_.graph.add_task(task, before_);
+    made_.ids[at(note.id)] = made_.graph.add_task(task, before_, rules);
   }
 
   void add_decision_before(const std::vector<std::int32_t>& decision_of, TaskId id) {

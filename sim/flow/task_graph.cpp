@@ -9,8 +9,7 @@ namespace moesim {
 
 ProgramId TaskGraph::begin_program() {
   programs_.push_back({.first_segment = static_cast<std::uint32_t>(segments_.size()),
-                       .first_touched = static_cast<std::uint32_t>(touched_.size()),
-                       .first_hold = static_cast<std::uint32_t>(holds_.size())});
+                       .first_touched = static_cast<std::uint32_t>(touched_.size())});
   return static_cast<ProgramId>(programs_.size() - 1);
 }
 
@@ -48,13 +47,18 @@ void TaskGraph::add_segment(double latency_s, std::span<const Need> needs) {
   ++program.segment_count;
 }
 
-TaskId TaskGraph::add_task(Task task, std::span<const TaskId> predecessors) {
+TaskId TaskGraph::add_task(Task task, std::span<const TaskId> predecessors, const Rules& rules) {
   const auto id = static_cast<TaskId>(tasks_.size());
   ensure(task.program >= 0 && static_cast<std::size_t>(task.program) < programs_.size(),
          "a task's program exists");
-  ensure(task.executor >= -1 && task.executor < executor_count_, "a task's executor exists");
-  ensure(task.not_before_s >= 0 && std::isfinite(task.not_before_s),
+  ensure(rules.executor >= -1 && rules.executor < executor_count_, "a task's executor exists");
+  ensure(rules.not_before_s >= 0 && std::isfinite(rules.not_before_s),
          "a task's date is finite and not negative");
+  task.rules = -1;
+  if (rules.executor >= 0 || rules.not_before_s > 0) {
+    task.rules = static_cast<std::int32_t>(rules_.size());
+    rules_.push_back(rules);
+  }
   task.first_predecessor = static_cast<std::uint32_t>(predecessors_.size());
   task.predecessor_count = static_cast<std::uint32_t>(predecessors.size());
   for (const TaskId before : predecessors) {
@@ -65,7 +69,8 @@ TaskId TaskGraph::add_task(Task task, std::span<const TaskId> predecessors) {
   return id;
 }
 
-TaskId TaskGraph::add_task_in_order(Task task, std::span<const TaskId> predecessors) {
+TaskId TaskGraph::add_task_in_order(Task task, std::span<const TaskId> predecessors,
+                                    const Rules& rules) {
   ensure(task.stream >= 0, "a stream in order has a number");
   const auto stream = static_cast<std::size_t>(task.stream);
   if (stream >= last_in_stream_.size()) {
@@ -76,7 +81,7 @@ TaskId TaskGraph::add_task_in_order(Task task, std::span<const TaskId> predecess
   if (last >= 0 && std::ranges::find(in_order_, last) == in_order_.end()) {
     in_order_.push_back(last);
   }
-  return last_in_stream_[stream] = add_task(task, in_order_);
+  return last_in_stream_[stream] = add_task(task, in_order_, rules);
 }
 
 void TaskGraph::add_hold(Hold hold) {
@@ -84,7 +89,13 @@ void TaskGraph::add_hold(Hold hold) {
   ensure(hold.resource >= 0, "a hold's resource is not negative");
   ensure(hold.fraction > 0 && hold.fraction <= 1, "a hold takes more than nothing, at most all");
   holds_.push_back(hold);
-  ++programs_.back().hold_count;
+  hold_program_.push_back(static_cast<ProgramId>(programs_.size() - 1));
+}
+
+std::span<const Hold> TaskGraph::holds(ProgramId program) const {
+  const auto range = std::ranges::equal_range(hold_program_, program);
+  const auto first = static_cast<std::size_t>(range.begin() - hold_program_.begin());
+  return std::span(holds_).subspan(first, range.size());
 }
 
 void TaskGraph::set_rate_after(TaskId cause, std::int32_t resource, double rate) {

@@ -47,22 +47,28 @@ using TaskId = std::int32_t;
 using StreamId = std::int32_t;
 using ExecutorId = std::int32_t;
 
+// When a task may start, besides its predecessors.
+struct Rules {
+  ExecutorId executor = -1;   // who runs it, one task at a time; -1: nobody has to be free
+  std::int32_t priority = 0;  // an executor takes the highest first, then the lowest id
+  double not_before_s = 0.0;  // a date, in seconds from the start of the run
+};
+
 struct Task {
   ProgramId program = 0;
   std::int32_t resource_offset = 0;  // added to every Need::resource of the program
   StreamId stream = 0;               // for the timeline, and for add_task_in_order()
   std::int32_t label = 0;            // index into TaskGraph::labels
   std::int32_t layer = -1;
-  ExecutorId executor = -1;   // who runs it, one task at a time; -1: nobody has to be free
-  std::int32_t priority = 0;  // an executor takes the highest first, then the lowest id
-  double not_before_s = 0.0;  // a date, in seconds from the start of the run
+  std::int32_t rules = -1;  // set by the graph, which see
   std::uint32_t first_predecessor = 0;
   std::uint32_t predecessor_count = 0;
 };
 
 enum class ActionKind : std::uint8_t { set_rate, cancel };
 
-// Happens when its cause has ended. A cause without segments and with Task::not_before_s is a date.
+// Happens when its cause has ended. A cause without segments and with Rules::not_before_s is a
+// date.
 struct Action {
   TaskId cause = 0;
   ActionKind kind = ActionKind::set_rate;
@@ -81,9 +87,10 @@ class TaskGraph {
 
   // Predecessors must exist already, so ids are a topological order. Throws InvariantError for ids
   // that do not exist.
-  TaskId add_task(Task task, std::span<const TaskId> predecessors);
+  TaskId add_task(Task task, std::span<const TaskId> predecessors, const Rules& rules = {});
   // The same, also after the task that was last added to its stream in this way.
-  TaskId add_task_in_order(Task task, std::span<const TaskId> predecessors);
+  TaskId add_task_in_order(Task task, std::span<const TaskId> predecessors,
+                           const Rules& rules = {});
 
   // Belongs to the program that was begun last. Throws InvariantError for fractions outside (0, 1].
   void add_hold(Hold hold);
@@ -113,20 +120,26 @@ class TaskGraph {
     return {predecessors_.data() + task.first_predecessor, task.predecessor_count};
   }
   [[nodiscard]] std::span<const Task> tasks() const { return tasks_; }
+  [[nodiscard]] Rules rules(const Task& task) const {
+    return task.rules < 0 ? Rules{} : rules_[static_cast<std::size_t>(task.rules)];
+  }
   [[nodiscard]] const std::vector<std::string>& labels() const { return labels_; }
   [[nodiscard]] std::size_t program_count() const { return programs_.size(); }
   [[nodiscard]] std::span<const Action> actions() const { return actions_; }  // as they were added
   [[nodiscard]] std::int32_t executor_count() const { return executor_count_; }
-  [[nodiscard]] std::span<const Hold> holds(ProgramId program) const {
-    const Program& p = programs_[static_cast<std::size_t>(program)];
-    return {holds_.data() + p.first_hold, p.hold_count};
-  }
+  [[nodiscard]] bool has_holds() const { return !holds_.empty(); }
+  [[nodiscard]] std::span<const Hold> holds(ProgramId program) const;
 
   // The resources that the program's needs name, each once, relative like the needs.
   [[nodiscard]] std::span<const std::int32_t> touched(ProgramId program) const {
     const Program& p = programs_[static_cast<std::size_t>(program)];
     return {touched_.data() + p.first_touched, p.touched_count};
   }
+  // The same as a place in all_touched(), which stays when the graph grows.
+  [[nodiscard]] std::uint32_t first_touched(ProgramId program) const {
+    return programs_[static_cast<std::size_t>(program)].first_touched;
+  }
+  [[nodiscard]] const std::int32_t* all_touched() const { return touched_.data(); }
   // How long the program takes on resources of rate 1 that nobody else uses: the sum, segment by
   // segment, of latency and largest amount.
   [[nodiscard]] double unit_rate_duration_s(ProgramId program) const {
@@ -142,8 +155,6 @@ class TaskGraph {
     std::uint32_t segment_count = 0;
     std::uint32_t first_touched = 0;
     std::uint32_t touched_count = 0;
-    std::uint32_t first_hold = 0;
-    std::uint32_t hold_count = 0;
   };
   void note_touch(std::int32_t resource, std::uint32_t segment);
 
@@ -154,7 +165,9 @@ class TaskGraph {
   std::vector<Task> tasks_;
   std::vector<TaskId> predecessors_;
   std::vector<std::string> labels_;
-  std::vector<Hold> holds_;
+  std::vector<Rules> rules_;
+  std::vector<Hold> holds_;              // by program
+  std::vector<ProgramId> hold_program_;  // ascending, by hold
   std::vector<Action> actions_;
   std::vector<TaskId> last_in_stream_;  // by stream; -1: none
   std::vector<TaskId> in_order_;        // scratch

@@ -134,7 +134,8 @@ class PtaskRun {
       }
       first_end_.push_back(segment_ends);
       segment_ends += graph_.segments(tasks_[id].program).size();
-      ensure(tasks_[id].executor < 0, "SimGrid replays what executors took, it takes nothing");
+      ensure(graph_.rules(tasks_[id]).executor < 0,
+             "SimGrid replays what executors took, it takes nothing");
     }
     for (const Action& action : graph_.actions()) {
       actions_[action.cause].push_back(action);
@@ -177,7 +178,7 @@ class PtaskRun {
 
   // Its predecessors have ended. Waiting for a date is an execution of nothing but a latency.
   void may_start(TaskId id) {
-    const double wait_s = tasks_[at(id)].not_before_s - sg4::Engine::get_clock();
+    const double wait_s = graph_.rules(tasks_[at(id)]).not_before_s - sg4::Engine::get_clock();
     if (stages_[at(id)] == Stage::waiting && !cancelled_[at(id)] && wait_s > 0) {
       stages_[at(id)] = Stage::dated;
       start_exec(id, {.latency_s = wait_s});

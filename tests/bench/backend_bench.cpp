@@ -8,6 +8,7 @@
 
 #include "sim/core/rng.h"
 #include "sim/flow/backend.h"
+#include "sim/flow/live_run.h"
 #include "sim/simgrid/simgrid_backend.h"
 
 namespace moesim {
@@ -48,8 +49,25 @@ class StepGraph {
     return std::move(graph_);
   }
 
+  // Two half batches on one compute stream per device and one stream for all communication, each
+  // in order: while one computes, the other communicates, and nothing is shared.
+  TaskGraph build_in_order() {
+    std::array<std::vector<TaskId>, 2> last;
+    for (int layer = 0; layer < layers; ++layer) {
+      for (const int segments : {10, 6}) {
+        for (auto& tasks : last) {
+          tasks = chains(segments, tasks, true);
+          tasks = {graph_.add_task_in_order(
+              {.program = coflow(), .stream = shape_.devices, .layer = layer}, tasks)};
+        }
+      }
+    }
+    return std::move(graph_);
+  }
+
  private:
-  std::vector<TaskId> chains(int segments, const std::vector<TaskId>& after) {
+  std::vector<TaskId> chains(int segments, const std::vector<TaskId>& after,
+                             bool in_order = false) {
     std::vector<TaskId> tasks;
     for (std::int32_t d = 0; d < shape_.devices; ++d) {
       const ProgramId program = graph_.begin_program();
@@ -58,8 +76,9 @@ class StepGraph {
                                   Need{1, 1e-6 + 20e-6 * rng_.uniform()}};
         graph_.add_segment(2e-6, needs);
       }
-      tasks.push_back(
-          graph_.add_task({.program = program, .resource_offset = d * per_device}, after));
+      const Task task{.program = program, .resource_offset = d * per_device, .stream = d};
+      tasks.push_back(in_order ? graph_.add_task_in_order(task, after)
+                               : graph_.add_task(task, after));
     }
     return tasks;
   }
@@ -84,9 +103,8 @@ class StepGraph {
   TaskGraph graph_;
 };
 
-void run(benchmark::State& state, const StepShape& shape,
+void run(benchmark::State& state, const TaskGraph& graph,
          std::unique_ptr<Backend> backend = make_fast_backend()) {
-  const TaskGraph graph = StepGraph(shape).build();
   std::uint64_t events = 0;
   for (auto _ : state) {
     const RunResult result = backend->run(graph, false);
@@ -100,25 +118,50 @@ void run(benchmark::State& state, const StepShape& shape,
 }
 
 void BM_DecodeStep(benchmark::State& state) {
-  run(state, {.devices = static_cast<int>(state.range(0))});
+  run(state, StepGraph({.devices = static_cast<int>(state.range(0))}).build());
 }
 BENCHMARK(BM_DecodeStep)->Arg(32)->Arg(64)->Arg(128)->Arg(256)->Unit(benchmark::kMillisecond);
 
 void BM_DecodeStepTwoMicroBatches(benchmark::State& state) {
-  run(state, {.devices = static_cast<int>(state.range(0)), .micro_batches = 2});
+  run(state, StepGraph({.devices = static_cast<int>(state.range(0)), .micro_batches = 2}).build());
 }
 BENCHMARK(BM_DecodeStepTwoMicroBatches)->Arg(32)->Arg(256)->Unit(benchmark::kMillisecond);
 
+void BM_TwoBatchesInOrder(benchmark::State& state) {
+  run(state, StepGraph({.devices = static_cast<int>(state.range(0))}).build_in_order());
+}
+BENCHMARK(BM_TwoBatchesInOrder)->Arg(32)->Arg(256)->Unit(benchmark::kMillisecond);
+
 // The coflow's compute ties all devices into one component.
 void BM_DecodeStepCoupled(benchmark::State& state) {
-  run(state, {.devices = static_cast<int>(state.range(0)),
-              .micro_batches = 2,
-              .communication_uses_compute = true});
+  run(state, StepGraph({.devices = static_cast<int>(state.range(0)),
+                        .micro_batches = 2,
+                        .communication_uses_compute = true})
+                 .build());
 }
 BENCHMARK(BM_DecodeStepCoupled)->Arg(8)->Arg(32)->Arg(128)->Unit(benchmark::kMillisecond);
 
+// Continuous batching: a program and a task per step, submitted when the step before has ended.
+void BM_LiveSteps(benchmark::State& state) {
+  for (auto _ : state) {
+    LiveRun live(state.range(1) != 0 ? LiveRun::Recording::on : LiveRun::Recording::off);
+    live.add_resource({"device", ResourceKind::compute, 1.0});
+    for (std::int64_t i = 0; i < state.range(0); ++i) {
+      const std::array needs = {Need{0, 10e-3}};
+      const ProgramId program = live.begin_program();
+      live.add_segment(1e-6, needs);
+      live.submit({.program = program});
+      live.advance();
+    }
+    benchmark::DoNotOptimize(live.now_s());
+  }
+  state.SetItemsProcessed(state.iterations() * state.range(0));
+}
+BENCHMARK(BM_LiveSteps)->Args({1'000'000, 0})->Args({1'000'000, 1})->Unit(benchmark::kMillisecond);
+
 void BM_SimgridDecodeStep(benchmark::State& state) {
-  run(state, {.devices = static_cast<int>(state.range(0))}, make_simgrid_backend());
+  run(state, StepGraph({.devices = static_cast<int>(state.range(0))}).build(),
+      make_simgrid_backend());
 }
 BENCHMARK(BM_SimgridDecodeStep)
     ->Arg(32)

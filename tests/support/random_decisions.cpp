@@ -63,18 +63,19 @@ class Decorator {
       before.push_back(new_ids_[static_cast<std::size_t>(id)]);
     }
     task.program = program;
+    Rules rules;
     // A hold is relative to the offset, too.
     if (dice_.chance(0.4) && task.resource_offset / per_device < devices) {
-      task.executor = task.resource_offset / per_device;
-      task.priority = dice_.below(3);
+      rules.executor = task.resource_offset / per_device;
+      rules.priority = dice_.below(3);
     }
     if (holds) {
       task.resource_offset = 0;
     }
     if (dice_.chance(0.15)) {
-      task.not_before_s = dice_.seconds(200e-6);
+      rules.not_before_s = dice_.seconds(200e-6);
     }
-    new_ids_.push_back(made_.add_task(task, before));
+    new_ids_.push_back(made_.add_task(task, before, rules));
   }
 
   static std::size_t at_least_one(std::int32_t n) {
@@ -84,7 +85,7 @@ class Decorator {
   TaskId any_task() { return new_ids_[static_cast<std::size_t>(dice_.below(new_ids_.size()))]; }
   TaskId cause() { return dice_.chance(0.5) ? any_task() : date(dice_.seconds(200e-6)); }
   TaskId date(double time_s) {
-    return made_.add_task({.program = date_, .not_before_s = time_s}, {});
+    return made_.add_task({.program = date_}, {}, {.not_before_s = time_s});
   }
 
   void add_actions() {
@@ -184,12 +185,13 @@ class Policy {
     if (dice_.chance(0.1)) {
       run_.add_hold({dice_.below(rates_.size()), 0.0625});
     }
+    Rules rules;
     if (dice_.chance(0.5)) {
-      task.executor = device;
-      task.priority = dice_.below(3);
+      rules.executor = device;
+      rules.priority = dice_.below(3);
     }
     if (dice_.chance(0.2)) {
-      task.not_before_s = dice_.seconds(300e-6);
+      rules.not_before_s = dice_.seconds(300e-6);
     }
     std::vector<TaskId> before;
     const std::size_t tasks = run_.graph().tasks().size();
@@ -200,7 +202,11 @@ class Policy {
         before.push_back(id);
       }
     }
-    dice_.chance(0.2) ? run_.submit_in_order(task, before) : run_.submit(task, before);
+    if (dice_.chance(0.2)) {
+      run_.submit_in_order(task, before, rules);
+    } else {
+      run_.submit(task, before, rules);
+    }
   }
 
   LiveRun& run_;

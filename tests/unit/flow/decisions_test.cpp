@@ -42,6 +42,38 @@ TEST_CASE("merging changes no bit of a graph with decisions", "[flow][property]"
   }
 }
 
+TEST_CASE("graphs with decisions have all kinds of them", "[flow][property]") {
+  int kept_waiting = 0;  // by a date or an executor
+  int never_started = 0;
+  int cut_short = 0;
+  int stalls = 0;
+  for (std::uint64_t seed = 0; seed < seeds; ++seed) {
+    const TaskGraph graph = random_decisions(seed);
+    const RunResult run = make_fast_backend()->run(graph, false);
+    for (std::size_t i = 0; i < graph.tasks().size(); ++i) {
+      const Task& task = graph.tasks()[i];
+      double ready_s = 0.0;
+      for (const TaskId before : graph.predecessors(task)) {
+        ready_s = std::max(ready_s, run.tasks[static_cast<std::size_t>(before)].end_s);
+      }
+      kept_waiting += run.tasks[i].start_s > ready_s ? 1 : 0;
+    }
+    for (const Action& action : graph.actions()) {
+      const auto index = static_cast<std::size_t>(action.target);
+      const double when_s = run.tasks[static_cast<std::size_t>(action.cause)].end_s;
+      if (action.kind == ActionKind::set_rate) {
+        stalls += action.rate == 0.0 && when_s < run.makespan_s ? 1 : 0;
+      } else if (run.tasks[index].end_s >= when_s) {
+        (run.tasks[index].start_s < run.tasks[index].end_s ? cut_short : never_started) += 1;
+      }
+    }
+  }
+  CHECK(kept_waiting > 2000);
+  CHECK(never_started > 200);
+  CHECK(cut_short > 100);
+  CHECK(stalls > 300);
+}
+
 TEST_CASE("merging changes no bit of a live run", "[flow][property]") {
   for (std::uint64_t seed = 0; seed < seeds; ++seed) {
     CAPTURE(seed);
