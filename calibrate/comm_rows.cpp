@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 
+#include "calibrate/comm_table.h"
 #include "calibrate/row_check.h"
 #include "sim/core/csv.h"
 #include "sim/core/error.h"
@@ -17,8 +18,6 @@ namespace moesim {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr int k_top_nodes = 4;  // DeepEP's benchmark: a token's experts lie in at most 4 nodes
 
 // More than any machine has, and little enough for every product of two.
 constexpr std::int64_t k_most_ranks = 1 << 16;
@@ -42,56 +41,6 @@ std::string framework_of(const std::string& stem) {
   const auto at = stem.find("__");
   return at == std::string::npos ? stem : stem.substr(at + 2);
 }
-
-// Columns by name.
-class MeasuredTable {
- public:
-  explicit MeasuredTable(const fs::path& path) : csv_(CsvTable::read(path.string())) {}
-
-  [[nodiscard]] std::size_t rows() const { return csv_.rows(); }
-  [[nodiscard]] std::string text(std::size_t row, std::string_view column) const {
-    return std::string(csv_.text(row, csv_.column(column)));
-  }
-  // A whole number from `least` to `most`.
-  [[nodiscard]] std::int64_t count(std::size_t row, std::string_view column, std::int64_t least,
-                                   std::int64_t most) const {
-    return csv_.count(row, csv_.column(column), least, most);
-  }
-  [[nodiscard]] int small_count(std::size_t row, std::string_view column, std::int64_t least,
-                                std::int64_t most) const {
-    return static_cast<int>(count(row, column, least, most));
-  }
-  // Times may be 0 where a benchmark failed: such rows are counted, not refused.
-  [[nodiscard]] double time(std::size_t row, std::string_view column) const {
-    const std::size_t at = csv_.column(column);
-    const double value = csv_.number(row, at);
-    if (value < 0.0) {
-      csv_.fail(row, at, "is no time; it must not be negative");
-    }
-    return value;
-  }
-  [[nodiscard]] double positive(std::size_t row, std::string_view column) const {
-    return csv_.positive(row, csv_.column(column));
-  }
-  [[nodiscard]] const CsvTable& csv() const { return csv_; }
-  // Where a row stands, and the text of the comment line "# source: ...".
-  void cite(std::size_t row, CommRow& out) const {
-    out.file = csv_.path();
-    out.line = csv_.line(row);
-    out.source = source();
-  }
-
- private:
-  [[nodiscard]] std::string source() const {
-    constexpr std::string_view prefix = "source: ";
-    const std::string& comment = csv_.comment();
-    const auto at = comment.find(prefix);
-    const auto begin = at == std::string::npos ? 0 : at + prefix.size();
-    return comment.substr(begin, comment.find('\n', begin) - begin);
-  }
-
-  CsvTable csv_;
-};
 
 struct Reader {
   const std::vector<CommProfile>* systems;
@@ -391,48 +340,6 @@ void Reader::rows_of(const MeasuredTable& measured, const std::string& stem,
 }
 
 }  // namespace
-
-double expected_distinct(int bins, std::int64_t items, int picks) {
-  // A bin stays empty when all picks fall on the other items: product of the shares left.
-  const double per_bin = static_cast<double>(items) / bins;
-  double empty = 1.0;
-  for (int i = 0; i < picks; ++i) {
-    empty *= std::max(
-        0.0, (static_cast<double>(items) - per_bin - i) / (static_cast<double>(items) - i));
-  }
-  return bins * (1.0 - empty);
-}
-
-double ideal_seconds(const CommRow& row, const CommProfile& system) {
-  if (row.is_collective) {
-    return row.collective.bytes * link_volume(row.collective.op, row.collective.ranks) /
-           system.device_link.si();
-  }
-  const AllToAllVolume& v = row.all_to_all.volume;
-  return std::max(v.device_bytes / system.device_link.si(), v.nic_bytes / system.nic.si());
-}
-
-AllToAllVolume low_latency_volume(const AllToAllRow& row, int devices_per_node, double payload) {
-  const double copies = static_cast<double>(row.tokens) * row.top_k * payload;
-  AllToAllVolume volume;
-  volume.device_bytes = copies * (devices_per_node - 1) / row.ranks;
-  volume.nic_bytes = copies * (row.ranks - devices_per_node) / row.ranks;
-  volume.expert_bytes = copies * row.ranks / static_cast<double>(row.experts);
-  return volume;
-}
-
-AllToAllVolume normal_volume(const AllToAllRow& row, int devices_per_node, double payload) {
-  const int used_nodes = std::min(row.nodes, k_top_nodes);
-  const std::int64_t reachable = row.experts * used_nodes / row.nodes;
-  const double tokens = static_cast<double>(row.tokens) * payload;
-  AllToAllVolume volume;
-  volume.device_bytes = tokens *
-                        expected_distinct(used_nodes * devices_per_node, reachable, row.top_k) *
-                        (devices_per_node - 1) / devices_per_node;
-  volume.nic_bytes =
-      tokens * expected_distinct(used_nodes, reachable, row.top_k) * (row.nodes - 1) / row.nodes;
-  return volume;
-}
 
 CommRows read_comm_rows(const std::string& directory, const std::vector<CommProfile>& systems) {
   if (!fs::is_directory(directory)) {

@@ -10,6 +10,9 @@
 
 namespace moesim {
 
+// DeepEP's benchmark: a token's experts lie in at most 4 nodes.
+inline constexpr int k_top_nodes = 4;
+
 // Mean bytes of one rank over one direction of its links.
 struct AllToAllVolume {
   double device_bytes = 0.0;

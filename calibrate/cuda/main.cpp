@@ -215,6 +215,16 @@ int guarded(const Arguments& arguments) {
   }
 }
 
+// `status`, or that of a failed run if a full disk or a reader that has gone lost some of stdout.
+int with_stdout_checked(int status) {
+  std::cout.flush();
+  if (std::cout && std::fflush(stdout) == 0 && std::ferror(stdout) == 0) {
+    return status;
+  }
+  std::cerr << "moesim-cuda-bench: cannot write all of the output to stdout\n";
+  return status == done ? run_failed : status;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -246,7 +256,7 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error, std::cout, std::cerr) == 0 ? done : bad_input;
+    return with_stdout_checked(app.exit(error, std::cout, std::cerr) == 0 ? done : bad_input);
   }
-  return guarded(arguments);
+  return with_stdout_checked(guarded(arguments));
 }

@@ -52,7 +52,7 @@ TEST_CASE("a damaged table names file, line and column", "[calibrate_cpu][unit]"
   CHECK_THROWS_WITH(parse(k_head + "expert,0,16,512,256,1000,1,s,2e-5,1e-5,3e-5,9\n"),
                     Contains("expert.csv:3:threads"));
   CHECK_THROWS_WITH(parse(k_head + "expert,1025,16,512,256,1000,1,s,2e-5,1e-5,3e-5,9\n"),
-                    Contains("expert.csv:3:threads") && Contains("more than 1024"));
+                    Contains("expert.csv:3:threads") && Contains("from 1 to 1024"));
   CHECK_THROWS_WITH(parse(k_head + "expert,1,0,512,256,1000,1,s,2e-5,1e-5,3e-5,9\n"),
                     Contains("expert.csv:3:rows"));
   CHECK_THROWS_WITH(parse(k_head + "dispatch_local,1,4,0,0,1000,1,s,2e-5,1e-5,3e-5,9\n"),

@@ -4,6 +4,7 @@
 
 #include "sim/core/config.h"
 #include "sim/core/error.h"
+#include "sim/core/output_file.h"
 #include "sim/core/thread_pool.h"
 #include "sim/engine/device_peaks.h"
 #include "small_scenario.h"

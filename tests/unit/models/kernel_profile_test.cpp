@@ -5,6 +5,7 @@
 #include "models/kernel_library.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
+#include "sim/core/output_file.h"
 #include "tests/support/temporary_folder.h"
 
 using namespace moesim;
