@@ -74,10 +74,10 @@ AllToAllLowering::AllToAllLowering(const Topology& topology, std::span<const Com
     law = find_all_to_all(profiles, target, entry_->name, direction, grid_.nodes() > 1);
     auto& inverse = inverse_efficiency_[static_cast<std::size_t>(direction)];
     for (const Link& link : topology.links()) {
-      inverse.push_back(!joins_device(link.kind) ? 1.0 / law.law.nic_efficiency
-                        : spec_.link_rate.si() > 0.0
+      const bool device_link = joins_device(link.kind);
+      inverse.push_back(device_link && spec_.link_rate.si() > 0.0
                             ? link.bandwidth / spec_.link_rate
-                            : 1.0 / law.law.effective_device_efficiency(link.bandwidth));
+                            : law.law.stretch(link.bandwidth, device_link));
     }
   }
   const auto devices = static_cast<std::size_t>(topology.devices());
@@ -141,8 +141,8 @@ void AllToAllLowering::spread_over_lanes() {
 
 void AllToAllLowering::feed_busiest_experts(Direction direction, const LayerTraffic& traffic,
                                             Bytes copy, std::span<double> link_bytes) const {
-  const Bandwidth rate = law(direction).law.expert_rate;
-  if (rate.si() == 0.0) {
+  const AllToAllLaw& found = law(direction).law;
+  if (found.expert_rate.si() == 0.0) {
     return;
   }
   for (const auto& lane : spec_.lanes) {
@@ -153,7 +153,7 @@ void AllToAllLowering::feed_busiest_experts(Direction direction, const LayerTraf
         continue;
       }
       const auto l = static_cast<std::size_t>(link);
-      const Seconds fed = copy * static_cast<double>(traffic.load[r].busiest) / rate;
+      const Seconds fed = found.feeding(copy * static_cast<double>(traffic.load[r].busiest));
       link_bytes[l] = std::max(link_bytes[l], (fed * topology_->links()[l].bandwidth).si());
     }
   }

@@ -253,8 +253,7 @@ class StepLowering {
     if (in_.groups.units == 1) {
       return;
     }
-    const FoundCollective law =
-        find_collective(in_.comm_profiles, in_.comm_target, CollectiveOp::all_gather, "");
+    const FoundCollective law = collective_law(in_, CollectiveOp::all_gather);
     const std::int16_t family = chains_.family("collective/all_gather");
     const std::int64_t tokens = in_.traffic.layout.tokens();
     const Bytes rows =
@@ -360,7 +359,7 @@ class StepLowering {
 
   void tensor_parallel(CollectiveOp op, int l, Bytes bytes) {
     flush(l);
-    const FoundCollective law = find_collective(in_.comm_profiles, in_.comm_target, op, "");
+    const FoundCollective law = collective_law(in_, op);
     const std::int16_t family = chains_.family("collective/" + std::string(name_of(op)));
     int stream = 2 * in_.groups.groups;
     for (const auto& ranks : tensor_groups_) {

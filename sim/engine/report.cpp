@@ -179,6 +179,9 @@ Json comm_provenance_rows(const Simulation& simulation, const LoweredStep& lower
              {"basis", name_of(p.basis)},
              {"source", p.fit.source},
              {"date", p.fit.date}};
+    if (!p.library.empty()) {
+      row["library"] = p.library;
+    }
     if (p.basis != CommBasis::uncalibrated) {
       row["median_error"] = p.fit.median_error;
       row["p90_error"] = p.fit.p90_error;

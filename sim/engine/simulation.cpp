@@ -1,5 +1,6 @@
 #include "sim/engine/simulation.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "sim/core/error.h"
@@ -45,9 +46,11 @@ Simulation::Simulation(Scenario scenario, const Library& library, int threads)
   check_formats();
   check_residency();
   check_link_rate();
-  kernels_ = library.kernels(peaks_of(cluster_.node.device), scenario_.policy.kernels);
+  kernels_ = library.kernels(peaks_of(cluster_.node.device), scenario_.policy.kernels,
+                             where + "/policy/kernels");
   bind_kernels(*kernels_, model_, scenario_.workload, scenario_.policy.precision);
   comm_profiles_ = library.comm_profiles();
+  check_collectives();
   groups_ = expert_groups(scenario_.parallelism, scenario_.workload, where + "/parallelism");
   if (routing_shape_.top_k > 0) {
     prepare_experts(library);
@@ -137,6 +140,19 @@ void Simulation::check_link_rate() const {
     throw ConfigError(
         scenario_.where + "/policy/all_to_all_link_rate",
         format_quantity(rate) + " is more than the device link's " + format_quantity(link));
+  }
+}
+
+void Simulation::check_collectives() const {
+  for (const auto& [operation, name] : scenario_.policy.collectives) {
+    const auto known = collective_libraries(*comm_profiles_);
+    const bool exists = std::ranges::any_of(
+        known, [&](const std::string& library) { return is_of_library(library, name); });
+    if (name != k_auto_library && !exists) {
+      throw ConfigError(scenario_.where + "/policy/collectives",
+                        "no communication profile is of \"" + name +
+                            "\"; there are: auto, " + joined(known));
+    }
   }
 }
 

@@ -73,6 +73,7 @@ class Simulation {
  private:
   void check_ranks() const;
   void check_expert_groups() const;
+  void check_collectives() const;
   void check_formats() const;
   void check_residency() const;
   void check_link_rate() const;
