@@ -291,13 +291,11 @@ double predicted_seconds(const AllToAllLaw& law, const AllToAllRow& row,
   AllToAllLaw with_sms = law;
   with_sms.sms = row.sms > 0 ? row.sms : law.sms;
   const AllToAllVolume& v = row.volume;
-  double moving = v.device_bytes / (with_sms.effective_device_efficiency(system.device_link) *
-                                    system.device_link.si());
-  moving = std::max(moving, v.nic_bytes / (law.nic_efficiency * system.nic.si()));
-  if (law.expert_rate.si() > 0.0) {
-    moving = std::max(moving, v.expert_bytes / law.expert_rate.si());
-  }
-  return law.latency(row.nodes, row.experts, row.tokens).si() + moving;
+  const Seconds moving =
+      std::max({with_sms.crossing(Bytes(v.device_bytes), system.device_link, true),
+                law.crossing(Bytes(v.nic_bytes), system.nic, false),
+                law.feeding(Bytes(v.expert_bytes))});
+  return (law.latency(row.nodes, row.experts, row.tokens) + moving).si();
 }
 
 double predicted_seconds(const CollectiveLaw& law, const CollectiveRow& row,
@@ -305,9 +303,11 @@ double predicted_seconds(const CollectiveLaw& law, const CollectiveRow& row,
   return law.time(row.op, row.ranks, Bytes(row.bytes), system.device_link).si();
 }
 
-std::vector<CommProfile> fit_comm(const std::string& directory, std::vector<CommProfile> systems,
+std::vector<CommProfile> fit_comm(const std::string& directory,
+                                  const std::vector<CommProfile>& systems,
                                   const std::string& date) {
   CommRows table = read_comm_rows(directory, systems);
+  std::vector<CommProfile> fitted;
   for (std::size_t i = 0, measured = table.rows.size(); i < measured; ++i) {
     if (table.rows[i].is_collective && table.rows[i].collective.op == CollectiveOp::all_to_all) {
       table.rows.push_back(expert_copies_row(table.rows[i], Direction::dispatch));
@@ -315,7 +315,7 @@ std::vector<CommProfile> fit_comm(const std::string& directory, std::vector<Comm
     }
   }
   using CollectiveKey = std::pair<CollectiveOp, std::string>;
-  for (CommProfile& system : systems) {
+  for (CommProfile system : systems) {
     std::map<AllToAllKey, RowPointers> all_to_all;
     std::map<CollectiveKey, RowPointers> collectives;
     for (const CommRow& row : table.rows) {
@@ -341,8 +341,9 @@ std::vector<CommProfile> fit_comm(const std::string& directory, std::vector<Comm
     std::ranges::stable_partition(system.collectives, [](const CollectiveFamily& family) {
       return !family.library.ends_with("_eager");
     });
+    fitted.push_back(std::move(system));
   }
-  return systems;
+  return fitted;
 }
 
 }  // namespace moesim

@@ -15,11 +15,11 @@ double predicted_seconds(const AllToAllLaw& law, const AllToAllRow& row, const C
 double predicted_seconds(const CollectiveLaw& law, const CollectiveRow& row,
                          const CommProfile& system);
 
-// Fits every family that the directory's tables cover. `systems` gives names and nominal rates;
-// the families of systems without any row are kept, all others replaced. `date`: of the fit,
+// Fits every family that the directory's tables cover. `systems` gives names and nominal rates; the
+// result holds those that have a row, with the fitted families alone. `date`: of the fit,
 // "2026-11-22". Deterministic.
-std::vector<CommProfile> fit_comm(const std::string& directory, std::vector<CommProfile> systems,
-                                  const std::string& date);
+std::vector<CommProfile> fit_comm(const std::string& directory,
+                                  const std::vector<CommProfile>& systems, const std::string& date);
 
 struct CommGroup {
   std::string name;

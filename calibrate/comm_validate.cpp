@@ -29,17 +29,6 @@ std::string library_kind(const std::string& library) {
   return library.starts_with("nccl") ? "nccl" : library;
 }
 
-FoundCollective collective_for(const std::vector<CommProfile>& profiles, const CommTarget& target,
-                               const CollectiveRow& row) {
-  FoundCollective exact = find_collective(profiles, target, row.op, row.library);
-  if (exact.basis == CommBasis::calibrated) {
-    return exact;
-  }
-  FoundCollective kind = find_collective(profiles, target, row.op, library_kind(row.library));
-  return kind.basis == CommBasis::uncalibrated ? find_collective(profiles, target, row.op, "")
-                                               : kind;
-}
-
 Predicted predicted(const CommRow& row, const std::vector<CommProfile>& profiles,
                     const CommProfile& system) {
   const CommTarget target{.device = system.device,
@@ -47,7 +36,9 @@ Predicted predicted(const CommRow& row, const std::vector<CommProfile>& profiles
                           .device_link = system.device_link};
   if (row.is_collective) {
     const CollectiveRow& c = row.collective;
-    const FoundCollective found = collective_for(profiles, target, c);
+    // The same kernel, or another version of it, before what a run would take instead.
+    const std::vector<std::string> names{c.library, library_kind(c.library)};
+    const FoundCollective found = choose_collective(profiles, target, c.op, names, "");
     const bool outside = found.extrapolates(c.ranks, Bytes(c.bytes));
     return {predicted_seconds(found.law, c, system),
             standard_error(found.fit, found.basis, outside), outside};

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <set>
 
 #include "hardware/comm_profile.h"
 #include "sim/core/error.h"
@@ -113,6 +114,18 @@ Seconds AllToAllLaw::latency(int nodes, std::int64_t experts, std::int64_t token
          per_expert * static_cast<double>(experts) + per_token * static_cast<double>(tokens);
 }
 
+Seconds AllToAllLaw::crossing(Bytes bytes, Bandwidth nominal, bool device_link) const {
+  return bytes * stretch(nominal, device_link) / nominal;
+}
+
+double AllToAllLaw::stretch(Bandwidth nominal, bool device_link) const {
+  return 1.0 / (device_link ? effective_device_efficiency(nominal) : nic_efficiency);
+}
+
+Seconds AllToAllLaw::feeding(Bytes bytes) const {
+  return expert_rate.si() > 0.0 ? bytes / expert_rate : Seconds(0.0);
+}
+
 double AllToAllLaw::effective_device_efficiency(Bandwidth nominal) const {
   if (sm_rate.si() == 0.0) {
     return device_link_efficiency;
@@ -190,12 +203,34 @@ FoundAllToAll find_all_to_all(std::span<const CommProfile> profiles, const CommT
   return found;
 }
 
+bool is_of_library(std::string_view library, std::string_view name) {
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  return library.size() >= name.size() &&
+         std::ranges::equal(library.substr(0, name.size()), name, {}, lower, lower);
+}
+
+std::vector<std::string> collective_libraries(std::span<const CommProfile> profiles) {
+  std::set<std::string> names;
+  for (const CommProfile& profile : profiles) {
+    for (const CollectiveFamily& family : profile.collectives) {
+      names.insert(family.library);
+    }
+  }
+  return {names.begin(), names.end()};
+}
+
 FoundCollective find_collective(std::span<const CommProfile> profiles, const CommTarget& target,
-                                CollectiveOp op, std::string_view library) {
-  const Match match =
-      nearest(profiles, target, &CommProfile::collectives, [&](const CollectiveFamily& family) {
-        return family.op == op && family.library.starts_with(library);
-      });
+                                CollectiveOp op, std::span<const std::string> names) {
+  Match match;
+  for (const std::string& name : names) {
+    const Match other =
+        nearest(profiles, target, &CommProfile::collectives, [&](const CollectiveFamily& family) {
+          return family.op == op && is_of_library(family.library, name);
+        });
+    if (other.distance < match.distance) {
+      match = other;
+    }
+  }
   FoundCollective found;
   if (match.profile == nullptr) {
     found.law.protocols = {{k_nominal_latency, Seconds(0.0), k_nominal_share, 0.0}};
@@ -208,6 +243,20 @@ FoundCollective find_collective(std::span<const CommProfile> profiles, const Com
   found.profile = match.profile->name;
   found.library = family.library;
   return found;
+}
+
+FoundCollective choose_collective(std::span<const CommProfile> profiles, const CommTarget& target,
+                                  CollectiveOp op, std::span<const std::string> names,
+                                  std::string_view framework) {
+  const FoundCollective named = find_collective(profiles, target, op, names);
+  if (named.basis != CommBasis::uncalibrated) {
+    return named;
+  }
+  std::vector<std::string> usual{"nccl", ""};
+  if (!framework.empty()) {
+    usual.insert(usual.begin(), "custom_allreduce/" + std::string(framework));
+  }
+  return find_collective(profiles, target, op, usual);
 }
 
 }  // namespace moesim

@@ -48,6 +48,12 @@ struct AllToAllLaw {
   double sharpness = 1.0;
 
   [[nodiscard]] Seconds latency(int nodes, std::int64_t experts, std::int64_t tokens) const;
+  // What a link's bytes take, and how many times longer that is than at the nominal bandwidth;
+  // the SM limit included for a device's link.
+  [[nodiscard]] Seconds crossing(Bytes bytes, Bandwidth nominal, bool device_link) const;
+  [[nodiscard]] double stretch(Bandwidth nominal, bool device_link) const;
+  // What an expert's bytes take to get to it or from it; 0 without a limit.
+  [[nodiscard]] Seconds feeding(Bytes bytes) const;
   // Of a device link with this nominal bandwidth, the SM limit included.
   [[nodiscard]] double effective_device_efficiency(Bandwidth nominal) const;
 };
@@ -151,7 +157,6 @@ struct FoundAllToAll {
 FoundAllToAll find_all_to_all(std::span<const CommProfile> profiles, const CommTarget& target,
                               std::string_view algorithm, Direction direction, bool multi_node);
 
-// `library` selects families whose library starts with it; empty takes the first.
 struct FoundCollective {
   CollectiveLaw law;
   CommFit fit;
@@ -161,7 +166,21 @@ struct FoundCollective {
 
   [[nodiscard]] bool extrapolates(int ranks, Bytes bytes) const;
 };
+// Does "custom_allreduce/TRTLLM" begin with "custom_allreduce/trtllm"? Letter case aside.
+bool is_of_library(std::string_view library, std::string_view name);
+// What the profiles have, sorted, each once.
+std::vector<std::string> collective_libraries(std::span<const CommProfile> profiles);
+
+// Of the nearest profile that has a library of one of the names: that of the first such name.
+// "" is of every library.
 FoundCollective find_collective(std::span<const CommProfile> profiles, const CommTarget& target,
-                                CollectiveOp op, std::string_view library);
+                                CollectiveOp op, std::span<const std::string> names);
+
+// The law that a run uses. `names`: the wanted library, then what may stand in for it anywhere;
+// where nobody has measured any (or none is named), the custom kernel of the framework, NCCL, or
+// whatever there is.
+FoundCollective choose_collective(std::span<const CommProfile> profiles, const CommTarget& target,
+                                  CollectiveOp op, std::span<const std::string> names,
+                                  std::string_view framework);
 
 }  // namespace moesim

@@ -121,10 +121,10 @@ void AllToAllLowering::find_links() {
     known.bandwidth = link.bandwidth.si();
     for (std::size_t d = 0; d < laws_.size(); ++d) {
       const AllToAllLaw& law = laws_[d].law;
-      known.inverse_efficiency[d] = !joins_device(link.kind) ? 1.0 / law.nic_efficiency
-                                    : spec_.link_rate.si() > 0.0
+      const bool device_link = joins_device(link.kind);
+      known.inverse_efficiency[d] = device_link && spec_.link_rate.si() > 0.0
                                         ? link.bandwidth / spec_.link_rate
-                                        : 1.0 / law.effective_device_efficiency(link.bandwidth);
+                                        : law.stretch(link.bandwidth, device_link);
     }
   }
   for (GroupLink& known : links_) {
@@ -211,14 +211,14 @@ void AllToAllLowering::amounts_of_combine(const TokenFlow& copies) {
 
 void AllToAllLowering::feed_busiest_experts(Direction direction, const LayerTraffic& traffic,
                                             Bytes copy) {
-  const Bandwidth rate = law(direction).law.expert_rate;
-  if (rate.si() == 0.0) {
+  const AllToAllLaw& found = law(direction).law;
+  if (found.expert_rate.si() == 0.0) {
     return;
   }
   for (const Use& use : direction == Direction::dispatch ? uses_.down : uses_.up) {
     const auto l = static_cast<std::size_t>(use.link);
     const auto r = static_cast<std::size_t>(use.rank);
-    const Seconds fed = copy * static_cast<double>(traffic.load[r].busiest) / rate;
+    const Seconds fed = found.feeding(copy * static_cast<double>(traffic.load[r].busiest));
     link_bytes_[l] = std::max(link_bytes_[l], (fed * Bandwidth(links_[l].bandwidth)).si());
   }
 }

@@ -1,6 +1,9 @@
 #include "sim/engine/library.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+
+#include "sim/core/error.h"
 
 namespace moesim {
 namespace {
@@ -42,9 +45,17 @@ std::shared_ptr<const KernelLibrary> Library::kernel_library() const {
 }
 
 std::shared_ptr<const KernelModel> Library::kernels(const DevicePeaks& device,
-                                                    const std::string& framework) const {
-  return kernels_.get({device, framework},
-                      [&] { return make_kernel_model(device, framework, kernel_library()); });
+                                                    const std::string& framework,
+                                                    const std::string& where) const {
+  return kernels_.get({device, framework}, [&] {
+    const auto library = kernel_library();
+    const auto known = library->frameworks();
+    if (std::ranges::find(known, framework) == known.end()) {
+      throw ConfigError(
+          where, "no kernel profile is of \"" + framework + "\"; there are: " + joined(known));
+    }
+    return make_kernel_model(device, framework, library);
+  });
 }
 
 std::shared_ptr<const std::vector<CommProfile>> Library::comm_profiles() const {

@@ -44,7 +44,8 @@ class Library {
                                                          const std::string& where) const;
   // Laws are bound as a step asks for them (see make_kernel_model).
   [[nodiscard]] std::shared_ptr<const KernelModel> kernels(const DevicePeaks& device,
-                                                           const std::string& framework) const;
+                                                           const std::string& framework,
+                                                           const std::string& where) const;
   [[nodiscard]] std::shared_ptr<const std::vector<CommProfile>> comm_profiles() const;
   [[nodiscard]] std::shared_ptr<const RoutingSource> routing(const std::string& spec,
                                                              const RouterSpec& router,

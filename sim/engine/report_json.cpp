@@ -120,6 +120,9 @@ Json laws_json(const std::vector<LawReport>& laws, int devices) {
              {"basis", law.basis},
              {"source", law.source},
              {"date", law.date}};
+    if (!law.library.empty()) {
+      row["library"] = law.library;
+    }
     if (law.median_error) {
       row["median_error"] = *law.median_error;
       row["p90_error"] = *law.p90_error;

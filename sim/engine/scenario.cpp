@@ -12,7 +12,8 @@
 namespace moesim {
 namespace {
 
-constexpr std::array<std::string_view, 4> frameworks{"trtllm", "sglang", "vllm", "spec_sheet"};
+constexpr std::array<std::string_view, 5> collective_keys{"default", "all_reduce", "all_gather",
+                                                          "reduce_scatter", "all_to_all"};
 constexpr std::array<std::string_view, 2> residencies{"home", "last_expert"};
 constexpr std::array<std::string_view, 2> routing_uses{"tokens", "expected"};
 constexpr std::int64_t most_tokens = 1 << 24;  // of placement statistics
@@ -98,6 +99,23 @@ void parse_overlap(ConfigObject& object, Policy& policy) {
   }
 }
 
+// A library's name for every operation, or an object with one per operation.
+std::map<std::string, std::string> parse_collectives(ConfigObject& object) {
+  const nlohmann::json* given = object.raw("collectives");
+  if (given == nullptr || !given->is_object()) {
+    return {{"default", object.text_or("collectives", k_auto_library)}};
+  }
+  ConfigObject choices = object.object("collectives");
+  std::map<std::string, std::string> libraries;
+  for (const std::string_view key : collective_keys) {
+    if (key == "default" || choices.has(key)) {
+      libraries[std::string(key)] = choices.text_or(key, k_auto_library);
+    }
+  }
+  choices.reject_unknown_keys();
+  return libraries;
+}
+
 Policy parse_policy(ConfigObject object) {
   Policy policy;
   policy.all_to_all =
@@ -105,7 +123,8 @@ Policy parse_policy(ConfigObject object) {
   if (object.has("all_to_all_link_rate")) {
     policy.all_to_all_link_rate = object.positive<Bandwidth>("all_to_all_link_rate");
   }
-  policy.kernels = object.choice_or("kernels", "trtllm", frameworks);
+  policy.kernels = object.text_or("kernels", "trtllm");  // the library knows which there are
+  policy.collectives = parse_collectives(object);
   parse_overlap(object, policy);
   policy.dispatch = object.dtype_or("dispatch", DType::bf16);
   policy.combine = object.dtype_or("combine", DType::bf16);
@@ -146,6 +165,11 @@ auto section_or_defaults(ConfigObject& root, std::string_view key, Parse parse) 
 }
 
 }  // namespace
+
+const std::string& Policy::collective_library(std::string_view operation) const {
+  const auto found = collectives.find(std::string(operation));
+  return found == collectives.end() ? collectives.at("default") : found->second;
+}
 
 Scenario parse_scenario(const nlohmann::json& document, const std::string& name) {
   Scenario scenario;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -45,17 +46,24 @@ struct PlacementChoice {
 // its last expert (context-coherent expert parallelism, ExFlow, arXiv:2401.08383).
 enum class TokenResidency { home, last_expert };
 
+// The framework's own library, else NCCL's.
+inline constexpr const char* k_auto_library = "auto";
+
 struct Policy {
   std::string all_to_all;
   // What a framework's all-to-all reaches on a device's link; 0: as the profile of its law says.
   Bandwidth all_to_all_link_rate;
   std::string kernels;  // framework whose kernel profiles apply
+  // Library of collectives by operation ("all_reduce", ...; "default": of the others).
+  std::map<std::string, std::string> collectives{{"default", k_auto_library}};
   std::string overlap;  // a schedule's name
   OverlapOptions overlap_options;
   DType dispatch = DType::bf16;  // of tokens on their way to experts
   DType combine = DType::bf16;   // and back
   TokenResidency residency = TokenResidency::home;
   OpPrecision precision;
+
+  [[nodiscard]] const std::string& collective_library(std::string_view operation) const;
 };
 
 // How a step uses its routing source: tokens drawn or replayed one by one, or their counts as they

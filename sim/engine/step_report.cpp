@@ -65,6 +65,7 @@ std::vector<LawReport> kernel_laws(const Simulation& simulation, const LoweredSt
                                                    .basis = std::string(name_of(p->basis)),
                                                    .source = p->source,
                                                    .date = p->date,
+                                                   .library = {},
                                                    .median_error = {},
                                                    .p90_error = {},
                                                    .use = {}});
@@ -87,6 +88,7 @@ std::vector<LawReport> communication_laws(const Simulation& simulation,
                                                  .basis = std::string(name_of(p.basis)),
                                                  .source = p.fit.source,
                                                  .date = p.fit.date,
+                                                 .library = p.library,
                                                  .median_error = {},
                                                  .p90_error = {},
                                                  .use = {}});

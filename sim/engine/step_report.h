@@ -31,6 +31,7 @@ struct LawReport {
   std::string basis;
   std::string source;
   std::string date;
+  std::string library;  // of a collective
   // Of the fit; absent for spec sheets.
   std::optional<double> median_error;
   std::optional<double> p90_error;

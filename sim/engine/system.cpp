@@ -1,5 +1,7 @@
 #include "sim/engine/system.h"
 
+#include <algorithm>
+
 #include "sim/core/error.h"
 #include "sim/core/quantity_text.h"
 #include "sim/engine/device_peaks.h"
@@ -35,9 +37,11 @@ System::System(Scenario scenario, const Library& library)
   check_residency();
   check_overlap();
   check_link_rate();
-  kernels_ = library.kernels(peaks_of(cluster().node.device), scenario_.policy.kernels);
+  kernels_ = library.kernels(peaks_of(cluster().node.device), scenario_.policy.kernels,
+                             where + "/policy/kernels");
   bind_kernels(*kernels_, model(), batch(0), scenario_.policy.precision);
   comm_profiles_ = library.comm_profiles();
+  check_collectives();
   if (has_experts()) {
     check_expert_groups();
     check_routing_size();
@@ -127,6 +131,19 @@ void System::check_formats() const {
       throw ConfigError(scenario_.where + "/policy/precision",
                         device.name + " does not compute in " + std::string(name_of(dtype)) +
                             "; it has: " + joined(known));
+    }
+  }
+}
+
+void System::check_collectives() const {
+  for (const auto& [operation, name] : scenario_.policy.collectives) {
+    const auto known = collective_libraries(*comm_profiles_);
+    const bool exists = std::ranges::any_of(
+        known, [&](const std::string& library) { return is_of_library(library, name); });
+    if (name != k_auto_library && !exists) {
+      throw ConfigError(scenario_.where + "/policy/collectives",
+                        "no communication profile is of \"" + name +
+                            "\"; there are: auto, " + joined(known));
     }
   }
 }

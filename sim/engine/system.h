@@ -51,6 +51,7 @@ class System {
   void check_ranks() const;
   void check_batches() const;
   void check_expert_groups() const;
+  void check_collectives() const;
   void check_formats() const;
   void check_residency() const;
   void check_overlap() const;

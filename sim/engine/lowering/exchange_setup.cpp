@@ -34,6 +34,16 @@ AllToAllLowering make_all_to_all(const Topology& topology, std::span<const CommP
   return {topology, profiles, target, spec, "policy/all_to_all"};
 }
 
+FoundCollective collective_law(const LoweringInput& input, CollectiveOp op) {
+  const std::string& wanted = input.policy.collective_library(name_of(op));
+  std::vector<std::string> names;
+  if (wanted != k_auto_library) {
+    names.push_back(wanted);
+  }
+  return choose_collective(input.comm_profiles, input.comm_target, op, names,
+                           input.policy.kernels);
+}
+
 std::vector<CommProvenance> comm_provenance(const LoweringInput& input) {
   std::vector<CommProvenance> rows;
   const int top_k = static_cast<int>(routing_shape(input.model).top_k);
@@ -45,7 +55,7 @@ std::vector<CommProvenance> comm_provenance(const LoweringInput& input) {
       const FoundAllToAll& law = exchange.law(direction);
       rows.push_back(
           {"all_to_all/" + input.policy.all_to_all + "/" + std::string(name_of(direction)),
-           law.profile, law.basis, law.fit});
+           law.profile, law.basis, law.fit, ""});
     }
   }
   std::vector<CollectiveOp> collectives;
@@ -55,8 +65,9 @@ std::vector<CommProvenance> comm_provenance(const LoweringInput& input) {
     collectives = {CollectiveOp::all_gather};  // of the new tokens' contexts
   }
   for (const CollectiveOp op : collectives) {
-    const FoundCollective law = find_collective(input.comm_profiles, input.comm_target, op, "");
-    rows.push_back({"collective/" + std::string(name_of(op)), law.profile, law.basis, law.fit});
+    const FoundCollective law = collective_law(input, op);
+    rows.push_back({"collective/" + std::string(name_of(op)), law.profile, law.basis, law.fit,
+                    law.library});
   }
   return rows;
 }

@@ -47,8 +47,12 @@ struct CommProvenance {
   std::string profile;
   CommBasis basis = CommBasis::uncalibrated;
   CommFit fit;
+  std::string library;  // of a collective
 };
 std::vector<CommProvenance> comm_provenance(const LoweringInput& input);
+
+// The law of a collective under the scenario's policy.
+FoundCollective collective_law(const LoweringInput& input, CollectiveOp op);
 
 // Values of a token that travel to its experts: the latent's, if experts work on one.
 std::int64_t dispatch_width(const MoeModel& model);

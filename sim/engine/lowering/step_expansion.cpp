@@ -290,7 +290,7 @@ ProgramId StepExpansion::collective(std::int32_t id, int group) {
 const FoundCollective& StepExpansion::law_of(CollectiveOp op) {
   const auto known = laws_.find(op);
   return known != laws_.end() ? known->second
-                              : laws_[op] = find_collective(in_.comm_profiles, in_.comm_target, op, "");
+                              : laws_[op] = collective_law(in_, op);
 }
 
 // Hidden states of a tensor-parallel group's batch, or its logits.

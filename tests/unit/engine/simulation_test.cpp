@@ -9,6 +9,7 @@
 #include "tests/unit/engine/small_scenario.h"
 
 using namespace moesim;
+using Catch::Matchers::Contains;
 using moesim::testing::Ran;
 using moesim::testing::simulation_of;
 using moesim::testing::small_scenario;
@@ -297,4 +298,33 @@ TEST_CASE("an all-to-all may be slower than its law", "[engine][unit]") {
   CHECK(moving(slow) == Approx(ratio * moving(fast)).epsilon(1e-6));
   CHECK(seconds_of(slow, Category::experts) == Approx(seconds_of(fast, Category::experts)));
   CHECK(slow.step.lowered.token_transfers == fast.step.lowered.token_transfers);
+}
+
+TEST_CASE("the policy says whose collectives run", "[simulation][unit]") {
+  nlohmann::json scenario = small_scenario(8, 16);
+  scenario["parallelism"] = {{"attention", {{"tp", 2}, {"dp", 4}}}, {"experts", {{"ep", 8}}}};
+  const auto libraries = [&](const char* kernels, const nlohmann::json& collectives) {
+    scenario["policy"]["kernels"] = kernels;
+    scenario["policy"]["collectives"] = collectives;
+    const Ran ran(scenario);
+    std::map<std::string, std::string> found;
+    for (const CommProvenance& row : ran.simulation.communication()) {
+      if (!row.library.empty()) {
+        found[row.family] = row.library;
+      }
+    }
+    return found.at("collective/all_reduce") + " " + found.at("collective/all_gather");
+  };
+  CHECK(libraries("trtllm", "auto") == "custom_allreduce/TRTLLM nccl-2.27.3");
+  CHECK(libraries("sglang", "auto") == "custom_allreduce/SGLang_CustomAllReduce_graph nccl-2.27.3");
+  CHECK(libraries("vllm", "auto") == "custom_allreduce/vLLM_custom_graph nccl-2.27.3");
+  CHECK(libraries("spec_sheet", "auto") == "nccl-2.27.3 nccl-2.27.3");
+  CHECK(libraries("trtllm", "nccl-2.29") == "nccl-2.29.2 nccl-2.29.2");
+  CHECK(libraries("trtllm", {{"default", "nccl-2.29"}, {"all_reduce", "auto"}}) ==
+        "custom_allreduce/TRTLLM nccl-2.29.2");
+  CHECK(libraries("trtllm", {{"all_reduce", "nccl"}}) == "nccl-2.27.3 nccl-2.27.3");
+  CHECK_THROWS_WITH(libraries("trtllm", "mpi"), Contains("test.json#/policy/collectives") &&
+                                                    Contains("custom_allreduce/TRTLLM"));
+  CHECK_THROWS_WITH(libraries("trtllm", {{"allreduce", "nccl"}}),
+                    Contains("test.json#/policy/collectives/allreduce"));
 }

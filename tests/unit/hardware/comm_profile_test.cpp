@@ -67,6 +67,42 @@ TEST_CASE("the nearest profile answers and says how near it is", "[hardware][com
   CHECK(find("a", "x", "rank_dedup").extrapolates(129, 7168, 8));
 }
 
+TEST_CASE("a collective is of the wanted library, or of the framework's", "[hardware][comm][unit]") {
+  const auto with = [](const char* device, std::initializer_list<const char*> libraries) {
+    CommProfile profile = profile_of(device, "x", "rank_dedup", 0.1);
+    for (const char* library : libraries) {
+      profile.collectives.push_back(
+          {CollectiveOp::all_reduce, library, {{{Seconds(1e-6), Seconds(0.0), 1.0, 0.0}}}, {}});
+    }
+    return profile;
+  };
+  const std::vector<CommProfile> profiles{
+      with("a", {"custom_allreduce/SGLang_graph", "custom_allreduce/TRTLLM", "nccl-2",
+                 "custom_allreduce/SGLang_eager"}),
+      with("b", {"custom_allreduce/vLLM", "nccl-3"}), with("c", {"custom_allreduce/vLLM"})};
+  const auto library = [&](const char* device, std::vector<std::string> names,
+                           const char* framework) {
+    return choose_collective(profiles, {device, "x"}, CollectiveOp::all_reduce, names, framework)
+        .library;
+  };
+  CHECK(library("a", {}, "trtllm") == "custom_allreduce/TRTLLM");
+  CHECK(library("a", {}, "sglang") == "custom_allreduce/SGLang_graph");
+  CHECK(library("a", {}, "infersim") == "nccl-2");
+  CHECK(library("a", {}, "") == "nccl-2");
+  // What was measured on the device goes before the framework's own on another one.
+  CHECK(library("b", {}, "trtllm") == "nccl-3");
+  CHECK(library("c", {}, "trtllm") == "custom_allreduce/vLLM");
+  // A named library is taken where there is one, from whatever device.
+  CHECK(library("a", {"nccl"}, "trtllm") == "nccl-2");
+  CHECK(library("a", {"nccl-3"}, "trtllm") == "nccl-3");
+  CHECK(library("a", {"custom_allreduce/sglang_EAGER"}, "") == "custom_allreduce/SGLang_eager");
+  CHECK(library("a", {"nccl-9", "nccl"}, "trtllm") == "nccl-2");
+  CHECK(library("a", {"mpi"}, "trtllm") == "custom_allreduce/TRTLLM");
+  CHECK(choose_collective(profiles, {"a", "x"}, CollectiveOp::all_gather, {}, "trtllm").basis ==
+        CommBasis::uncalibrated);
+  CHECK(collective_libraries(profiles).size() == 6);
+}
+
 // Link alone: 1/0.5 = 2 times nominal. 4 SMs of 10 GB/s on a 200 GB/s link: 200/40 = 5 times. A
 // norm of order 1 adds them: 7 times; of order 2: sqrt(29) times.
 TEST_CASE("few SMs cap the device link", "[hardware][comm][unit]") {
