@@ -24,13 +24,13 @@ namespace moesim {
 
 // `sequences` sequences of a source rank that have `tokens` consecutive new tokens each. Decode:
 // {requests, 1}; four prompts of 4,096 tokens: {4, 4096}; chunks of prompts likewise.
-struct SourceSequences {
+struct SequenceClass {
   std::int64_t sequences = 0;
   std::int64_t tokens = 1;
 };
 
 // The tokens of one source rank; none: it idles.
-using SourceTokens = std::vector<SourceSequences>;
+using SourceTokens = std::vector<SequenceClass>;
 
 // For a placement: of one token, the mean number of picks that each destination serves, and the
 // probability that it serves at least one (so that sums over destinations are the mean number of
@@ -120,7 +120,7 @@ class ExpectedBatch {
   std::int64_t tokens_ = 0;
   bool few_ = false;
   bool even_ = false;              // all sources have as many tokens
-  std::vector<SourceSequences> classes_;  // of all sources, equal lengths joined
+  std::vector<SequenceClass> classes_;  // of all sources, equal lengths joined
   std::vector<std::int32_t> order_;     // of unequal sources: who deals next, a cycle
 };
 

@@ -14,7 +14,9 @@ std::vector<LayerReport> layer_reports(const StepOutcome& step) {
   const LoweredStep& lowered = step.lowered;
   std::vector<LayerReport> rows;
   for (std::size_t l = 0; l < lowered.layer_is_moe.size(); ++l) {
-    rows.push_back({.layer = static_cast<int>(l), .is_moe = lowered.layer_is_moe[l] != 0});
+    LayerReport& row = rows.emplace_back();
+    row.layer = static_cast<int>(l);
+    row.is_moe = lowered.layer_is_moe[l] != 0;
   }
   for (const TaskId id : critical_path(lowered.graph, step.result)) {
     const Task& task = lowered.graph.tasks()[static_cast<std::size_t>(id)];
