@@ -105,7 +105,6 @@ TEST_CASE("few tokens have the picks of reference tokens", "[workloads][unit]") 
   CHECK(batch.picks(3) != batch.picks(4));
 }
 
-// 400 independent draws of whole batches; the mean of a count over layers is its share.
 TEST_CASE("reach is what counting the reference tokens gives", "[workloads][unit]") {
   const auto statistics = source_of("profile:deepseek-v3", k_v3)->statistics(2);
   auto to = contiguous(256, 32);
@@ -203,9 +202,11 @@ TEST_CASE("the busiest expert differs from layer to layer, popular ones stay pop
   }
 }
 
-// Draws without replacement have no closed form; 65,536 drawn tokens know shares to 1 to 2 %.
+// Draws without replacement have no closed form, and drawing among drawn groups is approximated
+// further; 65,536 drawn tokens know shares to 1 to 2 %.
 TEST_CASE("shares of independent choices are those of drawn tokens", "[workloads][property]") {
-  const auto router = GENERATE(k_lite, k_small_grouped);
+  auto router = GENERATE(k_lite, k_small_grouped);
+  router.layers = 1;
   const auto source = source_of("power_law:0.7", router);
   const auto statistics = source->statistics(2);
   const auto tokens = source->batch({.ranks = 1, .tokens_per_rank = 65536, .seed = 3, .threads = 2});
@@ -217,7 +218,7 @@ TEST_CASE("shares of independent choices are those of drawn tokens", "[workloads
   CHECK(std::accumulate(shares.begin(), shares.end(), 0.0) == Approx(1.0));
   for (std::size_t e = 0; e < seen.size(); ++e) {
     CAPTURE(router.groups, e);
-    CHECK(shares[e] == Approx(seen[e]).epsilon(0.07));
+    CHECK(shares[e] == Approx(seen[e]).epsilon(router.groups > 1 ? 0.12 : 0.07));
   }
 }
 
@@ -274,7 +275,7 @@ TEST_CASE("batches without sense have no expectation", "[workloads][unit]") {
 }
 
 // README.md's table: moesim_test_workloads "[.bias]".
-TEST_CASE("the bias of expected routing", "[.bias]") {
+TEST_CASE("the bias of expected routing", "[.bias][slow]") {
   const auto& [spec, router] = GENERATE(values<Case>({{"profile:deepseek-v3", k_v3},
                                                       {"profile:deepseek-v2-lite", k_lite},
                                                       {"profile:mixtral-8x7b", k_mixtral},
