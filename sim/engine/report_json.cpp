@@ -44,6 +44,7 @@ Json metrics_json(const StepReport& report) {
                {"mfu", m.mfu},
                {"mbu", m.mbu},
                {"exposed_communication_s", m.exposed_communication_s},
+               {"hidden_communication_s", m.mean_device.hidden_communication_s},
                {"bubble_fraction", m.bubble_fraction},
                {"max_over_mean", m.max_over_mean},
                {"imbalance_ratio", m.max_over_mean - 1.0},
