@@ -1,0 +1,195 @@
+// Batches whose ranks differ, and runners that are reused.
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <numeric>
+
+#include "sim/core/error.h"
+#include "sim/core/rng.h"
+#include "sim/engine/step_draw.h"
+#include "sim/engine/step_report.h"
+#include "tests/unit/engine/small_scenario.h"
+
+using namespace moesim;
+using moesim::testing::Ran;
+using moesim::testing::simulation_of;
+using moesim::testing::small_scenario;
+
+namespace {
+
+using Json = nlohmann::json;
+
+Json decode(int count, int context) {
+  return {{"phase", "decode"}, {"count", count}, {"context", context}};
+}
+
+Json prefill(int count, int new_tokens, int context) {
+  return {{"phase", "prefill"},
+          {"count", count},
+          {"new_tokens", new_tokens},
+          {"context", context}};
+}
+
+Json with_batches(const Json& ranks) {
+  Json scenario = small_scenario(static_cast<int>(ranks.size()));
+  scenario["workload"] = {{"kind", "batches"}, {"ranks", ranks}, {"routing", "power_law:0.6"}};
+  return scenario;
+}
+
+double total_pairs(const LoweredStep& step) {
+  return std::accumulate(step.moe_layers.begin(), step.moe_layers.end(), 0.0,
+                         [](double sum, const LayerLoad& l) { return sum + l.pairs; });
+}
+
+double busy_of(const Ran& run, int device) {
+  return time_use(run.step.lowered, run.step.result)
+      .devices[static_cast<std::size_t>(device)]
+      .kernels_s;
+}
+
+// A batch that no list of cases would have: idle ranks, chunks, long and short contexts.
+StepBatch random_batch(std::uint64_t seed, int ranks) {
+  std::vector<RankBatch> batches(static_cast<std::size_t>(ranks));
+  std::uint64_t draw = 0;
+  const auto below = [&](std::uint64_t n) {
+    return static_cast<std::int64_t>(mix64(seed * 1000 + draw++) % n);
+  };
+  for (RankBatch& rank : batches) {
+    for (std::int64_t classes = below(3); classes > 0; --classes) {
+      const bool is_decode = below(2) == 0;
+      const std::int64_t tokens = is_decode ? 1 : 1 + below(40);
+      rank.sequences.push_back({.phase = is_decode ? Phase::decode : Phase::prefill,
+                                .count = 1 + below(4),
+                                .new_tokens = tokens,
+                                .context = tokens + below(3000)});
+    }
+  }
+  if (std::ranges::all_of(batches, [](const RankBatch& r) { return r.sequences.empty(); })) {
+    batches.front().sequences.push_back({.count = 1, .context = 5});
+  }
+  return StepBatch(batches);
+}
+
+}  // namespace
+
+TEST_CASE("a batch is cut into parts of nearly equally many sequences", "[engine][unit]") {
+  const std::vector<RankBatch> ranks{
+      {{{.phase = Phase::decode, .count = 5, .new_tokens = 1, .context = 100}}},
+      {},
+      {{{.phase = Phase::prefill, .count = 1, .new_tokens = 64, .context = 64},
+        {.phase = Phase::decode, .count = 2, .new_tokens = 1, .context = 7}}}};
+  const StepBatch batch(ranks);
+  CHECK(batch.tokens() == 5 + 64 + 2);
+  CHECK(batch.sequences() == 8);
+  CHECK(batch.decode_sequences() == 7);
+  CHECK(batch.prefill_tokens() == 64);
+  const auto parts = batch.split(2);
+  CHECK(parts[0].rank(0).tokens() == 3);
+  CHECK(parts[1].rank(0).tokens() == 2);
+  CHECK(parts[0].tokens() + parts[1].tokens() == batch.tokens());
+  CHECK(parts[1].rank(2).tokens() == 1);
+  CHECK(parts[1].rank(1).tokens() == 0);
+}
+
+TEST_CASE("impossible sequences are refused", "[engine][unit]") {
+  const auto batch_of = [](const SequenceClass& s) { return StepBatch(RankBatch{{s}}, 2); };
+  CHECK_THROWS_AS(batch_of({.count = 0, .new_tokens = 1, .context = 1}), InvariantError);
+  CHECK_THROWS_AS(batch_of({.count = 1, .new_tokens = 0, .context = 1}), InvariantError);
+  CHECK_THROWS_AS(batch_of({.count = 1, .new_tokens = 8, .context = 7}), InvariantError);
+}
+
+TEST_CASE("a list of equal batches is the uniform workload", "[engine][property]") {
+  const Ran uniform(small_scenario(4, 16));
+  const Ran listed(with_batches({{decode(16, 512)}, {decode(16, 512)}, {decode(16, 512)},
+                                 {decode(16, 512)}}));
+  CHECK(listed.step_s() == uniform.step_s());
+  CHECK(listed.memory().total().si() == uniform.memory().total().si());
+}
+
+TEST_CASE("every token of unequal ranks finds its experts", "[engine][property]") {
+  const Ran run(with_batches({{decode(16, 512), prefill(1, 100, 400)}, Json::array(), {decode(3, 70)},
+                              {prefill(2, 50, 50)}}));
+  CHECK(total_pairs(run.step.lowered) == 26.0 * 6 * (16 + 100 + 3 + 100));
+  // The idle rank computes experts for the others, and nothing of its own.
+  CHECK(busy_of(run, 1) > 0);
+  CHECK(busy_of(run, 1) < busy_of(run, 2));
+  CHECK(busy_of(run, 2) < busy_of(run, 0));
+  const StepReport report = step_report(run.simulation, {run.step_s()}, run.step);
+  CHECK(report.output_tokens == 16 + 1 + 3 + 2);
+  CHECK(report.prefill_tokens == 200);
+}
+
+TEST_CASE("equal tokens with other contexts are other kernels", "[engine][unit]") {
+  const Ran run(with_batches({{decode(16, 512)}, {decode(16, 4096)}}));
+  CHECK(busy_of(run, 1) > 1.05 * busy_of(run, 0));
+}
+
+TEST_CASE("a later chunk of a prompt attends to the earlier ones", "[engine][unit]") {
+  const Ran first(with_batches({{prefill(1, 512, 512)}, {prefill(1, 512, 512)}}));
+  const Ran later(with_batches({{prefill(1, 512, 8192)}, {prefill(1, 512, 8192)}}));
+  const auto attention = static_cast<std::size_t>(Category::attention);
+  CHECK(breakdown(later.step.lowered, later.step.result)[attention] >
+        1.1 * breakdown(first.step.lowered, first.step.result)[attention]);
+  CHECK(later.memory().kv_cache > first.memory().kv_cache);
+}
+
+TEST_CASE("batches that do not fit the ranks are refused", "[engine][unit]") {
+  auto scenario = with_batches({{decode(1, 9)}, {decode(1, 9)}});
+  scenario["workload"]["ranks"].push_back(Json::array());
+  CHECK_THROWS_WITH(simulation_of(scenario),
+                    Catch::Contains("/workload/ranks") && Catch::Contains("3 ranks' batches"));
+  CHECK_THROWS_WITH(simulation_of(with_batches({Json::array(), Json::array()})),
+                    Catch::Contains("idle"));
+  CHECK_THROWS_WITH(simulation_of(with_batches({{prefill(1, 10, 9)}, Json::array()})),
+                    Catch::Contains("/workload/ranks/0/0/context"));
+  auto twice = with_batches({{decode(1, 9)}, {decode(1, 9)}});
+  twice["workload"]["file"] = "batches.json";
+  CHECK_THROWS_WITH(simulation_of(twice), Catch::Contains("/workload/file"));
+}
+
+TEST_CASE("two micro-batches do the work of one batch", "[engine][property]") {
+  auto scenario = small_scenario(8, 64);
+  const Ran one(scenario);
+  scenario["policy"]["overlap"] = "two_batch";
+  const Ran two(scenario);
+  CHECK(total_pairs(two.step.lowered) == total_pairs(one.step.lowered));
+  CHECK(two.step.lowered.token_transfers == one.step.lowered.token_transfers);
+  CHECK(two.step.lowered.flops == Approx(one.step.lowered.flops).epsilon(1e-9));
+  // Each half touches every expert and reads its weights: memory traffic grows.
+  CHECK(two.step.lowered.memory_bytes > one.step.lowered.memory_bytes);
+  const auto hidden = [](const Ran& run) {
+    return mean_device(run.step.lowered, run.step.result).hidden_communication_s;
+  };
+  CHECK(hidden(one) == 0.0);
+  CHECK(hidden(two) > 0.0);
+}
+
+TEST_CASE("two batches hide nothing where there is only one", "[engine][property]") {
+  // One request per rank cannot be cut, and no shared experts run beside its dispatch.
+  auto alone = small_scenario(8, 1);
+  alone["model"] = "qwen3-30b-a3b";
+  const double serial = Ran(alone).step_s();
+  alone["policy"]["overlap"] = "two_batch";
+  CHECK(Ran(alone).step_s() == Approx(serial).epsilon(1e-9));
+}
+
+TEST_CASE("a step is a function of its batch, whatever the runner did before",
+          "[engine][property]") {
+  const std::string overlap = GENERATE("none", "two_batch");
+  auto scenario = small_scenario(4, 4);
+  scenario["policy"]["overlap"] = overlap;
+  const Simulation simulation = simulation_of(scenario);
+  const auto backend = make_fast_backend();
+  StepRunner reused(1);
+  for (std::uint64_t i = 0; i < 100; ++i) {
+    const StepBatch batch = random_batch(i, 4);
+    const StepOutcome again = reused.run(simulation.deployment(), batch, i, *backend, false);
+    const StepOutcome fresh =
+        StepRunner(1).run(simulation.deployment(), batch, i, *backend, false);
+    REQUIRE(again.result.makespan_s == fresh.result.makespan_s);
+    REQUIRE(again.lowered.flops == fresh.lowered.flops);
+    REQUIRE(again.lowered.families.size() == fresh.lowered.families.size());
+    for (std::size_t t = 0; t < fresh.result.tasks.size(); ++t) {
+      REQUIRE(again.result.tasks[t].end_s == fresh.result.tasks[t].end_s);
+    }
+  }
+}
