@@ -14,7 +14,7 @@ constexpr Pointers for_exchange{"/policy/all_to_all", "/policy/all_to_all_link_r
 constexpr Pointers for_placement{"/placement/policy", "/placement/redundant_experts",
                                  "/placement/comm_model", "/placement/statistics_tokens"};
 constexpr Pointers for_routing{"/workload/routing", "/workload/routing_sample",
-                               "/policy/token_residency", "/seed"};
+                               "/policy/token_residency", "/run/routing", "/seed"};
 constexpr Pointers for_statistics{"/placement/comm_model", "/placement/statistics_tokens"};
 
 class Notes {
@@ -56,6 +56,9 @@ std::vector<std::string> unused_key_warnings(const Scenario& scenario, const Key
     notes.unused(for_exchange, reason);
   } else if (!looks_at_statistics(scenario)) {
     notes.unused(for_statistics, "a fixed rule without redundant experts looks at no statistics");
+  }
+  if (scenario.run.routing == RoutingUse::expected && !looks_at_statistics(scenario)) {
+    notes.unused({"/workload/routing_sample"}, "expected routing counts every token");
   }
   return notes.warnings();
 }

@@ -68,6 +68,20 @@ TEST_CASE("statistics that no solver looks at are named", "[engine][scenario]") 
   CHECK(unused_key_warnings(parse_scenario(document, "test.json"), use).empty());
 }
 
+TEST_CASE("expected routing samples nothing", "[engine][scenario]") {
+  auto document = testing::small_scenario();
+  document["workload"] = {{"kind", "prefill"},
+                          {"tokens_per_rank", 1024},
+                          {"prompt_tokens", 512},
+                          {"routing", "power_law:0.6"},
+                          {"routing_sample", 256}};
+  const KeyUse use{.routed_experts = true, .expert_ranks = 8};
+  CHECK(unused_key_warnings(parse_scenario(document, "test.json"), use).empty());
+  document["run"] = {{"routing", "expected"}};
+  CHECK(unused_key_warnings(parse_scenario(document, "test.json"), use) ==
+        Texts{"/workload/routing_sample has no effect: expected routing counts every token"});
+}
+
 TEST_CASE("shipped scenarios give no key for nothing", "[engine][scenario]") {
   for (const auto& entry :
        std::filesystem::directory_iterator(std::string(MOESIM_SOURCE_DIR) + "/sim/scenarios")) {
