@@ -24,13 +24,13 @@ namespace moesim {
 
 // `sequences` sequences of a source rank that have `tokens` consecutive new tokens each. Decode:
 // {requests, 1}; four prompts of 4,096 tokens: {4, 4096}; chunks of prompts likewise.
-struct SequenceClass {
+struct SourceSequences {
   std::int64_t sequences = 0;
   std::int64_t tokens = 1;
 };
 
 // The tokens of one source rank; none: it idles.
-using SourceTokens = std::vector<SequenceClass>;
+using SourceTokens = std::vector<SourceSequences>;
 
 // For a placement: of one token, the mean number of picks that each destination serves, and the
 // probability that it serves at least one (so that sums over destinations are the mean number of
@@ -40,9 +40,24 @@ struct Reach {
   std::vector<double> tokens;  // [destination], <= picks
 };
 
+// What statistics are made from.
+struct RoutingReference {
+  RouterSpec router;
+  std::vector<double> shares;  // [layer][expert], each layer's sum is 1
+  // Tokens in the order of their sequences (column `request`), some of them near and some far from
+  // each other within it (column `position`); as many in every sequence.
+  RoutedTokens tokens;
+  int tokens_per_sequence = 1;
+  bool exact = false;  // counts are their mean: what balanced routing does
+  std::string description;
+};
+
 // Of one routing source. Immutable.
 class RoutingStatistics {
  public:
+  // The same for any number of threads. Throws ConfigError unless there are at least 64 tokens.
+  RoutingStatistics(RoutingReference reference, int threads);
+
   [[nodiscard]] const RouterSpec& router() const { return router_; }
 
   // Shares of a layer's picks that its experts get in the long run; they sum to 1.
@@ -66,26 +81,41 @@ class RoutingStatistics {
   // How much wider than of independent tokens the counts of a run of consecutive tokens scatter:
   // variance of a run's count / variance of as many independent tokens' count, mean over experts.
   [[nodiscard]] double overdispersion(int layer, std::int64_t run) const;
+  // The same without what the whole sequence has in common.
+  [[nodiscard]] double token_overdispersion(int layer, std::int64_t run) const;
 
   // What is to be known of how these were had; for provenance.
   [[nodiscard]] const std::string& describe() const { return description_; }
 
  private:
   friend class ExpectedBatch;
-  friend class RoutingStatisticsBuilder;
+
+  // Excess correlation of two picks is looked at up to this distance; beyond, only what the whole
+  // sequence has in common is left.
+  static constexpr std::size_t k_lags = 64;
+  static constexpr std::size_t k_draws = 4096;
+
+  void describe_layer(const RoutingReference& reference, std::size_t layer);
+  void measure_correlations(const RoutingReference& reference, int threads);
 
   RouterSpec router_;
   int reference_tokens_ = 0;
+  int tokens_per_sequence_ = 1;
+  bool exact_ = false;
   std::string description_;
-  std::vector<double> shares_;         // [layer][expert]
-  std::vector<std::uint16_t> picks_;   // [layer][reference token][k]
+  std::vector<double> shares_;          // [layer][expert]
+  std::vector<std::uint16_t> by_share_;  // [layer]: experts, most popular first
+  std::vector<std::uint16_t> picks_;    // [layer][reference token][k]
   // Deviations of the counts from their mean, one joint realisation per layer, in units of the
   // square root of tokens (of independent tokens) and of tokens (what a whole sequence has in
   // common).
   std::vector<float> token_deviation_;     // [layer][expert]
   std::vector<float> sequence_deviation_;  // [layer][expert]
-  // Of picks at a distance within a sequence, less what the whole sequence has in common.
-  std::vector<double> correlation_;  // [layer][k_lags]
+  std::vector<double> common_;  // [layer]: correlation of two picks that are far apart
+  // Running sums over distances 1, 2, ... of the excess correlation, and of distance x it.
+  std::vector<double> excess_;           // [layer][k_lags]
+  std::vector<double> excess_distance_;  // [layer][k_lags]
+  std::vector<float> draws_;             // standard normal, for the scatter over sources
 };
 
 class ExpectedBatch {
@@ -112,16 +142,24 @@ class ExpectedBatch {
   [[nodiscard]] std::vector<std::uint16_t> picks(int layer) const;
 
  private:
+  // In turn: totals of the experts, the sources' parts of them, and these parts' scatter.
+  // Reference tokens for the batch's sequences, from the `start`-th sequence on.
+  [[nodiscard]] std::vector<std::uint16_t> picks_from(int layer, std::uint64_t start) const;
+  // What the sum over experts of their squared counts is in the mean.
+  [[nodiscard]] double mean_square(int layer) const;
+
   void realise(int layer, std::span<std::int32_t> totals) const;
   void deal(int layer, std::span<const std::int32_t> totals, std::span<std::int32_t> count) const;
+  void scatter(int layer, std::span<std::int32_t> count) const;
 
   const RoutingStatistics* statistics_;
   std::vector<std::int64_t> tokens_of_;  // [source]
   std::int64_t tokens_ = 0;
   bool few_ = false;
-  bool even_ = false;              // all sources have as many tokens
-  std::vector<SequenceClass> classes_;  // of all sources, equal lengths joined
-  std::vector<std::int32_t> order_;     // of unequal sources: who deals next, a cycle
+  bool even_ = false;                   // all sources have as many tokens
+  std::vector<SourceSequences> classes_;  // of all sources, equal lengths joined
+  std::vector<SourceTokens> runs_;      // few: as given
+  std::vector<std::int32_t> order_;     // uneven: the sources in the order of dealing, a cycle
 };
 
 }  // namespace moesim

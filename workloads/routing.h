@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -79,6 +80,7 @@ std::int64_t routed_per_rank(const BatchShape& shape);
 std::int64_t sampled_index(const BatchShape& shape, std::int64_t i);
 
 class RoutingStatistics;
+struct RoutingReference;
 
 // Where routing comes from: a generator profile, a trace, a load matrix, or balanced.
 class RoutingSource {
@@ -108,6 +110,12 @@ class RoutingSource {
 
   // What a report should warn of when it used such a batch (a trace that had to be repeated, ...).
   [[nodiscard]] virtual std::vector<std::string> warnings(const BatchShape& shape) const;
+
+ private:
+  [[nodiscard]] virtual RoutingReference reference(int threads) const = 0;
+
+  mutable std::once_flag statistics_once_;
+  mutable std::shared_ptr<const RoutingStatistics> statistics_;
 };
 
 // The model's side of routing, as plain data.

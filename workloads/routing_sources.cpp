@@ -1,11 +1,13 @@
 // What all routing sources share, and the table of them.
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <filesystem>
 #include <utility>
 
 #include "sim/core/error.h"
+#include "workloads/expected_routing.h"
 #include "workloads/sources.h"
 
 namespace moesim {
@@ -34,6 +36,13 @@ std::int64_t routed_per_rank(const BatchShape& shape) {
 
 std::int64_t sampled_index(const BatchShape& shape, std::int64_t i) {
   return i * shape.tokens_per_rank / std::max<std::int64_t>(routed_per_rank(shape), 1);
+}
+
+std::shared_ptr<const RoutingStatistics> RoutingSource::statistics(int threads) const {
+  std::call_once(statistics_once_, [&] {
+    statistics_ = std::make_shared<const RoutingStatistics>(reference(threads), threads);
+  });
+  return statistics_;
 }
 
 std::vector<std::string> RoutingSource::warnings(const BatchShape& /*shape*/) const { return {}; }
@@ -98,6 +107,22 @@ std::unique_ptr<RoutingSource> make_routing_source(const std::string& spec,
 }
 
 namespace detail {
+
+std::vector<TokenRun> reference_runs() {
+  // Distances within the two ends of each sequence, which are far from each other.
+  constexpr std::array<std::array<std::uint32_t, 2>, 4> near = {{{1, 3}, {2, 8}, {4, 16}, {32, 64}}};
+  constexpr std::uint32_t far = 256;
+  std::vector<TokenRun> runs;
+  for (std::uint32_t r = 0; r < k_reference_sequences; ++r) {
+    const auto& [first, second] = near[r % near.size()];
+    runs.push_back({.request = r,
+                    .first_position = 1,
+                    .count = far + second + 1,
+                    .phase = TokenPhase::decode,
+                    .kept = {0, first, far, far + second}});
+  }
+  return runs;
+}
 
 void check_shape(const BatchShape& shape) {
   constexpr std::int64_t most = std::int64_t{1} << 31;

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "sim/core/thread_pool.h"
+#include "workloads/expected_routing.h"
 #include "workloads/sources.h"
 
 namespace moesim::detail {
@@ -67,6 +68,18 @@ class BalancedSource final : public RoutingSource {
         tokens.ids[(layer * count + t) * top_k + k] = static_cast<std::uint16_t>(expert);
       }
     }
+  }
+
+  [[nodiscard]] RoutingReference reference(int threads) const override {
+    const auto cells = static_cast<std::size_t>(router_.layers) *
+                       static_cast<std::size_t>(router_.experts);
+    std::vector<TokenRun> runs(2 * static_cast<std::size_t>(router_.experts));
+    return {.router = router_,
+            .shares = std::vector<double>(cells, 1.0 / router_.experts),
+            .tokens = route(runs, 0, threads),
+            .tokens_per_sequence = 1,
+            .exact = true,
+            .description = describe()};
   }
 
   RouterSpec router_;

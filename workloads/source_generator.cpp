@@ -1,5 +1,9 @@
 // Batches out of a generator profile.
+#include <algorithm>
+
 #include "sim/core/error.h"
+#include "sim/core/thread_pool.h"
+#include "workloads/expected_routing.h"
 #include "workloads/sources.h"
 
 namespace moesim::detail {
@@ -57,6 +61,26 @@ class GeneratorSource final : public RoutingSource {
   }
 
  private:
+  [[nodiscard]] RoutingReference reference(int threads) const override {
+    const GeneratorProfile& profile = generator_.profile();
+    const RouterSpec& router = profile.router;
+    const auto experts = static_cast<std::size_t>(router.experts);
+    const auto layers = static_cast<std::size_t>(router.layers);
+    std::vector<double> shares(layers * experts);
+    parallel_for(layers, threads, [&](std::size_t l) {
+      std::ranges::copy(target_loads(profile, static_cast<int>(l)),
+                        shares.begin() + static_cast<std::ptrdiff_t>(l * experts));
+    });
+    return {.router = router,
+            .shares = std::move(shares),
+            .tokens = generator_.route(reference_runs(), k_reference_seed, threads),
+            .tokens_per_sequence = k_reference_tokens_each,
+            .exact = false,
+            .description = "profile " + profile.name + ": its loads, and picks of " +
+                           std::to_string(k_reference_sequences * k_reference_tokens_each) +
+                           " generated tokens"};
+  }
+
   RoutingGenerator generator_;
 };
 

@@ -9,6 +9,7 @@
 #include "sim/core/quantity_text.h"
 #include "sim/core/rng.h"
 #include "sim/core/thread_pool.h"
+#include "workloads/expected_routing.h"
 #include "workloads/sources.h"
 
 namespace moesim::detail {
@@ -26,6 +27,13 @@ class Urn {
   }
 
   [[nodiscard]] double total() const { return cumulative_.back(); }
+  [[nodiscard]] std::vector<double> weights() const {
+    std::vector<double> all;
+    for (std::size_t i = 0; i < cumulative_.size(); ++i) {
+      all.push_back(weight(i));
+    }
+    return all;
+  }
 
   // An index that is not in `taken`.
   [[nodiscard]] std::uint16_t draw(std::uint64_t& key, std::span<const std::uint16_t> taken) const {
@@ -180,12 +188,98 @@ class IidSource final : public RoutingSource {
     return among.draw(key, exhausted);
   }
 
+  [[nodiscard]] RoutingReference reference(int threads) const override;
+  // Expected picks of an expert, divided by top_k: [group][expert of the group].
+  [[nodiscard]] std::vector<double> layer_shares(const LayerUrns& urns) const;
+
   RouterSpec router_;
   std::string description_;
   std::size_t groups_;
   std::size_t size_;
   std::vector<LayerUrns> layers_;
 };
+
+// Chances to be among `draws` draws without replacement: 1 - exp(-rate weight), the rate such that
+// they sum to `draws` (Rosen 1972: exact where the draws are many; within 1 % for skews in use).
+std::vector<double> chances_of(std::span<const double> weights, double draws) {
+  double low = 0.0;
+  double high = 1.0;
+  const auto sum_at = [&](double rate) {
+    double sum = 0.0;
+    for (const double weight : weights) {
+      sum += -std::expm1(-rate * weight);
+    }
+    return sum;
+  };
+  draws = std::min(draws, static_cast<double>(weights.size()) * (1.0 - 1e-9));
+  while (sum_at(high) < draws && high < 1e15) {
+    high *= 4.0;
+  }
+  constexpr int halvings = 60;
+  for (int i = 0; i < halvings; ++i) {
+    const double middle = 0.5 * (low + high);
+    (sum_at(middle) < draws ? low : high) = middle;
+  }
+  std::vector<double> chances;
+  for (const double weight : weights) {
+    chances.push_back(-std::expm1(-high * weight));
+  }
+  return chances;
+}
+
+std::vector<double> IidSource::layer_shares(const LayerUrns& urns) const {
+  std::vector<double> group_weight;
+  double total = 0.0;
+  for (const Urn& urn : urns.experts) {
+    group_weight.push_back(urn.total());
+    total += urn.total();
+  }
+  const auto used = static_cast<double>(
+      router_.per_group_k > 0 ? static_cast<int>(groups_) : std::min<int>(router_.top_groups, static_cast<int>(groups_)));
+  std::vector<double> group_chance(groups_, 1.0);
+  if (used < static_cast<double>(groups_)) {
+    group_chance = chances_of(group_weight, used);
+  }
+  std::vector<double> shares;
+  for (std::size_t g = 0; g < groups_; ++g) {
+    double draws = router_.per_group_k;
+    if (router_.per_group_k == 0) {
+      // Picks that a chosen group gets beside used - 1 others of mean weight.
+      const double others = groups_ > 1 ? (total - group_weight[g]) /
+                                              static_cast<double>(groups_ - 1) * (used - 1.0)
+                                        : 0.0;
+      draws = router_.top_k * group_weight[g] / (group_weight[g] + others);
+    }
+    for (const double chance : chances_of(urns.experts[g].weights(), draws)) {
+      shares.push_back(group_chance[g] * chance);
+    }
+  }
+  const double sum = std::accumulate(shares.begin(), shares.end(), 0.0);
+  for (double& share : shares) {
+    share /= sum;
+  }
+  return shares;
+}
+
+RoutingReference IidSource::reference(int threads) const {
+  std::vector<std::vector<double>> shares(layers_.size());
+  parallel_for(layers_.size(), threads,
+               [&](std::size_t l) { shares[l] = layer_shares(layers_[l]); });
+  std::vector<double> joined;
+  for (const auto& layer : shares) {
+    joined.insert(joined.end(), layer.begin(), layer.end());
+  }
+  std::vector<TokenRun> runs(k_reference_sequences * k_reference_tokens_each);
+  for (std::size_t r = 0; r < runs.size(); ++r) {
+    runs[r].request = static_cast<std::uint32_t>(r);
+  }
+  return {.router = router_,
+          .shares = std::move(joined),
+          .tokens = route(runs, k_reference_seed, threads),
+          .tokens_per_sequence = 1,
+          .exact = false,
+          .description = describe()};
+}
 
 }  // namespace
 

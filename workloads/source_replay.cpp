@@ -6,6 +6,7 @@
 
 #include "sim/core/error.h"
 #include "sim/core/rng.h"
+#include "workloads/expected_routing.h"
 #include "workloads/sources.h"
 
 namespace moesim::detail {
@@ -122,6 +123,9 @@ class ReplaySource final : public RoutingSource {
   }
 
  private:
+  [[nodiscard]] RoutingReference reference(int threads) const override;
+  [[nodiscard]] std::vector<double> shares(int threads) const;
+
   // Requests in seeded order; where decoding starts in each, in tokens that can be decoded.
   struct SeededRequests {
     SeededRequests(const ReplaySource& source, std::uint64_t seed)
@@ -183,6 +187,63 @@ class ReplaySource final : public RoutingSource {
   std::int64_t first_token_ = 0;
   std::int64_t tokens_ = 0;
 };
+
+// Of at most 32,768 of the tokens, evenly strided.
+std::vector<double> ReplaySource::shares(int threads) const {
+  constexpr std::int64_t most = 32768;
+  std::vector<std::int64_t> indices;
+  const std::int64_t count = std::min(most, tokens_);
+  for (std::int64_t i = 0; i < count; ++i) {
+    indices.push_back(first_token_ + i * tokens_ / count);
+  }
+  const RoutedTokens tokens = file_->view().gather(indices, threads);
+  const auto experts = static_cast<std::size_t>(tokens.experts);
+  std::vector<double> shares(static_cast<std::size_t>(tokens.layers) * experts);
+  for (int l = 0; l < tokens.layers; ++l) {
+    const double pick = 1.0 / static_cast<double>(tokens.layer(l).size());
+    for (const std::uint16_t id : tokens.layer(l)) {
+      shares[static_cast<std::size_t>(l) * experts + id] += pick;
+    }
+  }
+  return shares;
+}
+
+RoutingReference ReplaySource::reference(int threads) const {
+  const TraceView& view = file_->view();
+  std::vector<std::int64_t> indices;
+  const std::size_t stride =
+      std::max<std::size_t>(1, requests_.size() / k_reference_sequences);
+  std::size_t sequences = 0;
+  const auto runs = reference_runs();
+  for (std::size_t r = 0; r < requests_.size() && sequences < runs.size(); r += stride) {
+    const std::int64_t tokens = decodable(requests_[r]);
+    if (tokens < k_reference_tokens_each) {
+      continue;
+    }
+    // The distances of the reference, as far as the request is long enough for them.
+    const auto& kept = runs[sequences++].kept;
+    const std::int64_t far = std::min<std::int64_t>(kept[2], tokens / 2);
+    const std::int64_t first = requests_[r].first + requests_[r].tokens - tokens;
+    indices.push_back(first);
+    indices.push_back(first + std::min<std::int64_t>(kept[1], far - 1));
+    indices.push_back(first + far);
+    indices.push_back(first + std::min<std::int64_t>(far + kept[3] - kept[2], tokens - 1));
+  }
+  if (indices.empty()) {
+    throw ConfigError(path_, "has no request of at least " +
+                                 std::to_string(k_reference_tokens_each) +
+                                 " tokens to work expected routing out from; draw tokens instead");
+  }
+  return {.router = {.layers = view.shape().layers,
+                     .experts = view.shape().experts,
+                     .top_k = view.shape().top_k},
+          .shares = shares(threads),
+          .tokens = view.gather(indices, threads),
+          .tokens_per_sequence = k_reference_tokens_each,
+          .exact = false,
+          .description = path_ + ": its loads, and picks of " + std::to_string(indices.size()) +
+                         " of its tokens"};
+}
 
 std::unique_ptr<RoutingSource> source_of_loads(const RouterSpec& router, const LoadTrace& trace,
                                                const std::string& path, const std::string& where) {

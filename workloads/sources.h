@@ -38,6 +38,12 @@ void check_shape(const BatchShape& shape);
 // Throws ConfigError unless route() can number these tokens.
 void check_runs(std::span<const TokenRun> runs);
 
+// Sequences whose tokens tell a source's statistics: k_reference_tokens_each of each.
+inline constexpr std::uint32_t k_reference_sequences = 512;
+inline constexpr int k_reference_tokens_each = 4;
+inline constexpr std::uint64_t k_reference_seed = 0x7265666572656e63ULL;
+std::vector<TokenRun> reference_runs();
+
 // Tokens of a generated batch: whole prompts rank by rank, or one decode token of each request.
 std::vector<TokenRun> batch_runs(const BatchShape& shape);
 
