@@ -23,6 +23,13 @@ class StepExchange {
   };
   const Exchange& of(std::int32_t batch, std::int32_t decision, int group);
 
+  // No unit of the group has a token: nothing is dispatched, computed or combined.
+  [[nodiscard]] bool idles(std::int32_t batch, int group) const {
+    return in_.micro_batches[static_cast<std::size_t>(batch)]
+               .traffic.home[static_cast<std::size_t>(group)]
+               .tokens() == 0;
+  }
+
   // The routed experts of a unit.
   [[nodiscard]] ExpertShard shard(std::int32_t batch, std::int32_t decision, int group,
                                   int unit) const;

@@ -232,6 +232,9 @@ ProgramId StepExpansion::chain(std::span<const std::int32_t> nodes, int rank) {
 
 ProgramId StepExpansion::expert_program(const WorkNode& node, int rank) {
   const int group = in_.ranks.group_of(rank);
+  if (exchange_.idles(node.batch, group)) {
+    return k_no_program;
+  }
   const ExpertShard shard = exchange_.shard(node.batch, node.decision, group,
                                             in_.ranks.unit_of(rank));
   const Op op = routed_expert_op(in_.model, ffn_of(node), shard, in_.policy.precision);
@@ -313,7 +316,7 @@ ProgramId StepExpansion::tensor_sum(const WorkNode& node, CollectiveOp op, int g
 // A single unit exchanges nothing.
 ProgramId StepExpansion::exchange(const WorkNode& node, int group) {
   const bool out = node.kind == WorkKind::dispatch;
-  if (in_.ranks.units() == 1) {
+  if (in_.ranks.units() == 1 || exchange_.idles(node.batch, group)) {
     return k_no_program;
   }
   const StepExchange::Exchange& exchange = exchange_.of(node.batch, node.decision, group);
