@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "sim/core/error.h"
+#include "sim/core/rng.h"
 
 namespace moesim {
 namespace {
@@ -230,6 +231,14 @@ ProgramId StepExpansion::chain(std::span<const std::int32_t> nodes, int rank) {
   return program;
 }
 
+std::size_t StepExpansion::ExpertKeyHash::operator()(const ExpertKey& key) const {
+  std::uint64_t hash = 0;
+  for (const std::int64_t part : key) {
+    hash = mix64(hash ^ static_cast<std::uint64_t>(part));
+  }
+  return hash;
+}
+
 ProgramId StepExpansion::expert_program(const WorkNode& node, int rank) {
   const int group = in_.ranks.group_of(rank);
   if (exchange_.idles(node.batch, group)) {
@@ -237,11 +246,23 @@ ProgramId StepExpansion::expert_program(const WorkNode& node, int rank) {
   }
   const ExpertShard shard = exchange_.shard(node.batch, node.decision, group,
                                             in_.ranks.unit_of(rank));
-  const Op op = routed_expert_op(in_.model, ffn_of(node), shard, in_.policy.precision);
-  const ProgramId program = programs_.begin();
-  programs_.add(programs_.estimate(op, Category::experts));
-  programs_.ran(program);
-  return program;
+  const ExpertKey key{in_.model.layers[static_cast<std::size_t>(node.layer)],
+                      node.entry,
+                      shard.local_experts,
+                      shard.entering_tokens,
+                      shard.load.pairs,
+                      shard.load.touched_experts,
+                      shard.load.tiles_64,
+                      shard.load.tiles_128,
+                      shard.load.busiest};
+  const auto [known, is_new] = experts_.try_emplace(key, k_no_program);
+  if (is_new) {
+    const Op op = routed_expert_op(in_.model, ffn_of(node), shard, in_.policy.precision);
+    known->second = programs_.begin();
+    programs_.add(programs_.estimate(op, Category::experts));
+  }
+  programs_.ran(known->second);
+  return known->second;
 }
 
 int StepExpansion::groups(std::int32_t node) const {

@@ -2,7 +2,9 @@
 // exchanges between ranks.
 #pragma once
 
+#include <array>
 #include <map>
+#include <unordered_map>
 #include <vector>
 
 #include "sim/engine/collective_links.h"
@@ -71,6 +73,13 @@ class StepExpansion final : public WorkExpansion {
   std::vector<std::vector<std::int32_t>> kind_of_;  // by micro-batch, by kind of its StepBatch
   std::map<std::int64_t, std::vector<KernelPrograms::Estimated>> parts_;
   std::map<std::vector<std::int64_t>, ProgramId> chains_;
+  // Block, FFN entry and what its experts work on: all that an expert kernel depends on. Groups
+  // and micro-batches repeat each other.
+  using ExpertKey = std::array<std::int64_t, 9>;
+  struct ExpertKeyHash {
+    std::size_t operator()(const ExpertKey& key) const;
+  };
+  std::unordered_map<ExpertKey, ProgramId, ExpertKeyHash> experts_;
   std::map<CollectiveOp, FoundCollective> laws_;
   // The chain that is being asked for, rank by rank: its programs by kind.
   std::int32_t current_ = -1;
