@@ -21,7 +21,8 @@ class LiveRun {
   LiveRun(LiveRun&&) noexcept;
   LiveRun& operator=(LiveRun&&) noexcept;
 
-  // What there is, and what tasks do: at any time. Throw InvariantError as in TaskGraph.
+  // What there is, and what tasks do: at any time, but a program is complete before a task that
+  // runs it is submitted. Throw InvariantError as in TaskGraph.
   std::int32_t add_resource(const Resource& resource);
   ExecutorId add_executor();
   ProgramId begin_program();

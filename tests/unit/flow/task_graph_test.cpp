@@ -43,6 +43,25 @@ TEST_CASE("tasks follow their predecessors, labels are shared", "[flow][unit]") 
   CHECK(std::vector(before.begin(), before.end()) == std::vector{a, b});
 }
 
+TEST_CASE("tasks in order wait for the last of their stream", "[flow][unit]") {
+  TaskGraph graph;
+  const ProgramId program = graph.begin_program();
+  const auto add = [&](StreamId stream, const std::vector<TaskId>& before) {
+    return graph.add_task_in_order({.program = program, .stream = stream}, before);
+  };
+  const TaskId a = add(0, {});
+  const TaskId other = add(1, {a});
+  const TaskId b = add(0, {a});
+  const TaskId c = add(0, {other});
+  const auto before = [&](TaskId id) {
+    const auto span = graph.predecessors(graph.tasks()[static_cast<std::size_t>(id)]);
+    return std::vector(span.begin(), span.end());
+  };
+  CHECK(before(a).empty());
+  CHECK(before(b) == std::vector{a});
+  CHECK(before(c) == std::vector{other, b});
+}
+
 TEST_CASE("a task graph refuses what makes no sense", "[flow][unit]") {
   TaskGraph graph;
   const auto add = [&](double latency_s, const std::vector<Need>& needs) {
@@ -62,6 +81,19 @@ TEST_CASE("a task graph refuses what makes no sense", "[flow][unit]") {
   CHECK_THROWS_AS(add(0, {{4, 1.0}, {5, 1.0}, {4, 1.0}}), InvariantError);
   CHECK_THROWS_AS(graph.add_task({.program = program + 1}, {}), InvariantError);
   CHECK_THROWS_AS(graph.add_task({.program = program}, std::vector<TaskId>{0}), InvariantError);
+  CHECK_THROWS_AS(graph.add_task({.program = program}, {}, {.executor = 0}), InvariantError);
+  CHECK_THROWS_AS(graph.add_task({.program = program}, {}, {.not_before_s = -1.0}), InvariantError);
+  CHECK_THROWS_AS(graph.add_task({.program = program}, {}, {.not_before_s = nan}), InvariantError);
+  CHECK_THROWS_AS(graph.add_task_in_order({.program = program, .stream = -1}, {}), InvariantError);
+  CHECK_THROWS_AS(graph.add_hold({0, 0.0}), InvariantError);
+  CHECK_THROWS_AS(graph.add_hold({0, 1.5}), InvariantError);
+  CHECK_THROWS_AS(graph.set_rate_after(0, 0, 1.0), InvariantError);  // no task yet
+  graph.resources.resize(1);
+  const TaskId task = graph.add_task({.program = program}, {});
+  CHECK_THROWS_AS(graph.set_rate_after(task, 1, 1.0), InvariantError);
+  CHECK_THROWS_AS(graph.set_rate_after(task, 0, -1.0), InvariantError);
+  CHECK_THROWS_AS(graph.set_rate_after(task, 0, infinity), InvariantError);
+  CHECK_THROWS_AS(graph.cancel_after(task, task + 1), InvariantError);
 }
 
 }  // namespace
