@@ -22,12 +22,8 @@ void Dispatcher::take_in() {
     states_.resize(count);
     times_.resize(count);
     unfinished_ += count - first;
-    std::size_t edges = edges_.size();
-    for (const Task& task : graph_.tasks().subspan(first)) {
-      edges += task.predecessor_count;
-    }
-    if (edges > 2 * edges_.capacity()) {
-      edges_.reserve(edges);
+    if (first == 0) {
+      edges_.reserve(graph_.edge_count());
     }
     for (std::size_t id = first; id < count; ++id) {
       admit(static_cast<TaskId>(id));

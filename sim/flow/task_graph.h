@@ -120,6 +120,7 @@ class TaskGraph {
     return {predecessors_.data() + task.first_predecessor, task.predecessor_count};
   }
   [[nodiscard]] std::span<const Task> tasks() const { return tasks_; }
+  [[nodiscard]] std::size_t edge_count() const { return predecessors_.size(); }
   [[nodiscard]] Rules rules(const Task& task) const {
     return task.rules < 0 ? Rules{} : rules_[static_cast<std::size_t>(task.rules)];
   }
