@@ -146,11 +146,13 @@ TEST_CASE("one-layer logs keep ids and weights", "[workloads][unit]") {
         std::vector<std::uint16_t>{6, 2, 7, 4});
 
   write_bytes(folder.file("olmoe_1b_7b_x.csv"),
-              "call,token_in_call,layer,e0,e1,w0,w1\n0,0,0,45,57,0.25,0.125\n0,1,0,3,2,0.5,0.25\n");
+              "call,token_in_call,layer,e0,e1,w0,w1\n0,0,0,45,57,0.25,0.125\n5,1,0,3,2,0.5,0.25\n");
   import_trace("vllm_layer0_route_logs", folder.file("olmoe_1b_7b_x.csv"),
                folder.file("v.moetrace"));
   const auto tokens = TraceFile(folder.file("v.moetrace")).view().all();
   CHECK(tokens.ranked);
+  CHECK(tokens.request == std::vector<std::uint32_t>{0, 5});
+  CHECK(tokens.position == std::vector<std::uint32_t>{0, 1});
   CHECK(tokens.weights == std::vector<float>{0.25F, 0.125F, 0.5F, 0.25F});
 
   write_bytes(folder.file("qwen_b64_iter1_layer1.csv"), "e0,e1\n6,2\n7,128\n");
