@@ -1,7 +1,7 @@
 // Expected routing: what a batch does to experts, without drawing its tokens.
 //
 // Use:
-//   const auto statistics = source.statistics(threads);  // once per source, shared, <= 0.05 s
+//   const auto statistics = source.statistics(threads);  // once per source, shared, 0.1 s of CPU
 //   const ExpectedBatch batch(*statistics, sources);     // once per batch composition
 //   for every layer: batch.counts(layer, count);         // no token loop
 //   if the algorithm needs distinct destinations:

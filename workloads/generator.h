@@ -63,8 +63,8 @@ class LaneChooser {
   // Writes top_k ids for each of the tokens with these keys and states h[dimension][lane]. vectors
   // and base are the layer's, noise the whole table.
   void choose(std::size_t layer, std::span<const float> h,
-              std::span<const std::uint64_t> token_keys, std::span<const float> vectors, std::span<const float> base,
-              std::span<const float> noise, std::uint16_t* ids);
+              std::span<const std::uint64_t> token_keys, std::span<const float> vectors,
+              std::span<const float> base, std::span<const float> noise, std::uint16_t* ids);
 
  private:
   std::size_t top_k_;

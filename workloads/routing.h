@@ -93,8 +93,8 @@ class RoutingSource {
   [[nodiscard]] virtual RoutedTokens batch(const BatchShape& shape) const = 0;
 
   // The wanted tokens of the runs, in order, with the requests, positions and phases asked for.
-  // Pure: the same runs and seed give the same tokens for any number of threads, and a token is known by
-  // (seed, request, position, phase) alone, whatever else is asked for with it: a request goes on
+  // Pure: the same runs and seed give the same tokens for any number of threads, and a token is
+  // known by (seed, request, position, phase) alone, whatever else is asked for with it: a request goes on
   // from step to step as it would in one batch. (`balanced` is the exception: it deals experts out
   // in the order of the list.) Throws ConfigError for positions beyond 2^31 or more than 2^31
   // tokens.

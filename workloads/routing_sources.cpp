@@ -110,7 +110,8 @@ namespace detail {
 
 std::vector<TokenRun> reference_runs() {
   // Distances within the two ends of each sequence, which are far from each other.
-  constexpr std::array<std::array<std::uint32_t, 2>, 4> near = {{{1, 3}, {2, 8}, {4, 16}, {32, 64}}};
+  constexpr std::array<std::array<std::uint32_t, 2>, 4> near = {
+      {{1, 3}, {2, 8}, {4, 16}, {32, 64}}};
   constexpr std::uint32_t far = 256;
   std::vector<TokenRun> runs;
   for (std::uint32_t r = 0; r < k_reference_sequences; ++r) {

@@ -234,8 +234,9 @@ std::vector<double> IidSource::layer_shares(const LayerUrns& urns) const {
     group_weight.push_back(urn.total());
     total += urn.total();
   }
-  const auto used = static_cast<double>(
-      router_.per_group_k > 0 ? static_cast<int>(groups_) : std::min<int>(router_.top_groups, static_cast<int>(groups_)));
+  const auto all = static_cast<double>(groups_);
+  const double used =
+      router_.per_group_k > 0 ? all : std::min(all, static_cast<double>(router_.top_groups));
   std::vector<double> group_chance(groups_, 1.0);
   if (used < static_cast<double>(groups_)) {
     group_chance = chances_of(group_weight, used);

@@ -1,5 +1,5 @@
 // Sixteen tokens of a layer at a time, in vector registers: hidden states, scores, choices.
-// Compiled for several instruction sets; all give the same bits, since nothing is fused or reassociated.
+// Compiled for several instruction sets; all give the same bits: nothing is fused or reassociated.
 #pragma once
 
 #include <array>

@@ -69,7 +69,8 @@ inline RoutingFigures divided(RoutingFigures sum, double by) {
 
 inline int nodes_of(int ranks) { return std::max(1, ranks / 8); }
 
-inline RoutingFigures expected_figures(const RoutingStatistics& statistics, const BatchShape& shape) {
+inline RoutingFigures expected_figures(const RoutingStatistics& statistics,
+                                       const BatchShape& shape) {
   const RouterSpec& router = statistics.router();
   const SourceTokens tokens = {{shape.tokens_per_rank / shape.tokens_per_request,
                                 shape.tokens_per_request}};

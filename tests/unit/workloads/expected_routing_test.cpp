@@ -209,7 +209,8 @@ TEST_CASE("shares of independent choices are those of drawn tokens", "[workloads
   router.layers = 1;
   const auto source = source_of("power_law:0.7", router);
   const auto statistics = source->statistics(2);
-  const auto tokens = source->batch({.ranks = 1, .tokens_per_rank = 65536, .seed = 3, .threads = 2});
+  const auto tokens =
+      source->batch({.ranks = 1, .tokens_per_rank = 65536, .seed = 3, .threads = 2});
   std::vector<double> seen(static_cast<std::size_t>(router.experts));
   for (const auto id : tokens.layer(0)) {
     seen[id] += 1.0 / static_cast<double>(tokens.layer(0).size());
@@ -300,8 +301,8 @@ TEST_CASE("the bias of expected routing", "[.bias][slow]") {
         const auto column = [](double from, double to) {
           std::printf(" %.3f %+.1f %% |", from, 100.0 * (to / from - 1.0));
         };
-        std::printf("| `%s` | %d | %ld x %ld |", spec.c_str(), ranks, static_cast<long>(tokens / length),
-                    static_cast<long>(length));
+        std::printf("| `%s` | %d | %ld x %ld |", spec.c_str(), ranks,
+                    static_cast<long>(tokens / length), static_cast<long>(length));
         column(drawn.busiest_rank, expected.busiest_rank);
         column(drawn.busiest_expert, expected.busiest_expert);
         column(drawn.touched, expected.touched);
