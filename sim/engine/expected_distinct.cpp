@@ -70,6 +70,7 @@ struct Amounts {
 
 DistinctShares distinct_shares(const ReferencePicks& reference, const ReplicaChoice& replicas) {
   const RankGrid grid = replicas.grid();
+  Reached own(as_size(grid.ranks));
   Reached near(as_size(grid.ranks));
   Reached far(as_size(grid.ranks));
   Reached node(as_size(grid.nodes()));
@@ -83,14 +84,14 @@ DistinctShares distinct_shares(const ReferencePicks& reference, const ReplicaCho
       }
       const int rank = replicas.rank_of_slot(replicas.slot(source, id));
       if (replicas.node_of(rank) == replicas.node_of(source)) {
-        near.add(as_size(rank), token);
+        (rank == source ? own : near).add(as_size(rank), token);
       } else {
         far.add(as_size(rank), token);
         node.add(as_size(replicas.node_of(rank)), token);
       }
     }
   }
-  return {near.shares(), far.shares(), node.shares()};
+  return {own.shares(), near.shares(), far.shares(), node.shares()};
 }
 
 void expect_distinct(const ExpertCounts& counts, const ReplicaChoice& replicas,
@@ -114,7 +115,10 @@ void expect_distinct(const ExpertCounts& counts, const ReplicaChoice& replicas,
       const auto r = as_size(rank);
       const int node = replicas.node_of(rank);
       const bool is_near = node == replicas.node_of(source);
-      const double tokens = row[s] * (is_near ? shares.near[r] : shares.far[r]);
+      const std::vector<double>& share = rank == source ? shares.own
+                                         : is_near      ? shares.near
+                                                        : shares.far;
+      const double tokens = row[s] * share[r];
       rows[r] += tokens;
       if (is_near) {
         if (rank != source) {

@@ -20,8 +20,9 @@ struct ReferencePicks {
 // never has two experts there. Reference tokens take turns at the sources, so that every source's
 // choice of replicas counts.
 struct DistinctShares {
-  std::vector<double> near;  // [rank], of sources in its node
-  std::vector<double> far;   // [rank], of others
+  std::vector<double> own;   // [rank], of its own tokens
+  std::vector<double> near;  // [rank], of other sources in its node
+  std::vector<double> far;   // [rank], of sources in other nodes
   std::vector<double> node;  // [node], of sources in other nodes
 };
 DistinctShares distinct_shares(const ReferencePicks& reference, const ReplicaChoice& replicas);

@@ -101,9 +101,9 @@ class ExpectedLayer {
     counter_.finish();
     if (needs_distinct_) {
       if (shares_.node.empty()) {
-        shares_ = distinct_shares({statistics_.reference_picks(layer_),
-                                   statistics_.router().top_k, replicas_.experts()},
-                                  replicas_);
+        shares_ = distinct_shares(
+            {statistics_.reference_picks(layer_), statistics_.router().top_k, replicas_.experts()},
+            replicas_);
       }
       expect_distinct(counts_, replicas_, shares_, out.distinct);
     }

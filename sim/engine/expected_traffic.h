@@ -13,7 +13,8 @@ namespace moesim {
 // Of one part of a step. Every expert group has a realisation of its own batch; groups with the
 // same batch have the same. Tokens that reach a rank or node with several of their experts are
 // counted from the statistics' reference tokens: a destination keeps the same share of its pairs
-// from all near and from all far sources. Pure for any number of threads.
+// from its own, from all near and from all far sources: right in sum; a single source of a heavily
+// replicated placement may be off by some percent. Pure for any number of threads.
 StepTraffic expected_traffic(const RoutingStatistics& statistics, const StepBatch& batch,
                              const RankMap& ranks, std::span<const ReplicaChoice> replicas,
                              bool needs_distinct, int threads);

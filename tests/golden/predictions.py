@@ -18,6 +18,7 @@ import sys
 FOLDER = pathlib.Path(__file__).resolve().parent
 KEPT = FOLDER / "predictions"
 SCENARIOS = FOLDER.parents[1] / "sim" / "scenarios"
+TOO_LARGE = {"deepseek_v3_decode_dp2048_ep256"}  # for SimGrid in a test; its groups are ep256's
 TOLERANCE = 1e-9  # relative
 NOTHING = 1e-12   # below this (a picosecond, a part in 1e12) two figures are equal
 
@@ -25,7 +26,8 @@ NOTHING = 1e-12   # below this (a picosecond, a part in 1e12) two figures are eq
 def cases(group):
     """{name: (scenario, {pointer: value})}"""
     if group == "shipped":
-        return {path.stem: (path, {}) for path in sorted(SCENARIOS.glob("*.json"))}
+        return {path.stem: (path, {}) for path in sorted(SCENARIOS.glob("*.json"))
+                if path.stem not in TOO_LARGE}
     rows = json.loads((FOLDER / "cases.json").read_text(encoding="utf-8"))
     found = {row["name"]: (SCENARIOS / (row["scenario"] + ".json"), row["set"]) for row in rows}
     assert len(found) == len(rows), "two rows of cases.json have the same name"

@@ -195,6 +195,9 @@ TEST_CASE("residency is refused where it means nothing", "[engine][unit]") {
   prefill["workload"] = {{"kind", "prefill"}, {"tokens_per_rank", 64}};
   CHECK_THROWS_WITH(simulation_of(prefill),
                     Catch::Contains("/policy/token_residency") && Catch::Contains("decode"));
+  auto tokenless = small_gpt(1, "last_expert");
+  tokenless["run"] = {{"routing", "expected"}};
+  CHECK_THROWS_WITH(simulation_of(tokenless), Catch::Contains("/run/routing"));
   auto sliced = small_gpt(1, "last_expert");
   sliced["parallelism"] = {{"attention", {{"tp", 2}, {"dp", 4}}},
                            {"experts", {{"etp", 2}, {"ep", 4}}}};
