@@ -144,7 +144,7 @@ bool beats_physics(const KernelRow& row, const DevicePeaks& device) {
   if (!row.checkable) {
     return false;
   }
-  return row.seconds < least_seconds(row.shape, kernel_context(device, row.shape.key));
+  return row.seconds < least_seconds(useful_work(row.shape), kernel_context(device, row.shape.key));
 }
 
 }  // namespace moesim

@@ -66,7 +66,7 @@ void RowReader::add(std::size_t row_of_table, const Measurement& measured) {
   row.shape = measured.shape;
   row.seconds = measured.seconds;
   const KernelContext context = kernel_context(device_, measured.shape.key);
-  const UsefulWork work = useful_work(measured.ideal.value_or(measured.shape), context);
+  const UsefulWork work = useful_work(measured.ideal.value_or(measured.shape));
   row.naive_seconds = std::max(work.flops / context.peak, work.bytes / context.bandwidth);
   times_.add(row_of_table, row.seconds, row.naive_seconds);
   row.source = index_of(out_.sources, measured.source);

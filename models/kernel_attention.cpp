@@ -43,7 +43,7 @@ KernelEstimate evaluate_decode(std::span<const double> c, const KernelShape& sha
                                const KernelContext& x) {
   using namespace decode;
   const KernelDims& d = shape.dims;
-  const UsefulWork work = useful_work(shape, x);
+  const UsefulWork work = useful_work(shape);
   const double group = d[dim::heads] / d[dim::kv_heads];
   std::size_t variant = 1;
   if (group <= 1) {

@@ -31,16 +31,17 @@ std::vector<Parameter> causal_parameters() {
 KernelEstimate causal_tiles(std::span<const double> c, const KernelShape& shape,
                             const KernelContext& x, double widths) {
   const KernelDims& d = shape.dims;
-  const UsefulWork work = useful_work(shape, x);
+  const UsefulWork work = useful_work(shape);
   const double rows = tiles_of(d[dim::query_len]);
   const double past = tiles_of(std::max(0.0, d[dim::context] - d[dim::query_len]));
-  const double pairs = rows * past + rows * (rows + 1) / 2;
+  const double seen = tiles_of(d[dim::context]);  // by every row, unless causal
+  const double pairs = shape.causal ? rows * past + rows * (rows + 1) / 2 : rows * seen;
   const double step = 2 * 128 * 128 * widths * c[e_comp] * x.sms / x.peak + c[softmax];
   // Every row of tiles pays for loading its queries and writing its result, however short it is.
   const double tiles = rows < 1 ? 1 : rows;
   const double units = d[dim::sequences] * d[dim::heads] * (pairs + c[prologue] * tiles) / x.sms;
   // The last row of tiles sees all keys one after the other.
-  const double longest = c[chain] * (rows + past);
+  const double longest = c[chain] * (shape.causal ? rows + past : seen);
   const double compute = step * std::max(longest, waves(units, c[wave], c[least_wave]));
   const double memory = work.bytes * c[e_mem] / x.bandwidth;
   const double total = c[t0] + overlapped(memory, compute, c[serial]);

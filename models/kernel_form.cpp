@@ -35,6 +35,7 @@ struct ShapeVisitor {
     shape.key = {op.batch > 1 ? KernelKind::batched_gemm : KernelKind::gemm, op.dtype,
                  op.weight_storage};
     shape.dims = {number(op.m), number(op.n), number(op.k), number(op.batch)};
+    shape.weight_bits = op.weight_bits;
     return shape;
   }
   KernelShape operator()(const MoeOp& op) const {
@@ -46,6 +47,7 @@ struct ShapeVisitor {
         number(op.inter),           number(op.local_experts),  number(op.total_experts),
         number(op.matrices),        number(op.load.pairs),     number(op.load.touched_experts),
         number(op.load.tiles_64),   number(op.load.tiles_128), number(op.load.busiest)};
+    shape.weight_bits = op.weight_bits;
     return shape;
   }
   KernelShape operator()(const AttentionOp& op) const {
@@ -55,6 +57,7 @@ struct ShapeVisitor {
         op.dtype, op.kv_storage};
     shape.dims = {number(op.batch), number(op.query_len), number(op.context),
                   number(op.heads), number(op.kv_heads),  number(op.head_dim)};
+    shape.causal = op.causal;
     return shape;
   }
   KernelShape operator()(const MlaOp& op) const {

@@ -71,6 +71,8 @@ std::string family_name(const KernelKey& key);
 struct KernelShape {
   KernelKey key;
   KernelDims dims{};
+  double weight_bits = 0;  // > 0: stored bits per weight, instead of the key's format
+  bool causal = true;      // of attention
 };
 KernelShape shape_of(const OpShape& op);
 
@@ -137,11 +139,15 @@ struct UsefulWork {
   double flops = 0;
   double bytes = 0;
 };
-UsefulWork useful_work(const KernelShape& shape, const KernelContext& context);
+UsefulWork useful_work(const KernelShape& shape);
+// Of one weight or cached value.
+double storage_bytes(const KernelShape& shape);
+// (query, key) pairs of one sequence and head.
+double visible_pairs(const KernelShape& shape);
 
 // No kernel is faster: its arithmetic at the peak, and its bytes, beyond what the second-level
 // cache may have kept, at the memory's bandwidth.
-double least_seconds(const KernelShape& shape, const KernelContext& context);
+double least_seconds(const UsefulWork& work, const KernelContext& context);
 
 namespace detail {
 

@@ -84,7 +84,7 @@ double best_tiling(std::span<const double> c, const KernelDims& d, const KernelC
 KernelEstimate evaluate(std::span<const double> c, const KernelShape& shape,
                         const KernelContext& x) {
   const KernelDims& d = shape.dims;
-  const UsefulWork work = useful_work(shape, x);
+  const UsefulWork work = useful_work(shape);
   const double quantising = c[quantise] * 3 * d[dim::m] * d[dim::k] * d[dim::batch] / x.bandwidth;
   const double memory = work.bytes * c[e_mem] / x.bandwidth;
   const double compute = best_tiling(c, d, x);

@@ -114,6 +114,12 @@ double e_comp_of(const FittedFamily& family) {
 }  // namespace
 
 KernelEstimate BoundFamily::estimate(const KernelShape& shape) const {
+  if (shape.weight_bits > 0 && context.storage_bytes != storage_bytes(shape)) {
+    BoundFamily other = *this;
+    other.context.storage_bytes = storage_bytes(shape);
+    return other.estimate(shape);
+  }
+  const UsefulWork work = useful_work(shape);
   KernelEstimate result = family->form->evaluate(family->coefficients, shape, context);
   double scale = factor;
   if (corrected) {
@@ -121,7 +127,7 @@ KernelEstimate BoundFamily::estimate(const KernelShape& shape) const {
   }
   // Coefficients that a fit found below 1 (overlaps, caches) must not let another device, or a
   // shape that nobody measured, beat its own peaks.
-  const double bound = least_seconds(shape, spec);
+  const double bound = least_seconds(work, spec);
   const double alone = result.alone().si();
   if (alone * scale < bound && alone > 0) {
     scale = bound / alone;
@@ -130,6 +136,8 @@ KernelEstimate BoundFamily::estimate(const KernelShape& shape) const {
   result.compute = result.compute * scale;
   result.memory = result.memory * scale;
   result.extrapolated = !inside_range(*family, shape.dims);
+  result.flops = Flops(work.flops);
+  result.bytes = Bytes(work.bytes);
   result.sigma = sigma_of(*this, shape, result.extrapolated, result.alone().si());
   return result;
 }

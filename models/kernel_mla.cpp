@@ -35,7 +35,7 @@ KernelEstimate evaluate_decode(std::span<const double> c, const KernelShape& sha
                                const KernelContext& x) {
   using namespace decode;
   const KernelDims& d = shape.dims;
-  const UsefulWork work = useful_work(shape, x);
+  const UsefulWork work = useful_work(shape);
   // 64 query heads share one pass over the latents; fewer are padded.
   const double rows = detail::ceil_div(d[dim::heads] * d[dim::query_len], k_block);
   const double products =

@@ -12,8 +12,6 @@
 namespace moesim {
 namespace {
 
-constexpr std::size_t k_dtypes = 9;
-
 // Copies have bytes but no format: shape_of gives them this one.
 constexpr KernelKey k_memory_key{KernelKind::memory, DType::bf16, DType::bf16};
 

@@ -41,6 +41,8 @@ struct KernelEstimate {
   Seconds memory;
   bool extrapolated = false;  // shape outside the range that the family was fitted on
   double sigma = 0.0;         // relative standard error of alone(): of its logarithm
+  Flops flops;                // useful arithmetic and least traffic (op.h), which the time rests on
+  Bytes bytes;
 
   [[nodiscard]] Seconds alone() const { return fixed + (compute > memory ? compute : memory); }
 };

@@ -73,7 +73,7 @@ KernelEstimate evaluate(std::span<const double> c, const KernelShape& shape,
   const double narrow = d[dim::tokens] <= d[dim::local_experts] ? c[few_tokens] : 1.0;
   total += narrow * (detail::overlapped(up.memory, up.compute, c[serial]) +
                      detail::overlapped(down.memory, down.compute, c[serial]));
-  const UsefulWork work = useful_work(shape, x);
+  const UsefulWork work = useful_work(shape);
   return detail::split(total, narrow * work.flops * c[e_comp] / x.peak,
                        traffic + narrow * weights * reuse * c[e_mem] / x.bandwidth);
 }

@@ -91,6 +91,7 @@ struct Op {
   OpShape shape;
 };
 
+// Counted by useful_work (kernel_form.h), as kernel times are.
 // Useful arithmetic: 2 per multiply-add, causal attention counted over the unmasked half.
 Flops flops_of(const OpShape& op);
 

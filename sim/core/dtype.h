@@ -1,6 +1,7 @@
 // Number formats, as kernels and memories distinguish them.
 #pragma once
 
+#include <cstddef>
 #include <span>
 #include <string_view>
 
@@ -9,6 +10,7 @@ namespace moesim {
 // `fp8_block` is fp8 with 128x128 block scales (DeepSeek): same peak rate, other kernels and
 // 4 bytes of scale per 128 values.
 enum class DType { fp32, tf32, bf16, fp16, fp8, fp8_block, int8, int4, fp4 };
+inline constexpr std::size_t k_dtypes = static_cast<std::size_t>(DType::fp4) + 1;
 
 std::string_view name_of(DType dtype);
 

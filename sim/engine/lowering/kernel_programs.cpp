@@ -63,8 +63,8 @@ KernelPrograms::Estimated KernelPrograms::estimate(const Op& op, Category catego
                    .family = family_of(op),
                    .alone_s = result.time.alone().si(),
                    .sigma = result.time.sigma};
-  result.flops = flops_of(op.shape).si();
-  result.bytes = bytes_of(op.shape).si();
+  result.flops = result.time.flops.si();
+  result.bytes = result.time.bytes.si();
   return result;
 }
 

@@ -11,6 +11,7 @@
 using namespace moesim;
 using Catch::Matchers::Contains;
 using moesim::testing::Ran;
+using moesim::testing::shipped_library;
 using moesim::testing::simulation_of;
 using moesim::testing::small_scenario;
 
@@ -282,16 +283,19 @@ TEST_CASE("memory: weights, cache and buffers of a rank by hand", "[engine][unit
   CHECK(huge.shortfall().si() == Approx((huge.total() - huge.usable).si()));
 }
 
-// 150 GB/s instead of 450 GB/s x 0.564 (the fitted NCCL law): exchanges of prefill are bytes only,
-// so without their base latency they take 450 * 0.564 / 150 times as long; nothing else moves.
+// 150 GB/s instead of the share of 450 GB/s that the law has: exchanges of prefill are bytes only, so
+// without their base latency they take that many times as long; nothing else moves.
 TEST_CASE("an all-to-all may be slower than its law", "[engine][unit]") {
   auto scenario = small_scenario(8, 8192);
   scenario["policy"]["all_to_all"] = "expert_copies";
   const Ran fast(scenario);
   scenario["policy"]["all_to_all_link_rate"] = "150 GB/s";
   const Ran slow(scenario);
-  constexpr double base_s = 9.63514e-06;
-  constexpr double ratio = 450 * 0.564161 / 150;
+  const AllToAllLaw law = find_all_to_all(*shipped_library().comm_profiles(), {"h100_sxm", "gh100"},
+                                          "expert_copies", Direction::dispatch, false)
+                              .law;
+  const double base_s = law.latency(1, 64, 8192).si();
+  const double ratio = 450 * law.device_link_efficiency / 150;
   const auto moving = [&](const Ran& run) {
     return seconds_of(run, Category::dispatch) - 26 * base_s;
   };

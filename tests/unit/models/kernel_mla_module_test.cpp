@@ -36,14 +36,12 @@ double operator_flops(const AttentionBatch& batch, std::int64_t tp) {
 }  // namespace
 
 TEST_CASE("a module does the arithmetic of its operators", "[models][unit]") {
-  const KernelContext context =
-      kernel_context(test::round_device(), module_shape(true, 1, 1, 1, 1).key);
   for (const std::int64_t tp : {1, 4, 32}) {
     const double heads = 128.0 / static_cast<double>(tp);
     CAPTURE(tp);
-    const double prefill = useful_work(module_shape(true, 3, 512, 2048, heads), context).flops;
+    const double prefill = useful_work(module_shape(true, 3, 512, 2048, heads)).flops;
     CHECK(prefill == Approx(operator_flops({Phase::prefill, 3, 512, 2048, 0}, tp)).epsilon(1e-9));
-    const double decode = useful_work(module_shape(false, 64, 1, 4096, heads), context).flops;
+    const double decode = useful_work(module_shape(false, 64, 1, 4096, heads)).flops;
     CHECK(decode == Approx(operator_flops({Phase::decode, 64, 1, 4096, 0}, tp)).epsilon(1e-9));
   }
 }
@@ -80,7 +78,7 @@ TEST_CASE("kinds that only benchmarks time fall back to the spec sheet", "[model
     CAPTURE(family_name(shape.key));
     const BoundFamily bound = library.bind(device, shape.key, {.framework = k_spec_sheet});
     const KernelContext context = kernel_context(device, shape.key);
-    const UsefulWork work = useful_work(shape, context);
+    const UsefulWork work = useful_work(shape);
     CHECK(bound.basis == Basis::uncalibrated);
     CHECK(bound.estimate(shape).alone().si() >
           std::max(work.flops / context.peak, work.bytes / context.bandwidth) * 0.5);

@@ -181,7 +181,7 @@ TEST_CASE("a prediction never beats the device", "[models][property]") {
     const BoundFamily bound = library.bind(device, gemm_bf16, {.framework = "trtllm"});
     for (std::int64_t m = 1; m <= 65536; m *= 4) {
       const KernelShape shape = shape_of(gemm(m, 16384, 16384));
-      const UsefulWork work = useful_work(shape, kernel_context(device, gemm_bf16));
+      const UsefulWork work = useful_work(shape);
       const double time = bound.estimate(shape).alone().si();
       CHECK(time >= 0.999999 * work.flops / device.peak.at(DType::bf16).si());
       CHECK(time >= 0.999999 * (work.bytes - device.l2.si()) / device.memory.si());
@@ -258,6 +258,56 @@ TEST_CASE("a device refuses formats that it cannot compute in", "[models][unit]"
   CHECK(model->estimate(op).alone().si() > 0);
   op.weight_storage = DType::int4;  // unpacked to 16 bits
   CHECK(model->estimate(op).alone().si() > 0);
+}
+
+// 4096 x 4096 weights of 4 bits are 8 MB; of 16 bits, 32 MB, at 1 TB/s.
+TEST_CASE("bits per weight and masks reach the time and the counts alike", "[models][unit]") {
+  const KernelKey int4{KernelKind::gemm, DType::bf16, DType::int4};
+  const KernelKey prefill{KernelKind::attention_context, DType::bf16, DType::bf16};
+  const auto library = std::make_shared<const KernelLibrary>(std::vector<KernelProfile>{
+      test::profile_of(test::round_device(), "trtllm",
+                       {test::roofline_family(int4, {1e-6, 1.0, 1.0}),
+                        test::roofline_family(prefill, {1e-6, 1.0, 1.0})})});
+  const auto model = make_kernel_model(test::round_device(), "trtllm", library);
+  GemmOp op = gemm(1, 4096, 4096);
+  op.weight_storage = DType::int4;
+  const KernelEstimate four = model->estimate(op);
+  op.weight_bits = 16;
+  const KernelEstimate sixteen = model->estimate(op);
+  CHECK((sixteen.memory - four.memory).si() == Approx(4096.0 * 4096 * 12 / 8 / 1e12));
+  CHECK((sixteen.bytes - four.bytes).si() == Approx(4096.0 * 4096 * 12 / 8));
+  CHECK(sixteen.bytes == bytes_of(op));
+  AttentionOp attention;
+  attention.phase = Phase::prefill;
+  attention.batch = 1;
+  attention.query_len = attention.context = 8192;
+  attention.heads = attention.kv_heads = 64;
+  attention.head_dim = 128;
+  const KernelEstimate causal = model->estimate(attention);
+  attention.causal = false;
+  const KernelEstimate full = model->estimate(attention);
+  CHECK(full.compute / causal.compute == Approx(2.0 * 8192 / 8193));
+  CHECK(full.flops == flops_of(attention));
+  for (const char* form : {"attention_causal_tiles", "mla_causal_tiles"}) {
+    KernelShape shape = shape_of(attention);
+    if (form[0] == 'm') {
+      shape.key.kind = KernelKind::mla_context;
+      shape.dims = {1, 8192, 8192, 64, 512, 64, 128, 128};
+    }
+    std::vector<double> starts;
+    for (const Parameter& parameter : find_form(form)->parameters) {
+      starts.push_back(parameter.start);
+    }
+    const auto seconds = [&] {
+      return find_form(form)
+          ->evaluate(starts, shape, kernel_context(test::round_device(), shape.key))
+          .alone();
+    };
+    const Seconds all = seconds();
+    shape.causal = true;
+    CAPTURE(form);
+    CHECK(all / seconds() > 1.8);
+  }
 }
 
 TEST_CASE("an unknown framework lists those there are", "[models][unit]") {

@@ -53,8 +53,8 @@ TEST_CASE("absorbed MLA attends on the latent, expanded MLA on heads", "[models]
   op.query_len = 100;
   // 100 * 101 / 2 pairs per sequence and head; keys 128 + 64, values 128.
   CHECK(flops_of(op).si() == 2 * 2 * 5050 * 16 * (192 + 128));
-  // The rotary part of the keys is shared by the heads.
-  CHECK(bytes_of(op).si() == 2 * (200 * 16 * (192 + 128) + 200 * (16 * 256 + 64)));
+  // Keys and values as the expansion wrote them: of every head, the rotary part repeated.
+  CHECK(bytes_of(op).si() == 2 * (200 * 16 * (192 + 128) + 200 * 16 * (192 + 128)));
 }
 
 TEST_CASE("experts move the weights of touched experts only", "[models][unit]") {
