@@ -291,10 +291,9 @@ double predicted_seconds(const AllToAllLaw& law, const AllToAllRow& row,
   AllToAllLaw with_sms = law;
   with_sms.sms = row.sms > 0 ? row.sms : law.sms;
   const AllToAllVolume& v = row.volume;
-  const Seconds moving =
-      std::max({with_sms.crossing(Bytes(v.device_bytes), system.device_link, true),
-                law.crossing(Bytes(v.nic_bytes), system.nic, false),
-                law.feeding(Bytes(v.expert_bytes))});
+  const Seconds moving = std::max(
+      {with_sms.crossing(Bytes(v.device_bytes), system.device_link, true),
+       law.crossing(Bytes(v.nic_bytes), system.nic, false), law.feeding(Bytes(v.expert_bytes))});
   return (law.latency(row.nodes, row.experts, row.tokens) + moving).si();
 }
 

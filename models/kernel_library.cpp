@@ -144,8 +144,7 @@ KernelEstimate BoundFamily::estimate(const KernelShape& shape) const {
 
 KernelLibrary::KernelLibrary(const std::vector<std::string>& profile_dirs) {
   for (const std::string& name : catalog_names(profile_dirs)) {
-    profiles_.push_back(
-        std::make_unique<KernelProfileFile>(find_in_catalog(name, profile_dirs)));
+    profiles_.push_back(std::make_unique<KernelProfileFile>(find_in_catalog(name, profile_dirs)));
   }
   order();
 }

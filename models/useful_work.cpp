@@ -70,10 +70,10 @@ UsefulWork mla_decode_work(const KernelShape& shape) {
   const KernelDims& d = shape.dims;
   const double widths = 2 * d[dim::latent] + d[dim::rope];
   const double queries = d[dim::sequences] * d[dim::heads] * d[dim::query_len];
-  return {2 * d[dim::sequences] * d[dim::heads] * visible_pairs(shape) * widths,
-          storage_bytes(shape) * d[dim::sequences] * d[dim::context] *
-                  (d[dim::latent] + d[dim::rope]) +
-              result_bytes(shape) * queries * widths};
+  return {
+      2 * d[dim::sequences] * d[dim::heads] * visible_pairs(shape) * widths,
+      storage_bytes(shape) * d[dim::sequences] * d[dim::context] * (d[dim::latent] + d[dim::rope]) +
+          result_bytes(shape) * queries * widths};
 }
 
 // Projections in the key's format, attention as it is alone.

@@ -40,9 +40,8 @@ Sample draw_sample(const GeneratorProfile& profile, std::size_t count, int threa
     const std::size_t first = g * k_lanes;
     const std::size_t size = std::min(k_lanes, count - first);
     for (std::size_t lane = 0; lane < size; ++lane) {
-      const TokenRun run{.request = static_cast<std::uint32_t>(first + lane),
-                         .first_position = 1,
-                         .kept = {}};
+      const TokenRun run{
+          .request = static_cast<std::uint32_t>(first + lane), .first_position = 1, .kept = {}};
       latents.describe(run, ContextStart::fresh, std::span(states).subspan(lane, 1));
       sample.keys[first + lane] = states[lane].key;
     }

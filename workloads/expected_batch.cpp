@@ -37,9 +37,8 @@ std::size_t coprime_step(std::size_t n) {
 
 // Whole numbers near `wanted`, none below 0 or above `most`, that sum to `sum`: rounded after a
 // common shift, in units of each one's `spread`. `first`: where the last odd picks go.
-void round_to_sum(std::span<const double> wanted, std::span<const double> spread,
-                  std::int64_t most, std::int64_t sum, std::size_t first,
-                  std::span<std::int32_t> rounded) {
+void round_to_sum(std::span<const double> wanted, std::span<const double> spread, std::int64_t most,
+                  std::int64_t sum, std::size_t first, std::span<std::int32_t> rounded) {
   const auto limit = static_cast<double>(most);
   const double slope = std::accumulate(spread.begin(), spread.end(), 0.0);
   constexpr int rounds = 6;
@@ -191,8 +190,7 @@ std::vector<std::uint16_t> ExpectedBatch::picks_from(int layer, std::uint64_t st
   std::vector<std::uint16_t> ids;
   const auto top_k = static_cast<std::size_t>(statistics_->router().top_k);
   const auto length = static_cast<std::size_t>(statistics_->tokens_per_sequence_);
-  const std::size_t sequences =
-      static_cast<std::size_t>(statistics_->reference_tokens_) / length;
+  const std::size_t sequences = static_cast<std::size_t>(statistics_->reference_tokens_) / length;
   const auto reference = statistics_->reference_picks(layer);
   const std::size_t step = statistics_->exact_ ? 1 : coprime_step(sequences);
   std::size_t taken = 0;
@@ -229,8 +227,7 @@ void ExpectedBatch::realise(int layer, std::span<std::int32_t> totals) const {
   for (const SourceSequences& part : classes_) {
     const auto sequences = static_cast<double>(part.sequences);
     const auto length = static_cast<double>(part.tokens);
-    token_variance +=
-        sequences * length * statistics_->token_overdispersion(layer, part.tokens);
+    token_variance += sequences * length * statistics_->token_overdispersion(layer, part.tokens);
     sequence_variance += sequences * length * length;
   }
   const double token_scale = std::sqrt(token_variance);
@@ -242,8 +239,7 @@ void ExpectedBatch::realise(int layer, std::span<std::int32_t> totals) const {
     const std::size_t cell = static_cast<std::size_t>(layer) * experts + e;
     const double mean = picks * shares[e];
     const double chance = mean / tokens;
-    const double variance =
-        (token_variance + common * sequence_variance) * chance * (1.0 - chance);
+    const double variance = (token_variance + common * sequence_variance) * chance * (1.0 - chance);
     if (statistics_->exact_ || !(variance > 0.0)) {
       wanted[e] = mean;
       continue;

@@ -103,15 +103,15 @@ class RoutingStatistics {
   int tokens_per_sequence_ = 1;
   bool exact_ = false;
   std::string description_;
-  std::vector<double> shares_;          // [layer][expert]
+  std::vector<double> shares_;           // [layer][expert]
   std::vector<std::uint16_t> by_share_;  // [layer]: experts, most popular first
-  std::vector<std::uint16_t> picks_;    // [layer][reference token][k]
+  std::vector<std::uint16_t> picks_;     // [layer][reference token][k]
   // Deviations of the counts from their mean, one joint realisation per layer, in units of the
   // square root of tokens (of independent tokens) and of tokens (what a whole sequence has in
   // common).
   std::vector<float> token_deviation_;     // [layer][expert]
   std::vector<float> sequence_deviation_;  // [layer][expert]
-  std::vector<double> common_;  // [layer]: correlation of two picks that are far apart
+  std::vector<double> common_;             // [layer]: correlation of two picks that are far apart
   // Running sums over distances 1, 2, ... of the excess correlation, and of distance x it.
   std::vector<double> excess_;           // [layer][k_lags]
   std::vector<double> excess_distance_;  // [layer][k_lags]
@@ -156,10 +156,10 @@ class ExpectedBatch {
   std::vector<std::int64_t> tokens_of_;  // [source]
   std::int64_t tokens_ = 0;
   bool few_ = false;
-  bool even_ = false;                   // all sources have as many tokens
+  bool even_ = false;                     // all sources have as many tokens
   std::vector<SourceSequences> classes_;  // of all sources, equal lengths joined
-  std::vector<SourceTokens> runs_;      // few: as given
-  std::vector<std::int32_t> order_;     // uneven: the sources in the order of dealing, a cycle
+  std::vector<SourceTokens> runs_;        // few: as given
+  std::vector<std::int32_t> order_;       // uneven: the sources in the order of dealing, a cycle
 };
 
 }  // namespace moesim

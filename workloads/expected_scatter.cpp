@@ -23,13 +23,12 @@ void ExpectedBatch::scatter(int layer, std::span<std::int32_t> count) const {
   constexpr std::size_t k_draws = RoutingStatistics::k_draws;
   const std::size_t half = sources / 2;
   // Experts of like popularity, so that both can give and take alike.
-  const auto order = std::span(statistics_->by_share_)
-                         .subspan(static_cast<std::size_t>(layer) * experts, experts);
+  const auto order =
+      std::span(statistics_->by_share_).subspan(static_cast<std::size_t>(layer) * experts, experts);
   for (std::size_t pair = 0; pair + 1 < experts; pair += 2) {
     std::int32_t* const a = &count[order[pair] * sources];
     std::int32_t* const b = &count[order[pair + 1] * sources];
-    const std::size_t first =
-        mix64((static_cast<std::uint64_t>(layer) << 32) + pair) % k_draws;
+    const std::size_t first = mix64((static_cast<std::uint64_t>(layer) << 32) + pair) % k_draws;
     for (std::size_t s = 0; s < half; ++s) {
       const std::size_t t = s + half;
       const auto mine = static_cast<std::int32_t>(tokens_of_[s]);

@@ -25,8 +25,7 @@ class RoutingGenerator {
                                    detail::ContextStart start = detail::ContextStart::fresh) const;
 
   // Whole requests with the profile's lengths until there are `tokens` (the last one is cut).
-  [[nodiscard]] std::vector<TokenRun> draw_requests(std::int64_t tokens,
-                                                            std::uint64_t seed) const;
+  [[nodiscard]] std::vector<TokenRun> draw_requests(std::int64_t tokens, std::uint64_t seed) const;
 
  private:
   // The experts of consecutive tokens, from `begin` on, in all layers.

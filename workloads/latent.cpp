@@ -75,11 +75,10 @@ TokenLatents::TokenLatents(const GeneratorProfile& profile, std::span<const doub
     const double late = std::sin(profile.turn * depth);
     const std::array<double, k_components> size = {amplitudes.token[l], amplitudes.request[l],
                                                    amplitudes.context[l], amplitudes.fast[l]};
-    HiddenScale scale{
-        .part = {},
-        .own = static_cast<float>(amplitudes.own[l]),
-        .own_keep = l == 0 ? 0.0F : static_cast<float>(profile.layer_correlation),
-        .own_new = l == 0 ? 1.0F : innovation(profile.layer_correlation)};
+    HiddenScale scale{.part = {},
+                      .own = static_cast<float>(amplitudes.own[l]),
+                      .own_keep = l == 0 ? 0.0F : static_cast<float>(profile.layer_correlation),
+                      .own_new = l == 0 ? 1.0F : innovation(profile.layer_correlation)};
     for (std::size_t i = 0; i < k_components; ++i) {
       scale.part[i] = static_cast<float>(size[i] * early);
       scale.part[k_components + i] = static_cast<float>(size[i] * late);
@@ -152,12 +151,12 @@ void TokenLatents::describe(const TokenRun& run, ContextStart start,
     }
     const std::uint32_t token = token_id(run.request, position);
     const std::uint64_t id = pair_key(vector_key_, token, 0);
-    states[next] = {.key = pair_key(token_key_, run.request, position),
-                    .token_id = token,
-                    .component_keys = {id, request,
-                                       pair_key(context_key_, run.request, context_began),
-                                       pair_key(fast_key_, run.request, fast_began)},
-                    .strengths = {strength(token_spread_, id), coherence, coherence, 1.0F}};
+    states[next] = {
+        .key = pair_key(token_key_, run.request, position),
+        .token_id = token,
+        .component_keys = {id, request, pair_key(context_key_, run.request, context_began),
+                           pair_key(fast_key_, run.request, fast_began)},
+        .strengths = {strength(token_spread_, id), coherence, coherence, 1.0F}};
     ++next;
   }
 }

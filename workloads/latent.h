@@ -35,8 +35,7 @@ struct TokenState {
 class TokenLatents {
  public:
   // Holds on to `id_law`, the profile's token_id_law.
-  TokenLatents(const GeneratorProfile& profile, std::span<const double> id_law,
-               std::uint64_t seed);
+  TokenLatents(const GeneratorProfile& profile, std::span<const double> id_law, std::uint64_t seed);
 
   // The states of the wanted tokens of a run.
   void describe(const TokenRun& run, ContextStart start, std::span<TokenState> states) const;

@@ -21,9 +21,9 @@ inline constexpr std::uint16_t k_no_expert = 0xFFFF;
 // Tokens with identity and their full layer path. Expert ids are model-wide per layer:
 // 0..experts-1, zero-cost experts (if the model has any) after the FFN experts, or k_no_expert.
 struct RoutedTokens {
-  int layers = 0;   // MoE layers only
-  int experts = 0;  // selectable experts per layer, zero-cost ones included
-  int top_k = 0;    // places per token; the most experts it may have
+  int layers = 0;                  // MoE layers only
+  int experts = 0;                 // selectable experts per layer, zero-cost ones included
+  int top_k = 0;                   // places per token; the most experts it may have
   bool ranked = false;             // is k ordered by gate score, best first?
   std::vector<std::uint16_t> ids;  // [layer][token][k]
   std::vector<float> weights;      // same order; empty when unknown
@@ -94,10 +94,10 @@ class RoutingSource {
 
   // The wanted tokens of the runs, in order, with the requests, positions and phases asked for.
   // Pure: the same runs and seed give the same tokens for any number of threads, and a token is
-  // known by (seed, request, position, phase) alone, whatever else is asked for with it: a request goes on
-  // from step to step as it would in one batch. (`balanced` is the exception: it deals experts out
-  // in the order of the list.) Throws ConfigError for positions beyond 2^31 or more than 2^31
-  // tokens.
+  // known by (seed, request, position, phase) alone, whatever else is asked for with it: a request
+  // goes on from step to step as it would in one batch. (`balanced` is the exception: it deals
+  // experts out in the order of the list.) Throws ConfigError for positions beyond 2^31 or more
+  // than 2^31 tokens.
   [[nodiscard]] virtual RoutedTokens route(std::span<const TokenRun> runs, std::uint64_t seed,
                                            int threads) const = 0;
 

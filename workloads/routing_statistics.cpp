@@ -23,8 +23,7 @@ std::vector<double> chances(const RoutingReference& reference, std::size_t layer
   const auto experts = static_cast<std::size_t>(reference.router.experts);
   std::vector<double> chance(experts);
   for (std::size_t e = 0; e < experts; ++e) {
-    chance[e] =
-        std::min(reference.shares[layer * experts + e] * reference.router.top_k, 1.0);
+    chance[e] = std::min(reference.shares[layer * experts + e] * reference.router.top_k, 1.0);
   }
   return chance;
 }
@@ -138,9 +137,9 @@ void RoutingStatistics::describe_layer(const RoutingReference& reference, std::s
     const double wanted = std::sqrt(variance(chance[e]));
     total += variance(chance[e]);
     // The sample is off an expert's share by some percent; the share itself is known.
-    token_deviation_[cell] = static_cast<float>(
-        spread > 0.0 ? (token_sum[e] - mean * token_weights) / spread * wanted
-                     : rng.normal() * wanted);
+    token_deviation_[cell] =
+        static_cast<float>(spread > 0.0 ? (token_sum[e] - mean * token_weights) / spread * wanted
+                                        : rng.normal() * wanted);
     sequence_deviation_[cell] = static_cast<float>(
         spread > 0.0 ? (sequence_sum[e] - mean * sequence_weights) / spread * wanted : 0.0);
   }
@@ -163,8 +162,7 @@ void RoutingStatistics::measure_correlations(const RoutingReference& reference, 
     for (std::size_t first = 0; first < reference.tokens.request.size(); first += per_sequence) {
       for (std::size_t a = first; a < first + per_sequence; ++a) {
         for (std::size_t b = a + 1; b < first + per_sequence; ++b) {
-          const std::size_t distance =
-              reference.tokens.position[b] - reference.tokens.position[a];
+          const std::size_t distance = reference.tokens.position[b] - reference.tokens.position[a];
           PairCounts& counts = by_distance[l][std::min(distance, k_lags + 1)];
           counts.pairs += 1.0;
           counts.shared += static_cast<double>(
@@ -265,8 +263,7 @@ double RoutingStatistics::token_overdispersion(int layer, std::int64_t run) cons
   if (run <= 1) {
     return 1.0 - common_[l];
   }
-  const std::size_t last =
-      std::min(static_cast<std::size_t>(run - 1), k_lags) - 1 + l * k_lags;
+  const std::size_t last = std::min(static_cast<std::size_t>(run - 1), k_lags) - 1 + l * k_lags;
   return 1.0 - common_[l] +
          2.0 * (excess_[last] - excess_distance_[last] / static_cast<double>(run));
 }

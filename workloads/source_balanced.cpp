@@ -71,8 +71,8 @@ class BalancedSource final : public RoutingSource {
   }
 
   [[nodiscard]] RoutingReference reference(int threads) const override {
-    const auto cells = static_cast<std::size_t>(router_.layers) *
-                       static_cast<std::size_t>(router_.experts);
+    const auto cells =
+        static_cast<std::size_t>(router_.layers) * static_cast<std::size_t>(router_.experts);
     std::vector<TokenRun> runs(2 * static_cast<std::size_t>(router_.experts));
     return {.router = router_,
             .shares = std::vector<double>(cells, 1.0 / router_.experts),

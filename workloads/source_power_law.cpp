@@ -246,9 +246,9 @@ std::vector<double> IidSource::layer_shares(const LayerUrns& urns) const {
     double draws = router_.per_group_k;
     if (router_.per_group_k == 0) {
       // Picks that a chosen group gets beside used - 1 others of mean weight.
-      const double others = groups_ > 1 ? (total - group_weight[g]) /
-                                              static_cast<double>(groups_ - 1) * (used - 1.0)
-                                        : 0.0;
+      const double others =
+          groups_ > 1 ? (total - group_weight[g]) / static_cast<double>(groups_ - 1) * (used - 1.0)
+                      : 0.0;
       draws = router_.top_k * group_weight[g] / (group_weight[g] + others);
     }
     for (const double chance : chances_of(urns.experts[g].weights(), draws)) {

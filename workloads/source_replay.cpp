@@ -79,11 +79,11 @@ class ReplaySource final : public RoutingSource {
       const std::int64_t tokens = decodable(request);
       for (std::size_t i = 0; i < run.size(); ++i) {
         const std::int64_t position = run.position(i);
-        indices.push_back(request.first +
-                          (run.phase == TokenPhase::prefill
-                               ? position % request.tokens
-                               : request.tokens - tokens +
-                                     (seeded.start[which] + round + position) % tokens));
+        indices.push_back(
+            request.first +
+            (run.phase == TokenPhase::prefill
+                 ? position % request.tokens
+                 : request.tokens - tokens + (seeded.start[which] + round + position) % tokens));
       }
     }
     RoutedTokens routed = file_->view().gather(indices, threads);
@@ -211,8 +211,7 @@ std::vector<double> ReplaySource::shares(int threads) const {
 RoutingReference ReplaySource::reference(int threads) const {
   const TraceView& view = file_->view();
   std::vector<std::int64_t> indices;
-  const std::size_t stride =
-      std::max<std::size_t>(1, requests_.size() / k_reference_sequences);
+  const std::size_t stride = std::max<std::size_t>(1, requests_.size() / k_reference_sequences);
   std::size_t sequences = 0;
   const auto runs = reference_runs();
   for (std::size_t r = 0; r < requests_.size() && sequences < runs.size(); r += stride) {

@@ -42,8 +42,8 @@ MOESIM_TARGET void bells(const std::uint64_t* keys, const float* strength, std::
     __builtin_memcpy(&scale, strength + lane, sizeof(scale));
     for (std::size_t i = 0; i < dimensions; ++i) {
       const Key bits = mixed(key + i);
-      const Key sum = (bits & 0xFFFFU) + ((bits >> 16) & 0xFFFFU) + ((bits >> 32) & 0xFFFFU) +
-                      (bits >> 48);
+      const Key sum =
+          (bits & 0xFFFFU) + ((bits >> 16) & 0xFFFFU) + ((bits >> 32) & 0xFFFFU) + (bits >> 48);
       const HalfInt centred = __builtin_convertvector(sum, HalfInt) - k_bell_mean;
       const Half value = scale * (__builtin_convertvector(centred, Half) * k_bell_scale);
       __builtin_memcpy(out + i * k_lanes + lane, &value, sizeof(value));
@@ -144,8 +144,7 @@ struct Two {
 };
 
 MOESIM_INLINE Two two_of(Two a, Two b) {
-  return {larger(a.first, b.first),
-          larger(smaller(a.first, b.first), larger(a.second, b.second))};
+  return {larger(a.first, b.first), larger(smaller(a.first, b.first), larger(a.second, b.second))};
 }
 
 #if MOESIM_WIDTH == 16
@@ -218,9 +217,8 @@ MOESIM_INLINE void offer(const float* scores, std::size_t first, float threshold
   // Too many are given up in the end; until then they must fit.
   const std::size_t end =
       candidates.count < k_most_candidates ? candidates.count : k_most_candidates;
-  candidates.count +=
-      compress(scores + first, static_cast<std::int32_t>(first), threshold,
-               candidates.score + end, candidates.id + end);
+  candidates.count += compress(scores + first, static_cast<std::int32_t>(first), threshold,
+                               candidates.score + end, candidates.id + end);
 }
 
 // The least of those of 16 values whose rank is below the limit.
@@ -292,8 +290,7 @@ MOESIM_INLINE void offer_all(const LaneRouter& router, const float* scores,
     store(column + piece * k_width, best);
   }
   ranks<1>(column, rank);
-  const float threshold =
-      least_of_best(column, rank, static_cast<std::int32_t>(router.top_k));
+  const float threshold = least_of_best(column, rank, static_cast<std::int32_t>(router.top_k));
   for (std::size_t e = 0; e < router.experts; e += k_lanes) {
     offer(scores, e, threshold, candidates);
   }

@@ -66,7 +66,7 @@ std::vector<double> fit_features(const std::vector<Features>& features,
   return result;
 }
 
-Ladder ladder_over(const std::vector<HostKernelRow>& rows, double KernelCall::*axis,
+Ladder ladder_over(const std::vector<HostKernelRow>& rows, double KernelCall::* axis,
                    bool logarithmic, bool goes_on, double least_ratio = k_least_ratio) {
   std::set<double> points;
   for (const HostKernelRow& row : rows) {

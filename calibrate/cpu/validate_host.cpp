@@ -143,15 +143,13 @@ std::vector<HostGroup> group_errors(const std::vector<HostComparison>& rows) {
   };
   for (const auto& [regime, members] : by_regime) {
     const std::string prefix = "host/" + regime + "/";
-    add(group_of(
-        prefix + "step", members, [](const LayerTimes& t) { return t.step_s; }, true));
+    add(group_of(prefix + "step", members, [](const LayerTimes& t) { return t.step_s; }, true));
     for (std::size_t kind = 0; kind < k_step_kinds; ++kind) {
       add(group_of(
           prefix + std::string(step_name(static_cast<MoeStepKind>(kind))), members,
           [kind](const LayerTimes& t) { return t.phase_s.at(kind); }, false));
     }
-    add(group_of(
-        prefix + "disk", members, [](const LayerTimes& t) { return t.disk_s; }, false));
+    add(group_of(prefix + "disk", members, [](const LayerTimes& t) { return t.disk_s; }, false));
   }
   return groups;
 }

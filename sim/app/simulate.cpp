@@ -53,8 +53,7 @@ Ran run_steps(Simulation& simulation, const SimulateOptions& options) {
 
 }  // namespace
 
-SimulateResult simulate(Scenario scenario, const Library& library,
-                        const SimulateOptions& options) {
+SimulateResult simulate(Scenario scenario, const Library& library, const SimulateOptions& options) {
   Simulation simulation(std::move(scenario), library, options.threads);
   Ran ran = run_steps(simulation, options);
   SimulateResult result;
@@ -65,8 +64,8 @@ SimulateResult simulate(Scenario scenario, const Library& library,
     result.crosscheck = crosscheck(ran.last, options.backend);
   }
   if (options.timeline) {
-    result.timeline = timeline_json(ran.last.lowered, ran.last.result,
-                                    simulation.cluster().node.devices);
+    result.timeline =
+        timeline_json(ran.last.lowered, ran.last.result, simulation.cluster().node.devices);
   }
   return result;
 }

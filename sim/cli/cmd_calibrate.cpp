@@ -85,8 +85,9 @@ void fit_communication(const Options& options, const CatalogFolders& folders) {
 int fit(const Options& options) {
   const CatalogFolders folders = catalog_folders(options.common.catalog);
   if (options.out.empty() && options.comm_out.empty()) {
-    throw ConfigError("calibrate fit", "give --out for kernel profiles, --comm-out for "
-                                       "communication profiles, or both");
+    throw ConfigError("calibrate fit",
+                      "give --out for kernel profiles, --comm-out for "
+                      "communication profiles, or both");
   }
   if (!options.out.empty()) {
     fit_kernels(options, folders);
@@ -104,8 +105,9 @@ void add_calibrate_command(CLI::App& app, Command& command) {
   CLI::App* sub =
       app.add_subcommand("calibrate", "measure this machine, fit profiles to measurements");
   sub->require_subcommand(1);
-  CLI::App* fit_sub =
-      sub->add_subcommand("fit", "kernel profiles per system, framework and version; communication profiles per system");
+  CLI::App* fit_sub = sub->add_subcommand(
+      "fit",
+      "kernel profiles per system, framework and version; communication profiles per system");
   fit_sub->add_option("dir", options->directory, "folder of measured CSV files")
       ->required()
       ->type_name("DIR");
@@ -117,7 +119,8 @@ void add_calibrate_command(CLI::App& app, Command& command) {
   options->common.add_catalog(*fit_sub);
   options->common.add_threads(*fit_sub);
   fit_sub->footer(
-      "The folder has the layout SYSTEM/OPERATION__FRAMEWORK-VERSION.csv, SYSTEM/nccl-VERSION.csv.\n"
+      "The folder has the layout SYSTEM/OPERATION__FRAMEWORK-VERSION.csv, "
+      "SYSTEM/nccl-VERSION.csv.\n"
       "Example:\n  moesim calibrate fit measured --date 2026-11 \\\n"
       "      --out my_catalog/models/profiles --comm-out my_catalog/hardware/profiles\n"
       "  moesim simulate SCENARIO --catalog my_catalog --set /policy/kernels=FRAMEWORK");

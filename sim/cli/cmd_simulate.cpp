@@ -38,8 +38,9 @@ Scenario load_scenario(const Options& options) {
 // Says how far the backends are apart. Throws InvariantError when they disagree.
 void print_crosscheck(const CrosscheckReport& difference) {
   std::cerr << "crosscheck: " << difference.backends[0] << " and " << difference.backends[1]
-            << " differ by at most " << difference.max_relative << " (relative) or " << difference.max_absolute_s << " s at the end of any of "
-            << difference.tasks << " tasks\n";
+            << " differ by at most " << difference.max_relative << " (relative) or "
+            << difference.max_absolute_s << " s at the end of any of " << difference.tasks
+            << " tasks\n";
   ensure(difference.agree, "backends agree within 1e-9 relative or 2 ps");
 }
 
@@ -50,13 +51,13 @@ int run(const Options& options) {
                 files_of_document(options.scenario, scenario.effective));
   const CatalogFolders folders = catalog_folders(options.common.catalog);
   ProgressBar progress("simulating");
-  const SimulateResult result = simulate(
-      std::move(scenario), Library(folders),
-      {.backend = options.backend == "fast" ? BackendKind::fast : BackendKind::simgrid,
-       .crosscheck = options.crosscheck,
-       .timeline = !options.timeline.empty(),
-       .threads = options.common.threads,
-       .progress = [&progress](double done) { progress.show(done); }});
+  const SimulateResult result =
+      simulate(std::move(scenario), Library(folders),
+               {.backend = options.backend == "fast" ? BackendKind::fast : BackendKind::simgrid,
+                .crosscheck = options.crosscheck,
+                .timeline = !options.timeline.empty(),
+                .threads = options.common.threads,
+                .progress = [&progress](double done) { progress.show(done); }});
   if (result.crosscheck) {
     print_crosscheck(*result.crosscheck);
   }

@@ -84,9 +84,8 @@ PlaceScenario::PlaceScenario(const PlaceScenarioOptions& options) {
   problem_ = problem_of(*fitted_, comm_);
   problem_.split = options.split;
   if (split) {
-    unseen_ =
-        std::make_unique<Simulation>(with_routing(document, options, routing + "[" + share + ":1]"),
-                                     library, options.threads);
+    unseen_ = std::make_unique<Simulation>(
+        with_routing(document, options, routing + "[" + share + ":1]"), library, options.threads);
   }
 }
 

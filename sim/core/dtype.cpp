@@ -10,7 +10,7 @@ namespace moesim {
 namespace {
 
 constexpr std::array<std::string_view, k_dtypes> names{"fp32",      "tf32", "bf16", "fp16", "fp8",
-                                                "fp8_block", "int8", "int4", "fp4"};
+                                                       "fp8_block", "int8", "int4", "fp4"};
 
 }  // namespace
 

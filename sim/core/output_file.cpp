@@ -89,7 +89,7 @@ Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
 
 OutputFile::OutputFile(std::string path, Order order) : path_(std::move(path)) {
   const std::string target = behind_links(path_);
-  struct stat found {};
+  struct stat found{};
   const bool exists = ::stat(target.c_str(), &found) == 0;
   if (own_descriptor(target) || (exists && !S_ISREG(found.st_mode) && !S_ISDIR(found.st_mode))) {
     open_direct(target, order);

@@ -15,10 +15,9 @@ bool in_one_node(const Topology& topology, std::span<const int> devices) {
 std::vector<LinkLoad> ring(const Topology& topology, std::span<const int> devices, double bytes) {
   std::vector<LinkLoad> parts;
   for (std::size_t i = 0; i < devices.size(); ++i) {
-    topology.routes().spread(devices[i], devices[(i + 1) % devices.size()], bytes,
-                             [&](int link, double amount) {
-                               parts.push_back({link, 0.0, amount});
-                             });
+    topology.routes().spread(
+        devices[i], devices[(i + 1) % devices.size()], bytes,
+        [&](int link, double amount) { parts.push_back({link, 0.0, amount}); });
   }
   std::ranges::stable_sort(parts, {}, &LinkLoad::link);
   std::vector<LinkLoad> loads;

@@ -15,10 +15,10 @@ Deployment::Deployment(std::shared_ptr<const System> system, ExpertPlacement pla
              placement_.slot_expert.size() == static_cast<std::size_t>(shape.layers),
          "a placement has the scenario's ranks, experts and layers");
   check_placement(placement_);
-  const AllToAllLowering exchange = make_all_to_all(
-      system_->topology(), system_->comm_profiles(), system_->comm_target(), system_->model(),
-      system_->scenario().policy, system_->ranks(), 0, placement_.slots(),
-      static_cast<int>(shape.top_k));
+  const AllToAllLowering exchange =
+      make_all_to_all(system_->topology(), system_->comm_profiles(), system_->comm_target(),
+                      system_->model(), system_->scenario().policy, system_->ranks(), 0,
+                      placement_.slots(), static_cast<int>(shape.top_k));
   replicas_ = replica_choices(placement_, exchange.node_of_rank());
   needs_distinct_ = exchange.algorithm().needs_distinct;
 }

@@ -4,8 +4,8 @@
 #include <array>
 #include <vector>
 
-#include "sim/flow/backend.h"
 #include "sim/engine/lowered_step.h"
+#include "sim/flow/backend.h"
 
 namespace moesim {
 

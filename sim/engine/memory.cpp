@@ -113,8 +113,7 @@ MemoryUse memory_use(const Deployment& deployment, const StepBatch& batch,
       cache = static_cast<double>(units) * cache;
       tokens = rows = traffic.most_tokens;
     }
-    const Bytes active =
-        activations(model, tokens, rows, parallelism, policy, traffic.most_pairs);
+    const Bytes active = activations(model, tokens, rows, parallelism, policy, traffic.most_pairs);
     if (cache + active > use.kv_cache + use.activations) {
       use.kv_cache = cache;
       use.activations = active;

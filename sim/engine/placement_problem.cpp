@@ -122,21 +122,34 @@ std::vector<std::vector<double>> load_statistics(std::span<const RoutedTokens> p
   return loads;
 }
 
-PlacementProblem placement_problem(std::span<const RoutedTokens> parts, const PlacementShape& shape,
-                                   CommModel comm, const PlacementCosts& costs, double step_pairs,
-                                   const std::string& where) {
-  ensure(!parts.empty(), "statistics have tokens");
+std::vector<std::vector<double>> expected_loads(const RoutingStatistics& statistics, int experts,
+                                                std::int64_t tokens) {
+  const RouterSpec& router = statistics.router();
+  const double picks = static_cast<double>(tokens) * router.top_k;
+  std::vector<std::vector<double>> loads;
+  for (int l = 0; l < router.layers; ++l) {
+    const auto shares = statistics.shares(l).first(at(experts));
+    auto& layer = loads.emplace_back(shares.begin(), shares.end());
+    for (double& load : layer) {
+      load *= picks;
+    }
+  }
+  return loads;
+}
+
+PlacementProblem load_problem(std::vector<std::vector<double>> loads, int top_k,
+                              const PlacementShape& shape, const PlacementCosts& costs,
+                              double step_pairs, const std::string& where) {
   PlacementProblem problem;
   problem.name = where;
-  problem.layers = parts.front().layers;
+  problem.layers = static_cast<int>(loads.size());
   problem.experts = shape.experts;
   problem.devices = shape.units;
   problem.devices_per_node = shape.units_per_node;
   problem.redundant = shape.redundant;
   problem.set_even_capacity();
-  problem.top_k = parts.front().top_k;
-  problem.loads = load_statistics(parts, shape.experts);
-  problem.comm = comm;
+  problem.top_k = top_k;
+  problem.loads = std::move(loads);
   problem.in_seconds = true;
   problem.expert_bytes = costs.expert_bytes;
   const double counted = problem.total_load(0);
@@ -146,6 +159,17 @@ PlacementProblem placement_problem(std::span<const RoutedTokens> parts, const Pl
   problem.beta = scale / shape.units;
   problem.c_intra = costs.intra_s;
   problem.c_inter = std::max(costs.inter_s, costs.intra_s);
+  return problem;
+}
+
+PlacementProblem placement_problem(std::span<const RoutedTokens> parts, const PlacementShape& shape,
+                                   CommModel comm, const PlacementCosts& costs, double step_pairs,
+                                   const std::string& where) {
+  ensure(!parts.empty(), "statistics have tokens");
+  PlacementProblem problem = load_problem(load_statistics(parts, shape.experts),
+                                          parts.front().top_k, shape, costs, step_pairs, where);
+  problem.comm = comm;
+  const double counted = problem.total_load(0);
   if (comm == CommModel::interlayer) {
     require_ffn_experts(parts, shape.experts, where);
     // A token has top_k * top_k pairs, of which it travels top_k.

@@ -8,6 +8,7 @@
 
 #include "placement/problem.h"
 #include "sim/engine/scenario.h"
+#include "workloads/expected_routing.h"
 #include "workloads/routing.h"
 
 namespace moesim {
@@ -41,6 +42,15 @@ struct PlacementShape {
 
 // Loads [layer][expert] of the tokens, weighted; ids of zero-cost experts are left out.
 std::vector<std::vector<double>> load_statistics(std::span<const RoutedTokens> parts, int experts);
+
+// Loads [layer][expert] that so many tokens may be expected to bring, without drawing them.
+std::vector<std::vector<double>> expected_loads(const RoutingStatistics& statistics, int experts,
+                                                std::int64_t tokens);
+
+// Of loads alone; `step_pairs` as below.
+PlacementProblem load_problem(std::vector<std::vector<double>> loads, int top_k,
+                              const PlacementShape& shape, const PlacementCosts& costs,
+                              double step_pairs, const std::string& where);
 
 // `step_pairs`: (token, expert) pairs that one expert group handles per layer and step: counts are
 // scaled to it, so that F is the seconds of a step spent on the busiest experts' device and on

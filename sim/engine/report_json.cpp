@@ -73,8 +73,8 @@ Json by_category(const std::array<double, k_categories>& seconds) {
 Json layers_json(const std::vector<LayerReport>& layers) {
   Json rows = Json::array();
   for (const LayerReport& layer : layers) {
-    Json row{{"layer", layer.layer},       {"kind", layer.is_moe ? "moe" : "dense"},
-             {"start_s", layer.start_s},   {"end_s", layer.end_s},
+    Json row{{"layer", layer.layer},           {"kind", layer.is_moe ? "moe" : "dense"},
+             {"start_s", layer.start_s},       {"end_s", layer.end_s},
              {"dispatch_s", layer.dispatch_s}, {"experts_s", layer.experts_s},
              {"combine_s", layer.combine_s}};
     if (layer.load) {

@@ -9,8 +9,8 @@
 
 namespace moesim {
 
-// Parts of a decode step with attention tp 1; of single tokens that stand for themselves alone. Pure
-// for any number of threads.
+// Parts of a decode step with attention tp 1; of single tokens that stand for themselves alone.
+// Pure for any number of threads.
 StepTraffic count_resident_parts(std::span<const RoutedPart> parts, const RankMap& ranks,
                                  std::span<const ReplicaChoice> replicas, bool needs_distinct,
                                  int threads);

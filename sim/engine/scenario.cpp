@@ -35,8 +35,9 @@ Parallelism parse_parallelism(ConfigObject object) {
   p.attention_dp = static_cast<int>(attention.integer_or("dp", 1, 1, most_ranks));
   for (const std::string_view key : {"cp", "pp", "vpp"}) {
     if (attention.has(key) && attention.integer(key, 1, most_ranks) != 1) {
-      attention.fail(key, "is 1 in steps: sequences are not cut over ranks, and layers not over "
-                          "stages");
+      attention.fail(key,
+                     "is 1 in steps: sequences are not cut over ranks, and layers not over "
+                     "stages");
     }
   }
   attention.reject_unknown_keys();

@@ -43,10 +43,9 @@ SequenceClass parse_sequences(ConfigObject object) {
   SequenceClass sequences;
   sequences.phase = object.choice("phase", phases) == "prefill" ? Phase::prefill : Phase::decode;
   sequences.count = object.integer_or("count", 1, 1, most_tokens);
-  sequences.new_tokens =
-      sequences.phase == Phase::decode
-          ? object.integer_or("new_tokens", 1, 1, most_tokens)
-          : object.integer("new_tokens", 1, most_tokens);
+  sequences.new_tokens = sequences.phase == Phase::decode
+                             ? object.integer_or("new_tokens", 1, 1, most_tokens)
+                             : object.integer("new_tokens", 1, most_tokens);
   sequences.context =
       object.integer_or("context", sequences.new_tokens, sequences.new_tokens, longest_context);
   object.reject_unknown_keys();
@@ -56,8 +55,9 @@ SequenceClass parse_sequences(ConfigObject object) {
 // [[{phase, new_tokens, context, count}, ...] per attention data-parallel rank].
 std::vector<RankBatch> parse_ranks(const nlohmann::json& ranks, const std::string& where) {
   if (!ranks.is_array() || ranks.empty()) {
-    throw ConfigError(where, "must be an array with a list of sequences for every attention "
-                             "data-parallel rank");
+    throw ConfigError(where,
+                      "must be an array with a list of sequences for every attention "
+                      "data-parallel rank");
   }
   std::vector<RankBatch> batches;
   for (std::size_t r = 0; r < ranks.size(); ++r) {

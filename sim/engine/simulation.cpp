@@ -68,9 +68,10 @@ std::vector<std::string> Simulation::routing_notes() const {
     return {};
   }
   if (scenario().run.routing == RoutingUse::expected) {
-    return {"expected, not drawn: " + routing()->statistics(threads_)->describe() +
-            "; with shipped profiles a step's time was off the mean of drawn batches by 0.15 % in the "
-            "median and 0.7 % at worst (sim/engine/README.md)"};
+    return {
+        "expected, not drawn: " + routing()->statistics(threads_)->describe() +
+        "; with shipped profiles a step's time was off the mean of drawn batches by 0.15 % in the "
+        "median and 0.7 % at worst (sim/engine/README.md)"};
   }
   return routing_warnings(*routing(), system().batch(0));
 }

@@ -15,8 +15,8 @@ namespace moesim {
 struct HostTimes {
   double load_s = 0.0;       // catalogs, profiles, traces
   double placement_s = 0.0;  // placing experts
-  double routing_s = 0.0;  // drawing or replaying tokens and counting them
-  double engine_s = 0.0;   // lowering and event loop, of the last step
+  double routing_s = 0.0;    // drawing or replaying tokens and counting them
+  double engine_s = 0.0;     // lowering and event loop, of the last step
   std::uint64_t events = 0;
   std::size_t tasks = 0;
 };

@@ -46,10 +46,8 @@ std::int64_t RankBatch::cached_tokens() const {
 std::vector<AttentionBatch> RankBatch::attention() const {
   std::vector<AttentionBatch> batches;
   for (const SequenceClass& s : sequences) {
-    batches.push_back({.phase = s.phase,
-                       .sequences = s.count,
-                       .query_len = s.new_tokens,
-                       .context = s.context});
+    batches.push_back(
+        {.phase = s.phase, .sequences = s.count, .query_len = s.new_tokens, .context = s.context});
   }
   return batches;
 }

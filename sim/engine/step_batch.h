@@ -23,7 +23,7 @@ struct RankBatch {
   std::vector<SequenceClass> sequences;
 
   [[nodiscard]] std::int64_t tokens() const;
-  [[nodiscard]] std::int64_t count() const;         // sequences
+  [[nodiscard]] std::int64_t count() const;  // sequences
   [[nodiscard]] std::int64_t prefill_tokens() const;
   [[nodiscard]] std::int64_t cached_tokens() const;  // keys of all sequences
   [[nodiscard]] std::vector<AttentionBatch> attention() const;

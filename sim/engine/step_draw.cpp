@@ -159,10 +159,9 @@ std::vector<Segment> run_segments(const StepBatch& batch) {
 
 }  // namespace
 
-std::vector<std::vector<RoutedPart>> draw_batch(const RoutingSource& source,
-                                                const StepBatch& batch, const RankMap& ranks,
-                                                int micro_batches, std::uint64_t seed,
-                                                int threads) {
+std::vector<std::vector<RoutedPart>> draw_batch(const RoutingSource& source, const StepBatch& batch,
+                                                const RankMap& ranks, int micro_batches,
+                                                std::uint64_t seed, int threads) {
   std::vector<std::vector<RoutedPart>> drawn(static_cast<std::size_t>(micro_batches));
   const auto keep = [&](std::vector<RoutedPart> parts) {
     for (std::size_t m = 0; m < parts.size(); ++m) {

@@ -160,9 +160,9 @@ void warn_of_run(const Simulation& simulation, const StepReport& report,
                  std::vector<std::string>& warnings) {
   if (!report.memory.fits()) {
     constexpr double megabyte = 1e6;
-    warnings.push_back("does not fit: " +
-                       std::to_string(std::llround(report.memory.shortfall().si() / megabyte)) +
-                       " MB short on the fullest device; times are what they would be");
+    warnings.push_back(
+        "does not fit: " + std::to_string(std::llround(report.memory.shortfall().si() / megabyte)) +
+        " MB short on the fullest device; times are what they would be");
   }
   if (report.steps_s.size() > 1) {
     warnings.push_back("step_s, rates and costs are means of " +

@@ -45,13 +45,13 @@ struct StepReport {
   StepMetrics metrics;
   int devices = 0;
   int nodes = 0;
-  std::int64_t output_tokens = 0;     // of a step: one per sequence
+  std::int64_t output_tokens = 0;  // of a step: one per sequence
   std::int64_t decode_sequences = 0;
-  std::int64_t prefill_tokens = 0;    // of a step
+  std::int64_t prefill_tokens = 0;  // of a step
   MemoryUse memory;
   Uncertainty uncertainty;
-  double makespan_s = 0.0;                          // of the last step
-  std::array<double, k_categories> breakdown{};     // of its critical path
+  double makespan_s = 0.0;                       // of the last step
+  std::array<double, k_categories> breakdown{};  // of its critical path
   std::vector<LayerReport> layers;
   std::vector<LinkUse> links;
   std::vector<LawReport> kernels;

@@ -16,8 +16,7 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 std::vector<MicroBatch> micro_batches_of(const Deployment& deployment, const StepBatch& batch,
                                          std::uint64_t seed, int threads) {
   const System& system = deployment.system();
-  const int count =
-      find_overlap(system.scenario().policy.overlap, "policy/overlap").micro_batches;
+  const int count = find_overlap(system.scenario().policy.overlap, "policy/overlap").micro_batches;
   std::vector<MicroBatch> micro;
   for (StepBatch& part : batch.split(count)) {
     micro.push_back({std::move(part), {}});
@@ -36,11 +35,10 @@ std::vector<MicroBatch> micro_batches_of(const Deployment& deployment, const Ste
   auto drawn = draw_batch(*system.routing(), batch, system.ranks(), count, seed, threads);
   const bool home = system.scenario().policy.residency == TokenResidency::home;
   for (std::size_t m = 0; m < micro.size(); ++m) {
-    micro[m].traffic =
-        home ? count_parts(drawn[m], system.ranks(), deployment.replicas(),
-                           deployment.needs_distinct(), threads)
-             : count_resident_parts(drawn[m], system.ranks(), deployment.replicas(),
-                                    deployment.needs_distinct(), threads);
+    micro[m].traffic = home ? count_parts(drawn[m], system.ranks(), deployment.replicas(),
+                                          deployment.needs_distinct(), threads)
+                            : count_resident_parts(drawn[m], system.ranks(), deployment.replicas(),
+                                                   deployment.needs_distinct(), threads);
   }
   return micro;
 }

@@ -34,13 +34,13 @@ void add_weighted(const TokenLayout& part, std::int64_t weight, TokenLayout& sum
 }
 
 // Tokens of `group` only.
-void count_part(const RoutedPart& part, int layer, const RankMap& ranks, int group,
-                int ffn_experts, TrafficCounter& counter) {
+void count_part(const RoutedPart& part, int layer, const RankMap& ranks, int group, int ffn_experts,
+                TrafficCounter& counter) {
   const auto k = static_cast<std::size_t>(part.tokens.top_k);
   const auto first = part.layout.first[static_cast<std::size_t>(group * ranks.units())];
   const TokenLayout layout = of_group(part.layout, ranks, group);
-  const auto ids = part.tokens.layer(layer).subspan(
-      static_cast<std::size_t>(first) * k, static_cast<std::size_t>(layout.tokens()) * k);
+  const auto ids = part.tokens.layer(layer).subspan(static_cast<std::size_t>(first) * k,
+                                                    static_cast<std::size_t>(layout.tokens()) * k);
   counter.add({ids, part.tokens.top_k, ffn_experts}, layout, whole_weight(part.tokens));
 }
 

@@ -141,9 +141,9 @@ void System::check_collectives() const {
     const bool exists = std::ranges::any_of(
         known, [&](const std::string& library) { return is_of_library(library, name); });
     if (name != k_auto_library && !exists) {
-      throw ConfigError(scenario_.where + "/policy/collectives",
-                        "no communication profile is of \"" + name +
-                            "\"; there are: auto, " + joined(known));
+      throw ConfigError(
+          scenario_.where + "/policy/collectives",
+          "no communication profile is of \"" + name + "\"; there are: auto, " + joined(known));
     }
   }
 }

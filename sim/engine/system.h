@@ -1,5 +1,5 @@
-// What a scenario describes and nothing changes: cluster, model, laws, ranks. Immutable, so that any
-// number of deployments, steps and threads share it.
+// What a scenario describes and nothing changes: cluster, model, laws, ranks. Immutable, so that
+// any number of deployments, steps and threads share it.
 #pragma once
 
 #include <memory>

@@ -110,7 +110,8 @@ ExpertPlacement System::place_experts(int threads) const {
   const PlacementChoice& choice = scenario_.placement;
   const PlacementSolverEntry& solver =
       find_placement_solver(choice.policy, scenario_.where + "/placement/policy");
-  const std::int64_t most_redundant = std::int64_t{placement_shape().experts} * (ranks_.units() - 1);
+  const std::int64_t most_redundant =
+      std::int64_t{placement_shape().experts} * (ranks_.units() - 1);
   if (choice.redundant_experts > most_redundant) {
     throw ConfigError(scenario_.where + "/placement/redundant_experts",
                       std::to_string(choice.redundant_experts) + " replicas, but at most " +
@@ -127,6 +128,12 @@ ExpertPlacement System::place_experts(int threads) const {
     problem.set_even_capacity();
     problem.loads.assign(static_cast<std::size_t>(problem.layers),
                          std::vector<double>(static_cast<std::size_t>(problem.experts), 1.0));
+  } else if (scenario_.run.routing == RoutingUse::expected &&
+             choice.comm_model == CommModel::none) {
+    problem = load_problem(expected_loads(*routing_->statistics(threads), placement_shape().experts,
+                                          choice.statistics_tokens),
+                           static_cast<int>(routing_shape_.top_k), placement_shape(),
+                           placement_costs(), pairs_per_step(), scenario_.where + "/placement");
   } else {
     problem =
         placement_problem(placement_statistics(threads), placement_shape(), choice.comm_model,

@@ -212,8 +212,7 @@ class Reproduction {
       std::map<std::string, Json> documents;
       Reports reports;
       for (const std::string& run : runs) {
-        documents[run] =
-            simulate(document_of(s, run, parameter), name_of_run(s, run), library_);
+        documents[run] = simulate(document_of(s, run, parameter), name_of_run(s, run), library_);
         reports[run] = &documents[run];
       }
       return fit.measure.value(lookup_in(reports, task_.scenarios[s].path + "#/fit/measure"));

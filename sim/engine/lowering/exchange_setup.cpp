@@ -15,8 +15,8 @@ std::int64_t dispatch_width(const MoeModel& model) {
 
 AllToAllLowering make_all_to_all(const Topology& topology, std::span<const CommProfile> profiles,
                                  const CommTarget& target, const MoeModel& model,
-                                 const Policy& policy, const RankMap& ranks, int group,
-                                 int slots, int top_k) {
+                                 const Policy& policy, const RankMap& ranks, int group, int slots,
+                                 int top_k) {
   AllToAllSpec spec;
   spec.algorithm = policy.all_to_all;
   spec.payload = {.hidden = dispatch_width(model),
@@ -40,8 +40,7 @@ FoundCollective collective_law(const LoweringInput& input, CollectiveOp op) {
   if (wanted != k_auto_library) {
     names.push_back(wanted);
   }
-  return choose_collective(input.comm_profiles, input.comm_target, op, names,
-                           input.policy.kernels);
+  return choose_collective(input.comm_profiles, input.comm_target, op, names, input.policy.kernels);
 }
 
 std::vector<CommProvenance> comm_provenance(const LoweringInput& input) {
@@ -66,8 +65,8 @@ std::vector<CommProvenance> comm_provenance(const LoweringInput& input) {
   }
   for (const CollectiveOp op : collectives) {
     const FoundCollective law = collective_law(input, op);
-    rows.push_back({"collective/" + std::string(name_of(op)), law.profile, law.basis, law.fit,
-                    law.library});
+    rows.push_back(
+        {"collective/" + std::string(name_of(op)), law.profile, law.basis, law.fit, law.library});
   }
   return rows;
 }

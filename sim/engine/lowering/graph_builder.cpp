@@ -77,8 +77,7 @@ class GraphBuilder {
     }
     return std::ranges::all_of(work_.after(id), [&](const WorkEdge& edge) {
       return edge.scope == EdgeScope::rank &&
-             ((stream_of_[at(edge.node)] == stream &&
-               work_.node(edge.node).stage == node.stage) ||
+             ((stream_of_[at(edge.node)] == stream && work_.node(edge.node).stage == node.stage) ||
               chain_waits_for(chain, edge.node));
     });
   }
@@ -172,8 +171,7 @@ class GraphBuilder {
     for (const std::int32_t id : nodes) {
       for (const WorkEdge& edge : work_.after(id)) {
         const bool inside = std::ranges::find(nodes, edge.node) != nodes.end();
-        const bool implied = edge.scope == EdgeScope::rank &&
-                             stream_of_[at(edge.node)] == stream &&
+        const bool implied = edge.scope == EdgeScope::rank && stream_of_[at(edge.node)] == stream &&
                              work_.node(edge.node).stage == work_.node(id).stage;
         const bool known = std::ranges::any_of(edges_, [&](const WorkEdge& e) {
           return e.node == edge.node && e.scope == edge.scope;
@@ -265,8 +263,8 @@ class GraphBuilder {
   std::vector<std::int32_t> stream_of_;          // by node; -1: not placed yet
   std::vector<std::int32_t> done_of_;            // by node: index into done_
   std::vector<std::vector<TaskId>> done_;        // by chain or collective, by place in the stage
-  std::vector<WorkEdge> edges_;   // scratch
-  std::vector<TaskId> before_;    // scratch
+  std::vector<WorkEdge> edges_;                  // scratch
+  std::vector<TaskId> before_;                   // scratch
   ProgramId nothing_ = k_no_program;
 };
 

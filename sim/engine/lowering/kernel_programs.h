@@ -49,14 +49,14 @@ class KernelPrograms {
   const KernelModel& kernels_;
   LoweredStep& step_;
   std::map<std::string_view, std::int16_t>
-      expert_family_;          // by label of the op: shapes vary, kernels do not
+      expert_family_;  // by label of the op: shapes vary, kernels do not
   struct Work {
     double flops = 0.0;
     double bytes = 0.0;
   };
-  std::vector<Work> work_;           // by kernel
-  std::vector<std::int64_t> runs_;   // by program
-  std::vector<Need> needs_;          // scratch
+  std::vector<Work> work_;          // by kernel
+  std::vector<std::int64_t> runs_;  // by program
+  std::vector<Need> needs_;         // scratch
 };
 
 }  // namespace moesim

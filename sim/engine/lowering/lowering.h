@@ -32,7 +32,7 @@ struct LoweringInput {
   CommTarget comm_target;
   const RankMap& ranks;
   const Policy& policy;
-  const ExpertPlacement& placement;  // of one expert group; all groups are placed alike
+  const ExpertPlacement& placement;           // of one expert group; all groups are placed alike
   std::span<const MicroBatch> micro_batches;  // as many as the overlap schedule wants
 };
 
@@ -60,7 +60,7 @@ std::int64_t dispatch_width(const MoeModel& model);
 // The all-to-all of one expert group; used by lowering and, for its grid, by the routing stage.
 AllToAllLowering make_all_to_all(const Topology& topology, std::span<const CommProfile> profiles,
                                  const CommTarget& target, const MoeModel& model,
-                                 const Policy& policy, const RankMap& ranks, int group,
-                                 int slots, int top_k);
+                                 const Policy& policy, const RankMap& ranks, int group, int slots,
+                                 int top_k);
 
 }  // namespace moesim

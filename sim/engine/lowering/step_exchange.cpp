@@ -41,8 +41,8 @@ void StepExchange::fill(std::int32_t batch, std::int32_t decision, int group, Ex
   const ResidentLayer& resident = step.resident[at(decision)][at(group)];
   all_to_all.lower({&resident.after, &resident.back}, unused_, exchange.combine);
   all_to_all.lower({&resident.before, &traffic}, exchange.dispatch, unused_);
-  exchange.comes_back = std::ranges::any_of(
-      resident.back.load, [](const ExpertLoad& load) { return load.pairs > 0; });
+  exchange.comes_back = std::ranges::any_of(resident.back.load,
+                                            [](const ExpertLoad& load) { return load.pairs > 0; });
 }
 
 ExpertShard StepExchange::shard(std::int32_t batch, std::int32_t decision, int group,
@@ -50,7 +50,8 @@ ExpertShard StepExchange::shard(std::int32_t batch, std::int32_t decision, int g
   const StepTraffic& step = in_.micro_batches[at(batch)].traffic;
   const LayerTraffic& traffic = step.layers[at(decision)][at(group)];
   ExpertShard result;
-  result.local_experts = in_.placement.first_slot[at(unit) + 1] - in_.placement.first_slot[at(unit)];
+  result.local_experts =
+      in_.placement.first_slot[at(unit) + 1] - in_.placement.first_slot[at(unit)];
   result.etp = in_.ranks.lanes();
   result.load = traffic.load[at(unit)];
   result.entering_tokens =
@@ -59,9 +60,8 @@ ExpertShard StepExchange::shard(std::int32_t batch, std::int32_t decision, int g
 }
 
 std::vector<LayerLoad> StepExchange::loads() const {
-  std::vector<LayerLoad> rows(in_.micro_batches.empty()
-                                  ? 0
-                                  : in_.micro_batches.front().traffic.layers.size());
+  std::vector<LayerLoad> rows(
+      in_.micro_batches.empty() ? 0 : in_.micro_batches.front().traffic.layers.size());
   for (std::size_t decision = 0; decision < rows.size(); ++decision) {
     LayerLoad& row = rows[decision];
     std::int64_t heaviest_of_all = 0;
@@ -84,8 +84,8 @@ std::vector<LayerLoad> StepExchange::loads() const {
       }
       heaviest_sum += static_cast<double>(heaviest);
     }
-    const double mean = row.pairs / (static_cast<double>(in_.ranks.expert_groups()) *
-                                     in_.ranks.units());
+    const double mean =
+        row.pairs / (static_cast<double>(in_.ranks.expert_groups()) * in_.ranks.units());
     row.max_over_mean = mean > 0 ? heaviest_sum / mean : 1.0;
   }
   return rows;

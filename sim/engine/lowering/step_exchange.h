@@ -34,8 +34,8 @@ class StepExchange {
   [[nodiscard]] ExpertShard shard(std::int32_t batch, std::int32_t decision, int group,
                                   int unit) const;
 
-  // Loads of all groups and micro-batches, one row per decision. Every micro-batch waits for its own
-  // busiest unit, so its maximum counts for itself.
+  // Loads of all groups and micro-batches, one row per decision. Every micro-batch waits for its
+  // own busiest unit, so its maximum counts for itself.
   [[nodiscard]] std::vector<LayerLoad> loads() const;
 
  private:

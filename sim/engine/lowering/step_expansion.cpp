@@ -79,15 +79,18 @@ StepExpansion::StepExpansion(const LoweringInput& input, const Work& work, bool 
       kinds.push_back(kind_of(batch));
     }
   }
-  ensure(in_.model.blocks.size() * static_cast<std::size_t>(k_entries * k_kinds_of_work) < 1U << 31U,
-         "a model has a moderate number of blocks");
+  ensure(
+      in_.model.blocks.size() * static_cast<std::size_t>(k_entries * k_kinds_of_work) < 1U << 31U,
+      "a model has a moderate number of blocks");
 }
 
 RankRange StepExpansion::ranks_of(int stage) const {
   return {in_.ranks.first_rank(stage), in_.ranks.ranks_per_stage()};
 }
 
-std::int32_t StepExpansion::resource_offset(int rank) const { return 2 * in_.ranks.device_of(rank); }
+std::int32_t StepExpansion::resource_offset(int rank) const {
+  return 2 * in_.ranks.device_of(rank);
+}
 
 std::int32_t StepExpansion::kind_of(const RankBatch& batch) {
   const auto known = std::ranges::find(batches_, batch);
@@ -112,8 +115,9 @@ std::int32_t StepExpansion::kind_of_resting(const WorkNode& node, int rank) {
   const MicroBatch& micro = in_.micro_batches[at(node.batch)];
   const auto g = at(in_.ranks.group_of(rank));
   const auto& layers = micro.traffic.resident;
-  const TokenLayout& layout = at(node.decision) < layers.size() ? layers[at(node.decision)][g].before
-                                                                : layers.back()[g].after;
+  const TokenLayout& layout = at(node.decision) < layers.size()
+                                  ? layers[at(node.decision)][g].before
+                                  : layers.back()[g].after;
   const std::int64_t tokens = layout.tokens_of(in_.ranks.unit_of(rank));
   RankBatch resting;
   if (tokens > 0) {
@@ -164,10 +168,9 @@ std::vector<Op> StepExpansion::ops(const WorkNode& node, const Kind& kind) const
 
 std::int64_t StepExpansion::part_key(const WorkNode& node, std::int32_t kind) const {
   ensure(node.entry < k_entries, "a block has fewer than 64 FFN entries");
-  const std::int64_t block =
-      node.kind == WorkKind::embedding || node.kind == WorkKind::head
-          ? 0
-          : in_.model.layers[static_cast<std::size_t>(node.layer)];
+  const std::int64_t block = node.kind == WorkKind::embedding || node.kind == WorkKind::head
+                                 ? 0
+                                 : in_.model.layers[static_cast<std::size_t>(node.layer)];
   const auto blocks = static_cast<std::int64_t>(in_.model.blocks.size());
   return ((kind * blocks + block) * k_entries + node.entry) * k_kinds_of_work +
          static_cast<std::int64_t>(node.kind);
@@ -244,8 +247,8 @@ ProgramId StepExpansion::expert_program(const WorkNode& node, int rank) {
   if (exchange_.idles(node.batch, group)) {
     return k_no_program;
   }
-  const ExpertShard shard = exchange_.shard(node.batch, node.decision, group,
-                                            in_.ranks.unit_of(rank));
+  const ExpertShard shard =
+      exchange_.shard(node.batch, node.decision, group, in_.ranks.unit_of(rank));
   const ExpertKey key{in_.model.layers[static_cast<std::size_t>(node.layer)],
                       node.entry,
                       shard.local_experts,
@@ -313,8 +316,7 @@ ProgramId StepExpansion::collective(std::int32_t id, int group) {
 
 const FoundCollective& StepExpansion::law_of(CollectiveOp op) {
   const auto known = laws_.find(op);
-  return known != laws_.end() ? known->second
-                              : laws_[op] = collective_law(in_, op);
+  return known != laws_.end() ? known->second : laws_[op] = collective_law(in_, op);
 }
 
 // Hidden states of a tensor-parallel group's batch, or its logits.
@@ -328,10 +330,9 @@ ProgramId StepExpansion::tensor_sum(const WorkNode& node, CollectiveOp op, int g
   if (bytes.si() == 0.0) {
     return k_no_program;
   }
-  return programs_.collective(collectives_.lower(law_of(op), op, ranks, bytes),
-                              Category::tensor_parallel, name_of(op),
-                              programs_.family("collective/" + std::string(name_of(op))),
-                              ranks.size());
+  return programs_.collective(
+      collectives_.lower(law_of(op), op, ranks, bytes), Category::tensor_parallel, name_of(op),
+      programs_.family("collective/" + std::string(name_of(op))), ranks.size());
 }
 
 // A single unit exchanges nothing.
@@ -360,8 +361,8 @@ ProgramId StepExpansion::context_gather(const WorkNode& node, int group) {
   const std::int64_t tokens = in_.micro_batches[at(node.batch)].traffic.home[at(group)].tokens();
   const Bytes rows =
       static_cast<double>(tokens) * activation_bytes(in_.model.hidden, in_.policy.dispatch);
-  CollectiveCost cost = collectives_.lower(law_of(CollectiveOp::all_gather),
-                                           CollectiveOp::all_gather, ranks, rows);
+  CollectiveCost cost =
+      collectives_.lower(law_of(CollectiveOp::all_gather), CollectiveOp::all_gather, ranks, rows);
   cost.token_copies = static_cast<double>(tokens * (in_.ranks.units() - 1));
   return programs_.collective(cost, Category::combine, "context_gather",
                               programs_.family("collective/all_gather"), ranks.size());

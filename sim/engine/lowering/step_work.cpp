@@ -34,12 +34,9 @@ class MicroBatchWork {
 
  private:
   WorkEdge add(WorkKind kind, const Edges& after, std::int32_t entry = 0) {
-    return {work_.add({.kind = kind,
-                       .layer = layer_,
-                       .batch = batch_,
-                       .entry = entry,
-                       .decision = decision_},
-                      after)};
+    return {work_.add(
+        {.kind = kind, .layer = layer_, .batch = batch_, .entry = entry, .decision = decision_},
+        after)};
   }
 
   // An all-reduce of what the residual stream waits for.
@@ -90,8 +87,7 @@ class MicroBatchWork {
   void experts(const FfnGroup& group, std::int32_t entry) {
     const Edges input = residual_;
     const WorkEdge router = add(WorkKind::router, input, entry);
-    residual_ = {add(WorkKind::shared, input, entry),
-                 add(WorkKind::free_experts, {router}, entry)};
+    residual_ = {add(WorkKind::shared, input, entry), add(WorkKind::free_experts, {router}, entry)};
     Edges ready{router};
     if (group.latent_dim > 0) {
       ready.push_back(add(WorkKind::latent_in, input, entry));
@@ -112,7 +108,7 @@ class MicroBatchWork {
   Work& work_;
   std::int32_t layer_ = 0;
   std::int32_t decision_ = 0;
-  Edges residual_;                // what a reader of the residual stream waits for
+  Edges residual_;               // what a reader of the residual stream waits for
   std::vector<Edges> arrivals_;  // by layer: outputs that join the stream before it
 };
 

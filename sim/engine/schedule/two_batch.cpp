@@ -1,14 +1,15 @@
-// Two halves of the batch take turns: while tokens of one half travel, the other computes (DeepSeek,
-// profile-data; SGLang's two-batch overlap). Both halves are cut into the same stages, half 1 runs
-// two stages behind half 0, and of stages that fall together half 0's is listed first. Kernels keep
-// to one stream, dispatch and combine to another.
+// Two halves of the batch take turns: while tokens of one half travel, the other computes
+// (DeepSeek, profile-data; SGLang's two-batch overlap). Both halves are cut into the same stages,
+// half 1 runs two stages behind half 0, and of stages that fall together half 0's is listed first.
+// Kernels keep to one stream, dispatch and combine to another.
 //
 //   attention_split false:  attention .. router | dispatch, shared | experts | combine
 //   attention_split true:   attention | core .. router | dispatch, shared | experts | combine
 //
 // Two stages behind, of four: a half's dispatch travels beside the other's experts or attention, as
-// does its combine. Of five (decode, where attention is the longer part): the combine travels beside
-// the other half's attention kernel, the dispatch beside shared experts and the other's projections.
+// does its combine. Of five (decode, where attention is the longer part): the combine travels
+// beside the other half's attention kernel, the dispatch beside shared experts and the other's
+// projections.
 #include <algorithm>
 
 #include "sim/engine/schedule/schedule.h"

@@ -51,9 +51,9 @@ std::int32_t Work::add(const WorkNode& node, std::span<const WorkEdge> after) {
   const std::size_t first = edges_.size();
   for (const WorkEdge& edge : after) {
     ensure(edge.node >= 0 && edge.node < id, "work waits for nodes that exist already");
-    const auto known = std::find_if(edges_.begin() + static_cast<std::ptrdiff_t>(first),
-                                    edges_.end(),
-                                    [&](const WorkEdge& e) { return e.node == edge.node; });
+    const auto known =
+        std::find_if(edges_.begin() + static_cast<std::ptrdiff_t>(first), edges_.end(),
+                     [&](const WorkEdge& e) { return e.node == edge.node; });
     if (known == edges_.end()) {
       edges_.push_back(edge);
     } else if (edge.scope == EdgeScope::group) {

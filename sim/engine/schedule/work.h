@@ -12,27 +12,27 @@ namespace moesim {
 
 enum class WorkKind : std::uint8_t {
   embedding,
-  embedding_sum,     // all-reduce of the vocabulary's slices
-  attention,         // whole, or what comes before the attention kernel if there is a core as well
-  attention_core,    // the attention kernel and what follows
-  attention_sum,     // all-reduce over a tensor-parallel group
-  dense,             // dense FFN
-  dense_sum,         // all-reduce
-  router,            // logits and selection
-  shared,            // shared experts
-  free_experts,      // experts that cost nothing but the addition
-  latent_in,         // into the experts' latent space
-  dispatch,          // tokens to experts
-  experts,           // routed experts
-  combine,           // results home
-  expert_sum,        // all-reduce or all-gather over a tensor-parallel group
-  latent_out,        // out of the latent space
-  head,              // final norm, logits, sampling
-  context_gather,    // every rank learns the new tokens (resident tokens only)
-  logits_gather,     // all-gather of the vocabulary's slices
-  send,              // activations or gradients to the next stage
-  weight_fetch,      // expert weights from a lower tier
-  backward,          // of a stage's layers
+  embedding_sum,   // all-reduce of the vocabulary's slices
+  attention,       // whole, or what comes before the attention kernel if there is a core as well
+  attention_core,  // the attention kernel and what follows
+  attention_sum,   // all-reduce over a tensor-parallel group
+  dense,           // dense FFN
+  dense_sum,       // all-reduce
+  router,          // logits and selection
+  shared,          // shared experts
+  free_experts,    // experts that cost nothing but the addition
+  latent_in,       // into the experts' latent space
+  dispatch,        // tokens to experts
+  experts,         // routed experts
+  combine,         // results home
+  expert_sum,      // all-reduce or all-gather over a tensor-parallel group
+  latent_out,      // out of the latent space
+  head,            // final norm, logits, sampling
+  context_gather,  // every rank learns the new tokens (resident tokens only)
+  logits_gather,   // all-gather of the vocabulary's slices
+  send,            // activations or gradients to the next stage
+  weight_fetch,    // expert weights from a lower tier
+  backward,        // of a stage's layers
 };
 std::string_view name_of(WorkKind kind);
 

@@ -94,22 +94,19 @@ TEST_CASE("validation and engine have one law of the all-to-all", "[calibrate][p
   cluster.fabric.kind = nodes > 1 ? FabricKind::leaf_spine : FabricKind::none;
   const Topology topology(cluster);
   const CommTarget target{.device = "h100_sxm", .architecture = "gh100"};
-  const AllToAllSpec spec{.algorithm = algorithm,
-                          .payload = {.hidden = 7168,
-                                      .top_k = 8,
-                                      .dispatch = DType::bf16,
-                                      .combine = DType::bf16},
-                          .slots = experts,
-                          .link_rate = Bandwidth(0.0),
-                          .lanes = {}};
+  const AllToAllSpec spec{
+      .algorithm = algorithm,
+      .payload = {.hidden = 7168, .top_k = 8, .dispatch = DType::bf16, .combine = DType::bf16},
+      .slots = experts,
+      .link_rate = Bandwidth(0.0),
+      .lanes = {}};
   AllToAllLowering lowering(topology, profiles, target, spec, "test");
   LayerTraffic traffic;
-  traffic.load.assign(static_cast<std::size_t>(ranks),
-                      {.pairs = 4 * ranks * each,
-                       .touched_experts = 4,
-                       .tiles_64 = 4,
-                       .tiles_128 = 4,
-                       .busiest = ranks * each});
+  traffic.load.assign(static_cast<std::size_t>(ranks), {.pairs = 4 * ranks * each,
+                                                        .touched_experts = 4,
+                                                        .tiles_64 = 4,
+                                                        .tiles_128 = 4,
+                                                        .busiest = ranks * each});
   traffic.pairs.reset({ranks, 8});
   for (int from = 0; from < ranks; ++from) {
     for (int to = 0; to < ranks; ++to) {
@@ -119,8 +116,7 @@ TEST_CASE("validation and engine have one law of the all-to-all", "[calibrate][p
   const std::int64_t tokens = experts * each / 8;
   const TokenLayout layout = even_layout(ranks, tokens);
   CollectiveCost costs[2];
-  lowering.lower({.layout = &layout, .traffic = &traffic}, costs[0],
-                 costs[1]);
+  lowering.lower({.layout = &layout, .traffic = &traffic}, costs[0], costs[1]);
   for (const Direction direction : {Direction::dispatch, Direction::combine}) {
     const CollectiveCost& cost = costs[static_cast<int>(direction)];
     double engine = 0.0;

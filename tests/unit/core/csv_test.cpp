@@ -46,8 +46,9 @@ TEST_CASE("a header that is not the layout's is refused", "[core][unit]") {
 
 TEST_CASE("numbers out of range name the range", "[core][unit]") {
   const CsvTable t = table("m,w\n3000000000,1.5\n");
-  CHECK_THROWS_WITH(t.count(0, 0, 1), "t.csv:2:m: \"3000000000\" is not a whole number from 1 to "
-                                      "2147483648");
+  CHECK_THROWS_WITH(t.count(0, 0, 1),
+                    "t.csv:2:m: \"3000000000\" is not a whole number from 1 to "
+                    "2147483648");
   CHECK(t.count(0, 0, 1, std::int64_t{1} << 40) == 3'000'000'000);
   CHECK_THROWS_WITH(t.number(0, 1, 0.0, 1.0), "t.csv:2:w: \"1.5\" is not within 0 to 1");
   CHECK(t.number(0, 1, 0.0, 2.0) == 1.5);

@@ -34,8 +34,8 @@ class FixedTimes final : public WorkExpansion {
       if (took >= 0) {
         program = program == k_no_program ? graph_.begin_program() : program;
         const Need need{0, took};
-        const bool kernel = work_.node(id).kind != WorkKind::weight_fetch &&
-                            work_.node(id).kind != WorkKind::send;
+        const bool kernel =
+            work_.node(id).kind != WorkKind::weight_fetch && work_.node(id).kind != WorkKind::send;
         kernel ? graph_.add_segment(0.0, {&need, 1}) : graph_.add_segment(took, {});
       }
     }

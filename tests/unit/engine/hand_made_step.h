@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "sim/flow/backend.h"
 #include "sim/engine/lowered_step.h"
+#include "sim/flow/backend.h"
 
 namespace moesim {
 

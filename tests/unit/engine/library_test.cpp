@@ -20,9 +20,8 @@ const RouterSpec k_router{.layers = 26, .experts = 64, .top_k = 6};
 // A library whose files may be changed.
 CatalogFolders copied_catalogs(const test::TemporaryFolder& folder) {
   CatalogFolders folders = testing::shipped_catalogs();
-  for (auto* const list :
-       {&folders.hardware, &folders.models, &folders.kernel_profiles, &folders.comm_profiles,
-        &folders.routing_profiles}) {
+  for (auto* const list : {&folders.hardware, &folders.models, &folders.kernel_profiles,
+                           &folders.comm_profiles, &folders.routing_profiles}) {
     const std::string copy = folder.file(std::to_string(std::hash<std::string>()(list->front())));
     std::filesystem::copy(list->front(), copy, std::filesystem::copy_options::recursive);
     list->front() = copy;

@@ -14,7 +14,10 @@ using Json = nlohmann::json;
 using testing::Ran;
 using testing::small_scenario;
 
-Json report_of(const Ran& run) { return to_json(step_report(run.simulation, {run.step_s()}, run.step), run.simulation.scenario().effective); }
+Json report_of(const Ran& run) {
+  return to_json(step_report(run.simulation, {run.step_s()}, run.step),
+                 run.simulation.scenario().effective);
+}
 
 bool warns_of(const Json& report, const std::string& text) {
   return std::ranges::any_of(report.at("warnings"), [&text](const Json& warning) {

@@ -71,9 +71,9 @@ double run(const Work& work, std::string_view schedule, const Times& t, bool spl
 TEST_CASE("1F1B takes (m + p - 1) forward and backward passes") {
   for (const auto& [stages, micro_batches] : {std::pair{2, 4}, std::pair{4, 8}, std::pair{3, 1}}) {
     const auto pipeline = moesim::testing::pipeline_work(stages, micro_batches);
-    const double took =
-        makespan(pipeline.work, moesim::testing::one_forward_one_backward(pipeline), stages, 2,
-                 [](const WorkNode& node, int) { return node.kind == WorkKind::dense ? 1.0 : 2.0; });
+    const double took = makespan(
+        pipeline.work, moesim::testing::one_forward_one_backward(pipeline), stages, 2,
+        [](const WorkNode& node, int) { return node.kind == WorkKind::dense ? 1.0 : 2.0; });
     CHECK(took == Approx((micro_batches + stages - 1) * 3.0));
   }
 }
@@ -82,17 +82,17 @@ TEST_CASE("experts by arrival wait for others' rows with these alone") {
   // Rank 0 sends in 1 s, rank 1 in 3 s; own rows take 1.5 s, others' 2 s; what is kept is there at
   // once. Rank 0 has all rows at 3 s, rank 1 at 1 s, but its own sends are done at 3 s.
   const Work work = moesim::testing::arrival_work(1);
-  const double took = makespan(work, moesim::testing::by_arrival(work), 1, 2,
-                               [](const WorkNode& node, int rank) {
-                                 switch (node.kind) {
-                                   case WorkKind::send:
-                                     return node.part == 1 ? 0.0 : rank == 0 ? 1.0 : 3.0;
-                                   case WorkKind::experts:
-                                     return node.part == 0 ? 1.5 : 2.0;
-                                   default:
-                                     return -1.0;
-                                 }
-                               });
+  const double took =
+      makespan(work, moesim::testing::by_arrival(work), 1, 2, [](const WorkNode& node, int rank) {
+        switch (node.kind) {
+          case WorkKind::send:
+            return node.part == 1 ? 0.0 : rank == 0 ? 1.0 : 3.0;
+          case WorkKind::experts:
+            return node.part == 0 ? 1.5 : 2.0;
+          default:
+            return -1.0;
+        }
+      });
   // Rank 1 computes its own rows from 3 s on and then the others'.
   CHECK(took == Approx(3.0 + 1.5 + 2.0));
 }
@@ -108,9 +108,9 @@ TEST_CASE("weights fetched ahead cost what compute does not hide") {
                                                                  : 2.0;
                     });
   };
-  CHECK(took(0.5, layers) == Approx(layers * 3.0));            // hidden
-  CHECK(took(5.0, layers) == Approx(layers * 5.0 + 2.0));      // the stream is never idle
-  CHECK(took(5.0, 1) == Approx(layers * (5.0 + 2.0)));         // one buffer: fetch, then compute
+  CHECK(took(0.5, layers) == Approx(layers * 3.0));        // hidden
+  CHECK(took(5.0, layers) == Approx(layers * 5.0 + 2.0));  // the stream is never idle
+  CHECK(took(5.0, 1) == Approx(layers * (5.0 + 2.0)));     // one buffer: fetch, then compute
 }
 
 TEST_CASE("without overlap everything adds up") {

@@ -283,8 +283,8 @@ TEST_CASE("memory: weights, cache and buffers of a rank by hand", "[engine][unit
   CHECK(huge.shortfall().si() == Approx((huge.total() - huge.usable).si()));
 }
 
-// 150 GB/s instead of the share of 450 GB/s that the law has: exchanges of prefill are bytes only, so
-// without their base latency they take that many times as long; nothing else moves.
+// 150 GB/s instead of the share of 450 GB/s that the law has: exchanges of prefill are bytes only,
+// so without their base latency they take that many times as long; nothing else moves.
 TEST_CASE("an all-to-all may be slower than its law", "[engine][unit]") {
   auto scenario = small_scenario(8, 8192);
   scenario["policy"]["all_to_all"] = "expert_copies";

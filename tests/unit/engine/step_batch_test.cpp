@@ -23,10 +23,7 @@ Json decode(int count, int context) {
 }
 
 Json prefill(int count, int new_tokens, int context) {
-  return {{"phase", "prefill"},
-          {"count", count},
-          {"new_tokens", new_tokens},
-          {"context", context}};
+  return {{"phase", "prefill"}, {"count", count}, {"new_tokens", new_tokens}, {"context", context}};
 }
 
 Json with_batches(const Json& ranks) {
@@ -99,14 +96,16 @@ TEST_CASE("impossible sequences are refused", "[engine][unit]") {
 
 TEST_CASE("a list of equal batches is the uniform workload", "[engine][property]") {
   const Ran uniform(small_scenario(4, 16));
-  const Ran listed(with_batches({{decode(16, 512)}, {decode(16, 512)}, {decode(16, 512)},
-                                 {decode(16, 512)}}));
+  const Ran listed(
+      with_batches({{decode(16, 512)}, {decode(16, 512)}, {decode(16, 512)}, {decode(16, 512)}}));
   CHECK(listed.step_s() == uniform.step_s());
   CHECK(listed.memory().total().si() == uniform.memory().total().si());
 }
 
 TEST_CASE("every token of unequal ranks finds its experts", "[engine][property]") {
-  const Ran run(with_batches({{decode(16, 512), prefill(1, 100, 400)}, Json::array(), {decode(3, 70)},
+  const Ran run(with_batches({{decode(16, 512), prefill(1, 100, 400)},
+                              Json::array(),
+                              {decode(3, 70)},
                               {prefill(2, 50, 50)}}));
   CHECK(total_pairs(run.step.lowered) == 26.0 * 6 * (16 + 100 + 3 + 100));
   // The idle rank computes experts for the others, and nothing of its own.
@@ -183,8 +182,7 @@ TEST_CASE("a step is a function of its batch, whatever the runner did before",
   for (std::uint64_t i = 0; i < 100; ++i) {
     const StepBatch batch = random_batch(i, 4);
     const StepOutcome again = reused.run(simulation.deployment(), batch, i, *backend, false);
-    const StepOutcome fresh =
-        StepRunner(1).run(simulation.deployment(), batch, i, *backend, false);
+    const StepOutcome fresh = StepRunner(1).run(simulation.deployment(), batch, i, *backend, false);
     REQUIRE(again.result.makespan_s == fresh.result.makespan_s);
     REQUIRE(again.lowered.flops == fresh.lowered.flops);
     REQUIRE(again.lowered.families.size() == fresh.lowered.families.size());

@@ -67,7 +67,8 @@ TEST_CASE("the nearest profile answers and says how near it is", "[hardware][com
   CHECK(find("a", "x", "rank_dedup").extrapolates(129, 7168, 8));
 }
 
-TEST_CASE("a collective is of the wanted library, or of the framework's", "[hardware][comm][unit]") {
+TEST_CASE("a collective is of the wanted library, or of the framework's",
+          "[hardware][comm][unit]") {
   const auto with = [](const char* device, std::initializer_list<const char*> libraries) {
     CommProfile profile = profile_of(device, "x", "rank_dedup", 0.1);
     for (const char* library : libraries) {

@@ -134,8 +134,7 @@ TEST_CASE("a folder's profiles are read when they are needed", "[models][unit]")
   SECTION("what was read is kept") {
     const auto before = library.bind(test::round_device(), key, {.framework = "trtllm"});
     write_text_file(good, "{}");
-    CHECK(library.bind(test::round_device(), key, {.framework = "trtllm"}).family ==
-          before.family);
+    CHECK(library.bind(test::round_device(), key, {.framework = "trtllm"}).family == before.family);
   }
 }
 

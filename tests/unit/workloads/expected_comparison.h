@@ -14,12 +14,12 @@ namespace moesim::test {
 
 // Contiguous placement of the experts on the ranks; nodes of 8 ranks.
 struct RoutingFigures {
-  double busiest_rank = 0.0;     // load of the busiest rank / mean
-  double busiest_expert = 0.0;   // of the busiest expert / mean
-  double touched = 0.0;          // experts with a pick, of all
-  double busiest_pair = 0.0;     // most picks from a rank to a rank / mean
-  double distinct_ranks = 0.0;   // per token
-  double distinct_nodes = 0.0;   // per token
+  double busiest_rank = 0.0;    // load of the busiest rank / mean
+  double busiest_expert = 0.0;  // of the busiest expert / mean
+  double touched = 0.0;         // experts with a pick, of all
+  double busiest_pair = 0.0;    // most picks from a rank to a rank / mean
+  double distinct_ranks = 0.0;  // per token
+  double distinct_nodes = 0.0;  // per token
 };
 
 inline std::vector<std::int32_t> contiguous(int experts, int destinations) {
@@ -72,8 +72,8 @@ inline int nodes_of(int ranks) { return std::max(1, ranks / 8); }
 inline RoutingFigures expected_figures(const RoutingStatistics& statistics,
                                        const BatchShape& shape) {
   const RouterSpec& router = statistics.router();
-  const SourceTokens tokens = {{shape.tokens_per_rank / shape.tokens_per_request,
-                                shape.tokens_per_request}};
+  const SourceTokens tokens = {
+      {shape.tokens_per_rank / shape.tokens_per_request, shape.tokens_per_request}};
   const std::vector<SourceTokens> sources(static_cast<std::size_t>(shape.ranks), tokens);
   const ExpectedBatch batch(statistics, sources);
   RoutingFigures sum;

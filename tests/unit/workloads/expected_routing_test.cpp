@@ -143,8 +143,7 @@ TEST_CASE("expected routing is like drawn routing in the mean", "[workloads][pro
   const auto source = source_of("profile:deepseek-v3", k_v3);
   const auto statistics = source->statistics(2);
   const auto tokens = GENERATE(std::int64_t{1}, std::int64_t{8}, std::int64_t{64});
-  const BatchShape shape{
-      .ranks = 32, .tokens_per_rank = tokens, .context = 1000, .threads = 2};
+  const BatchShape shape{.ranks = 32, .tokens_per_rank = tokens, .context = 1000, .threads = 2};
   const auto drawn = drawn_figures(*source, shape, tokens == 64 ? 5 : 20);
   const auto expected = expected_figures(*statistics, shape);
   CAPTURE(tokens);

@@ -54,7 +54,9 @@ FitOptions small_fit(int threads) {
 
 TEST_CASE("a fit finds what a trace was drawn from", "[workloads][property]") {
   const RoutedTokens data = tokens_of(calibrated(truth(), 4096, 1), 8000);
-  const GeneratorProfile start = start_of_fit(data, {.first_layer = 1});
+  TraceMetadata metadata;
+  metadata.first_layer = 1;
+  const GeneratorProfile start = start_of_fit(data, metadata);
   CHECK(start.router == truth().router);
   CHECK(start.first_layer == 1);
   CHECK(start.vocabulary > 300);
@@ -90,7 +92,10 @@ TEST_CASE("a fit refuses what it cannot be made from", "[workloads][unit]") {
   TraceWriter writer(path, {.layers = 2, .experts = 8, .top_k = 2, .ranked = few.ranked}, {});
   writer.append(few);
   writer.finish();
-  const TraceFitRequest request{.name = "x", .date = "2026", .options = small_fit(1)};
+  TraceFitRequest request;
+  request.name = "x";
+  request.date = "2026";
+  request.options = small_fit(1);
   CHECK_THROWS_WITH(fit_trace(path, request), Contains("at least 4 requests"));
   CHECK_THROWS_AS(fit_trace(folder.file("none.moetrace"), request), ConfigError);
   const std::string text = profile_text(truth());

@@ -102,14 +102,13 @@ TEST_CASE("a token is known by its request and position", "[workloads][property]
   const std::string trace = folder.file("t.moetrace");
   write_requests(trace);
   const std::string profiles = std::string(MOESIM_SOURCE_DIR) + "/workloads/profiles";
-  const auto [spec, router] = GENERATE(table<std::string, RouterSpec>(
-      {{"power_law:0.6", k_plain},
-       {"power_law:0.6", k_grouped},
-       {"profile:deepseek-v2-lite", k_lite},
-       {"trace", k_plain}}));
+  const auto [spec, router] =
+      GENERATE(table<std::string, RouterSpec>({{"power_law:0.6", k_plain},
+                                               {"power_law:0.6", k_grouped},
+                                               {"profile:deepseek-v2-lite", k_lite},
+                                               {"trace", k_plain}}));
   CAPTURE(spec, router.groups);
-  const auto source =
-      make_routing_source(spec == "trace" ? trace : spec, router, {profiles}, "w");
+  const auto source = make_routing_source(spec == "trace" ? trace : spec, router, {profiles}, "w");
   const auto runs = some_runs();
   const auto together = source->route(runs, 7, 1);
   REQUIRE(together.tokens() == 40 + 1 + 30 + 2);
@@ -144,8 +143,7 @@ TEST_CASE("balanced routing deals in the order of the list", "[workloads][unit]"
 }
 
 TEST_CASE("runs without sense are refused", "[workloads][unit]") {
-  const auto source =
-      make_routing_source(GENERATE("balanced", "power_law:0.6"), k_plain, {}, "w");
+  const auto source = make_routing_source(GENERATE("balanced", "power_law:0.6"), k_plain, {}, "w");
   const auto refused = [&](const TokenRun& run) {
     CHECK_THROWS_WITH(source->route(std::span(&run, 1), 0, 1), Contains("request 5"));
   };
