@@ -4,6 +4,7 @@
 
 #include "sim/core/error.h"
 #include "sim/core/rng.h"
+#include "sim/engine/lowering/step_ops.h"
 
 namespace moesim {
 namespace {
@@ -13,43 +14,6 @@ constexpr std::int64_t k_entries = 64;
 constexpr ProgramId k_unknown = -2;
 
 std::size_t at(std::int32_t index) { return static_cast<std::size_t>(index); }
-
-Category category_of(WorkKind kind) {
-  switch (kind) {
-    case WorkKind::embedding:
-      return Category::embedding;
-    case WorkKind::dense:
-      return Category::dense_ffn;
-    case WorkKind::router:
-    case WorkKind::free_experts:
-      return Category::router;
-    case WorkKind::shared:
-    case WorkKind::latent_in:
-    case WorkKind::latent_out:
-      return Category::shared_expert;
-    case WorkKind::dispatch:
-      return Category::dispatch;
-    case WorkKind::experts:
-      return Category::experts;
-    case WorkKind::combine:
-    case WorkKind::context_gather:
-      return Category::combine;
-    case WorkKind::embedding_sum:
-    case WorkKind::attention_sum:
-    case WorkKind::dense_sum:
-    case WorkKind::expert_sum:
-    case WorkKind::logits_gather:
-      return Category::tensor_parallel;
-    case WorkKind::head:
-      return Category::head;
-    default:
-      return Category::attention;
-  }
-}
-
-bool is_attention_kernel(const Op& op) {
-  return std::holds_alternative<AttentionOp>(op.shape) || std::holds_alternative<MlaOp>(op.shape);
-}
 
 bool of_expert_group(WorkKind kind) {
   return kind == WorkKind::dispatch || kind == WorkKind::combine ||
@@ -127,45 +91,6 @@ std::int32_t StepExpansion::kind_of_resting(const WorkNode& node, int rank) {
   return kind_of(resting);
 }
 
-std::vector<Op> StepExpansion::attention(const WorkNode& node, const Kind& kind) const {
-  std::vector<Op> all = attention_ops(in_.model, block_of(node), kind.batches, in_.policy.precision,
-                                      in_.ranks.parallelism().attention_tp);
-  if (attention_split_) {
-    const auto core = std::ranges::find_if(all, is_attention_kernel);
-    node.kind == WorkKind::attention ? all.erase(core, all.end()) : all.erase(all.begin(), core);
-  }
-  return all;
-}
-
-std::vector<Op> StepExpansion::ops(const WorkNode& node, const Kind& kind) const {
-  const OpPrecision& precision = in_.policy.precision;
-  const MoeModel& model = in_.model;
-  const std::int64_t tp = in_.ranks.parallelism().attention_tp;
-  switch (node.kind) {
-    case WorkKind::embedding:
-      return embedding_ops(model, kind.tokens, precision);
-    case WorkKind::attention:
-    case WorkKind::attention_core:
-      return attention(node, kind);
-    case WorkKind::dense:
-      return dense_ffn_ops(model, ffn_of(node), kind.tokens, precision, tp);
-    case WorkKind::router:
-      return router_ops(model, ffn_of(node), kind.tokens, precision);
-    case WorkKind::shared:
-      return shared_expert_ops(model, ffn_of(node), kind.tokens, precision, tp);
-    case WorkKind::free_experts:
-      return free_expert_ops(model, ffn_of(node), kind.tokens, precision);
-    case WorkKind::latent_in:
-      return latent_in_ops(model, ffn_of(node), kind.tokens, precision);
-    case WorkKind::latent_out:
-      return latent_out_ops(model, ffn_of(node), kind.tokens, precision);
-    case WorkKind::head:
-      return head_ops(model, logit_rows_of(kind.batches), precision, tp);
-    default:
-      throw InvariantError("a forward step has no kernels for " + std::string(name_of(node.kind)));
-  }
-}
-
 std::int64_t StepExpansion::part_key(const WorkNode& node, std::int32_t kind) const {
   ensure(node.entry < k_entries, "a block has fewer than 64 FFN entries");
   const std::int64_t block = node.kind == WorkKind::embedding || node.kind == WorkKind::head
@@ -184,7 +109,9 @@ const std::vector<KernelPrograms::Estimated>& StepExpansion::part(const WorkNode
     return known->second;
   }
   const std::vector<Op> made =
-      kinds_[at(kind)].tokens > 0 ? ops(node, kinds_[at(kind)]) : std::vector<Op>{};
+      kinds_[at(kind)].tokens > 0
+          ? step_ops(in_, node, kinds_[at(kind)].tokens, kinds_[at(kind)].batches, attention_split_)
+          : std::vector<Op>{};
   return parts_[key] = programs_.estimate_all(made, category_of(node.kind));
 }
 

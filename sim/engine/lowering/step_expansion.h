@@ -42,8 +42,6 @@ class StepExpansion final : public WorkExpansion {
   [[nodiscard]] std::int32_t kind_of(const RankBatch& batch);
   [[nodiscard]] std::int32_t kind_on(const WorkNode& node, int rank);
   [[nodiscard]] std::int32_t kind_of_resting(const WorkNode& node, int rank);
-  [[nodiscard]] std::vector<Op> ops(const WorkNode& node, const Kind& kind) const;
-  [[nodiscard]] std::vector<Op> attention(const WorkNode& node, const Kind& kind) const;
   const std::vector<KernelPrograms::Estimated>& part(const WorkNode& node, std::int32_t kind);
   [[nodiscard]] std::int64_t part_key(const WorkNode& node, std::int32_t kind) const;
   ProgramId kind_program(std::span<const std::int32_t> nodes, std::int32_t kind);

@@ -42,5 +42,5 @@ TEST_CASE("every shipped scenario parses and its names exist", "[engine][scenari
     CHECK(simulation.topology().devices() == simulation.scenario().parallelism.ranks());
     ++seen;
   }
-  CHECK(seen == 9);
+  CHECK(seen == 11);
 }

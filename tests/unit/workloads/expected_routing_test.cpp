@@ -275,7 +275,7 @@ TEST_CASE("batches without sense have no expectation", "[workloads][unit]") {
 }
 
 // README.md's table: moesim_test_workloads "[.bias]".
-TEST_CASE("the bias of expected routing", "[.bias][slow]") {
+TEST_CASE("the bias of expected routing", "[.bias]") {
   const auto& [spec, router] = GENERATE(values<Case>({{"profile:deepseek-v3", k_v3},
                                                       {"profile:deepseek-v2-lite", k_lite},
                                                       {"profile:mixtral-8x7b", k_mixtral},
