@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <optional>
 #include <set>
 
 #include "sim/core/error.h"
@@ -24,6 +23,12 @@ class Lowering {
     made_.graph.resources.push_back({"memory", ResourceKind::memory, 1.0});
     made_.graph.resources.push_back({"disk", ResourceKind::link, 1.0});
     set_working_sets();
+    expert_thread_.resize(static_cast<std::size_t>(config_.ranks));
+    for (const MoeStep& step : plan_.steps) {
+      if (step.kind == MoeStepKind::experts) {
+        expert_thread_[static_cast<std::size_t>(step.rank)] = step.thread;
+      }
+    }
     if (config_.home != ExpertHome::memory) {
       caches_.assign(static_cast<std::size_t>(config_.ranks),
                      LruIndex(static_cast<std::size_t>(config_.cache_experts)));
@@ -41,9 +46,14 @@ class Lowering {
         }
       }
     }
-    for (const MoeStep& step : plan_.steps) {
-      add_step(step);
-    }
+    build_moe_graph(
+        plan_.work, plan_.schedule, config_.ranks,
+        [this](std::int32_t node, int rank) {
+          const MoeStep& step = plan_.steps.at(made_.graph.tasks().size());
+          ensure(step.node == node && step.rank == rank, "task i is step i");
+          return add_program(step);
+        },
+        made_.graph);
     return std::move(made_);
   }
 
@@ -118,7 +128,7 @@ class Lowering {
   std::vector<ExpertRows> experts_of(const MoeStep& step) const {
     std::vector<ExpertRows> found;
     for (const ExpertRows& rows : layer_of(step).experts[static_cast<std::size_t>(step.rank)]) {
-      if (step.part < 0 || (step.part == 0) == rows.own_rank_only) {
+      if (step.holds(rows)) {
         found.push_back(rows);
       }
     }
@@ -131,7 +141,7 @@ class Lowering {
         .hit;
   }
 
-  void add_step(const MoeStep& step) {
+  ProgramId add_program(const MoeStep& step) {
     const ProgramId program = made_.graph.begin_program();
     made_.is_disk_segment.emplace_back();
     if (!step.after.empty()) {
@@ -151,18 +161,7 @@ class Lowering {
         add_combine(step);
         break;
     }
-    std::vector<TaskId> before(step.after.begin(), step.after.end());
-    auto& last = last_[static_cast<std::size_t>(step.thread)];
-    if (last) {
-      before.push_back(*last);
-    }
-    std::ranges::sort(before);
-    Task task;
-    task.program = program;
-    task.stream = step.thread;
-    task.label = made_.graph.label(std::string(step_name(step.kind)));
-    task.layer = step.layer;
-    last = made_.graph.add_task(task, before);
+    return program;
   }
 
   void segment(double latency_s, const std::vector<Need>& needs, bool disk = false) {
@@ -220,9 +219,8 @@ class Lowering {
   std::array<double, 2> count_pairs(const MoeStep& step, std::int64_t& counted) const {
     std::array<double, 2> rows{};
     for (const PairRow& pair : layer_of(step).pairs[static_cast<std::size_t>(step.rank)]) {
-      if (step.part < 0 || step.part == pair.destination) {
-        // With micro-batches the experts run on the other thread.
-        const int owner = config_.overlap == HostOverlap::two_batch ? 1 : pair.destination;
+      if (step.holds(pair)) {
+        const int owner = expert_thread_[static_cast<std::size_t>(pair.destination)];
         rows.at(owner == step.thread ? 0 : 1) += 1.0;
         ++counted;
       }
@@ -277,9 +275,9 @@ class Lowering {
   const MoeConfig& config_;
   const HostProfile& profile_;
   int threads_ = 1;
-  std::vector<Sets> sets_;        // by rank
-  std::vector<LruIndex> caches_;  // by rank
-  std::array<std::optional<TaskId>, 2> last_;
+  std::vector<Sets> sets_;          // by rank
+  std::vector<LruIndex> caches_;    // by rank
+  std::vector<int> expert_thread_;  // by rank: who reads dispatched rows and writes results
   LoweredPlan made_;
 };
 

@@ -81,13 +81,13 @@ void MoeLayers::prepare(std::size_t s) {
       const std::int64_t at = pair.row * hidden;
       if (step.kind == MoeStepKind::combine) {
         prepared.terms.push_back(there.results[index(step.layer % 2)].get() + at);
-      } else if (step.part < 0 || step.part == pair.destination) {
+      } else if (step.holds(pair)) {
         prepared.moves.push_back({rank.tokens.get() + pair.token * hidden, there.rows.get() + at});
       }
     }
   } else if (step.kind == MoeStepKind::experts) {
     for (const ExpertRows& rows : layer.experts[index(step.rank)]) {
-      if (step.part < 0 || (step.part == 0) == rows.own_rank_only) {
+      if (step.holds(rows)) {
         prepared.experts.push_back(rows);
       }
     }

@@ -1,6 +1,5 @@
 #include "calibrate/cpu/moe_plan.h"
 
-#include <algorithm>
 #include <set>
 
 #include "placement/solver.h"
@@ -109,102 +108,39 @@ MoeLayerPlan plan_layer(const MoePlan& plan, int layer, int batch, const Replica
   return made;
 }
 
-class ScheduleBuilder {
- public:
-  explicit ScheduleBuilder(MoePlan& plan) : plan_(plan) {}
-
-  int add(MoeStepKind kind, int layer, int batch, int rank, int thread, int part,
-          std::vector<int> after) {
-    std::erase(after, -1);
-    plan_.steps.push_back({kind, layer, batch, rank, part, thread, std::move(after)});
-    return static_cast<int>(plan_.steps.size()) - 1;
-  }
-
-  void in_phases(int layer) {
-    const int ranks = plan_.config.ranks;
-    std::vector<int> dispatched;
-    std::vector<int> computed;
-    for (int r = 0; r < ranks; ++r) {
-      add(MoeStepKind::gate, layer, 0, r, r, -1, {});
-      dispatched.push_back(add(MoeStepKind::dispatch, layer, 0, r, r, -1, {}));
-    }
-    for (int r = 0; r < ranks; ++r) {
-      computed.push_back(add(MoeStepKind::experts, layer, 0, r, r, -1, of_others(dispatched, r)));
-    }
-    for (int r = 0; r < ranks; ++r) {
-      add(MoeStepKind::combine, layer, 0, r, r, -1, of_others(computed, r));
-    }
-  }
-
-  // Own rows go last, since the other rank waits for its rows and this one can begin with its own.
-  void by_arrival(int layer) {
-    const int ranks = plan_.config.ranks;
-    std::vector<int> sent;
-    std::vector<int> computed;
-    for (int r = 0; r < ranks; ++r) {
-      add(MoeStepKind::gate, layer, 0, r, r, -1, {});
-      sent.push_back(ranks == 1 ? -1 : add(MoeStepKind::dispatch, layer, 0, r, r, 1 - r, {}));
-      add(MoeStepKind::dispatch, layer, 0, r, r, r, {});
-    }
-    for (int r = 0; r < ranks; ++r) {
-      add(MoeStepKind::experts, layer, 0, r, r, 0, {});
-      computed.push_back(add(MoeStepKind::experts, layer, 0, r, r, 1, of_others(sent, r)));
-    }
-    for (int r = 0; r < ranks; ++r) {
-      add(MoeStepKind::combine, layer, 0, r, r, -1, of_others(computed, r));
-    }
-  }
-
-  // Thread 0 moves, thread 1 computes.
-  void two_batches() {
-    std::vector<int> computed{-1, -1};
-    for (int layer = 0; layer <= plan_.config.layers; ++layer) {
-      for (int b = 0; b < 2; ++b) {
-        int& done = computed[static_cast<std::size_t>(b)];
-        if (layer > 0) {
-          add(MoeStepKind::combine, layer - 1, b, 0, 0, -1, {done});
-        }
-        if (layer < plan_.config.layers) {
-          add(MoeStepKind::gate, layer, b, 0, 0, -1, {});
-          const int sent = add(MoeStepKind::dispatch, layer, b, 0, 0, -1, {});
-          done = add(MoeStepKind::experts, layer, b, 0, 1, -1, {sent});
-        }
+void add_steps(MoePlan& plan) {
+  TaskGraph graph;
+  build_moe_graph(
+      plan.work, plan.schedule, plan.config.ranks,
+      [&](std::int32_t id, int rank) {
+        const WorkNode& node = plan.work.node(id);
+        plan.steps.push_back({.node = id,
+                              .kind = step_kind(node),
+                              .layer = node.layer,
+                              .batch = node.batch,
+                              .part = static_cast<RowPart>(node.part),
+                              .rank = rank,
+                              .thread = 0,
+                              .after = {}});
+        return graph.begin_program();
+      },
+      graph);
+  ensure(graph.tasks().size() == plan.steps.size(), "task i is step i");
+  for (std::size_t s = 0; s < plan.steps.size(); ++s) {
+    const Task& task = graph.tasks()[s];
+    plan.steps[s].thread = task.stream;
+    for (const TaskId before : graph.predecessors(task)) {
+      if (graph.tasks()[static_cast<std::size_t>(before)].stream != task.stream) {
+        plan.steps[s].after.push_back(before);
       }
     }
   }
-
- private:
-  static std::vector<int> of_others(std::vector<int> steps, int rank) {
-    steps.erase(steps.begin() + rank);
-    return steps;
-  }
-  MoePlan& plan_;
-};
+}
 
 }  // namespace
 
-std::string_view overlap_name(HostOverlap overlap) {
-  return overlap == HostOverlap::none      ? "none"
-         : overlap == HostOverlap::arrival ? "arrival"
-                                           : "two_batch";
-}
-
 std::string_view home_name(ExpertHome home) {
   return home == ExpertHome::memory ? "memory" : home == ExpertHome::disk ? "disk" : "page_cache";
-}
-
-std::string_view step_name(MoeStepKind kind) {
-  switch (kind) {
-    case MoeStepKind::gate:
-      return "gate";
-    case MoeStepKind::dispatch:
-      return "dispatch";
-    case MoeStepKind::experts:
-      return "experts";
-    case MoeStepKind::combine:
-      return "combine";
-  }
-  return "";
 }
 
 std::string describe(const MoeConfig& c) {
@@ -217,7 +153,7 @@ std::string describe(const MoeConfig& c) {
   }
   text += " " + c.routing;
   if (c.overlap != HostOverlap::none) {
-    text += " " + std::string(overlap_name(c.overlap));
+    text += " " + std::string(host_schedule(c.overlap).name);
   }
   if (c.home != ExpertHome::memory) {
     text += " " + std::string(home_name(c.home)) + " C" + std::to_string(c.cache_experts);
@@ -254,22 +190,19 @@ MoePlan make_plan(const MoeConfig& config, const std::vector<std::string>& routi
       config.batches() == 1
           ? std::vector<std::int64_t>{0, config.tokens_per_rank}
           : std::vector<std::int64_t>{0, config.tokens_per_rank / 2, config.tokens_per_rank};
-  ScheduleBuilder schedule(plan);
   for (int l = 0; l < config.layers; ++l) {
     const ReplicaChoice replicas(placement, l, one_node);
     auto& layer = plan.plan.emplace_back();
     for (int b = 0; b < config.batches(); ++b) {
       layer.push_back(plan_layer(plan, l, b, replicas));
     }
-    if (config.overlap == HostOverlap::none) {
-      schedule.in_phases(l);
-    } else if (config.overlap == HostOverlap::arrival) {
-      schedule.by_arrival(l);
-    }
   }
-  if (config.overlap == HostOverlap::two_batch) {
-    schedule.two_batches();
-  }
+  const HostSchedule& schedule = host_schedule(config.overlap);
+  // One rank has no others.
+  const bool cuts_rows = schedule.cuts_rows && config.ranks > 1;
+  plan.work = moe_work(config.layers, config.batches(), cuts_rows);
+  plan.schedule = schedule.make(plan.work);
+  add_steps(plan);
   return plan;
 }
 

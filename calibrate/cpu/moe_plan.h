@@ -1,6 +1,7 @@
 // One run of a small Mixture-of-Experts model on this host, as plain data: which token row goes
-// where, and which thread does what after what. The real layer executes this plan and the simulator
-// lowers it; neither adds to it.
+// where, and which thread does what after what: work and a schedule in the engine's terms, and the
+// steps that the engine's graph builder makes of them. The real layer executes this plan and the
+// simulator lowers it; neither adds to it.
 #pragma once
 
 #include <cstdint>
@@ -9,15 +10,11 @@
 #include <vector>
 
 #include "calibrate/cpu/host_kernels.h"
+#include "calibrate/cpu/moe_work.h"
 #include "workloads/routing.h"
 
 namespace moesim {
 
-enum class HostOverlap : std::uint8_t {
-  none,       // all dispatch, then all experts, then all combine
-  arrival,    // experts start when their own rows are there
-  two_batch,  // one rank, two threads: one moves a micro-batch while the other computes the other
-};
 enum class ExpertHome : std::uint8_t { memory, page_cache, disk };  // where misses come from
 
 struct MoeConfig {
@@ -36,14 +33,13 @@ struct MoeConfig {
   int cache_experts = 0;  // slots per rank, all layers together; 0 with ExpertHome::memory
   std::uint64_t seed = 1;
 
-  [[nodiscard]] int threads() const { return overlap == HostOverlap::two_batch ? 2 : ranks; }
-  [[nodiscard]] int batches() const { return overlap == HostOverlap::two_batch ? 2 : 1; }
+  [[nodiscard]] int threads() const { return ranks * host_schedule(overlap).threads_per_rank; }
+  [[nodiscard]] int batches() const { return host_schedule(overlap).micro_batches; }
   [[nodiscard]] std::int64_t weight_bytes() const {
     return layers * static_cast<std::int64_t>(experts) * shape.weight_bytes();
   }
 };
 std::string describe(const MoeConfig& config);
-std::string_view overlap_name(HostOverlap overlap);
 std::string_view home_name(ExpertHome home);
 
 struct ExpertRows {
@@ -67,20 +63,23 @@ struct MoeLayerPlan {
   std::vector<std::int32_t> rows;                // [rank] in its receive buffer
 };
 
-enum class MoeStepKind : std::uint8_t { gate, dispatch, experts, combine };
-inline constexpr std::size_t k_step_kinds = 4;
-std::string_view step_name(MoeStepKind kind);
-
-// Parts: dispatch: rows to that rank only; experts: 0 those with rows of the own rank only, 1 the
-// others. -1: all.
+// A node of the work on one rank.
 struct MoeStep {
+  std::int32_t node = 0;
   MoeStepKind kind = MoeStepKind::gate;
   int layer = 0;
   int batch = 0;
+  RowPart part = RowPart::all;
   int rank = 0;
-  int part = -1;
   int thread = 0;
   std::vector<int> after;  // steps of other threads; those of the own thread run in order
+
+  [[nodiscard]] bool holds(const ExpertRows& rows) const {
+    return part == RowPart::all || (part == RowPart::own) == rows.own_rank_only;
+  }
+  [[nodiscard]] bool holds(const PairRow& pair) const {  // of the step's rank
+    return part == RowPart::all || (part == RowPart::own) == (pair.destination == rank);
+  }
 };
 
 struct MoePlan {
@@ -88,7 +87,9 @@ struct MoePlan {
   RoutedTokens tokens;                          // rank by rank
   std::vector<std::vector<MoeLayerPlan>> plan;  // [layer][batch]
   std::vector<std::int64_t> first_token;        // [batch], batches() + 1 entries, within each rank
-  std::vector<MoeStep> steps;                   // a topological order
+  Work work;
+  Schedule schedule;
+  std::vector<MoeStep> steps;  // task by task of build_moe_graph(), a topological order
 
   // Distinct experts with tokens, over all ranks, of one layer; the bytes of their weights.
   [[nodiscard]] std::int64_t touched_experts(int layer) const;

@@ -13,7 +13,7 @@ std::size_t at(std::int32_t index) { return static_cast<std::size_t>(index); }
 
 bool stands_alone(WorkKind kind) {
   return kind == WorkKind::experts || kind == WorkKind::head || kind == WorkKind::send ||
-         kind == WorkKind::weight_fetch || kind == WorkKind::backward;
+         kind == WorkKind::receive || kind == WorkKind::weight_fetch || kind == WorkKind::backward;
 }
 
 class GraphBuilder {

@@ -54,9 +54,9 @@ class WorkExpansion {
 // Rules. A rank's stream runs its tasks in the schedule's order. Neighbours of a stream that wait
 // for nothing but what the first of them waits for are one task (a chain), as long as they belong
 // to one layer and micro-batch and nothing on another stream waits for one of them. Experts, the
-// head and what crosses stages are chains of their own. A node with nothing to do on a rank passes
-// on what it waits for. Data from another stage comes from the rank in the same place of that
-// stage.
+// head and what crosses ranks or stages are chains of their own. A node with nothing to do on a
+// rank passes on what it waits for. Data from another stage comes from the rank in the same place
+// of that stage.
 //
 // Stream ids: rank r of stage s on stream t is t * ranks + r, with the ranks of all stages; a
 // collective's is its lane behind all of these.

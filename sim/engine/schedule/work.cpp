@@ -35,6 +35,7 @@ constexpr std::array kinds{
     KindRow{"context_gather", true},
     KindRow{"logits_gather", true},
     KindRow{"send"},
+    KindRow{"receive"},
     KindRow{"weight_fetch"},
     KindRow{"backward"},
 };

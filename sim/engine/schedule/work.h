@@ -30,7 +30,8 @@ enum class WorkKind : std::uint8_t {
   head,            // final norm, logits, sampling
   context_gather,  // every rank learns the new tokens (resident tokens only)
   logits_gather,   // all-gather of the vocabulary's slices
-  send,            // activations or gradients to the next stage
+  send,            // rows to other ranks, activations or gradients to the next stage
+  receive,         // what other ranks keep for this one, added up by who wants it
   weight_fetch,    // expert weights from a lower tier
   backward,        // of a stage's layers
 };

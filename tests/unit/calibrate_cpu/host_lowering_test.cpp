@@ -28,7 +28,21 @@ TEST_CASE("lowering keeps every pair and every byte", "[calibrate_cpu][property]
   }
   CHECK(lowered.weight_bytes == calls * static_cast<double>(config.shape.weight_bytes()));
   CHECK(lowered.disk_reads == 0);
-  CHECK(lowered.graph.tasks().size() == plan.steps.size());
+  // The simulator orders and waits as the threads do.
+  REQUIRE(lowered.graph.tasks().size() == plan.steps.size());
+  for (std::size_t s = 0; s < plan.steps.size(); ++s) {
+    const Task& task = lowered.graph.tasks()[s];
+    CHECK(task.stream == plan.steps[s].thread);
+    CHECK(lowered.graph.labels()[static_cast<std::size_t>(task.label)] ==
+          step_name(plan.steps[s].kind));
+    std::vector<int> others;
+    for (const TaskId before : lowered.graph.predecessors(task)) {
+      if (lowered.graph.tasks()[static_cast<std::size_t>(before)].stream != task.stream) {
+        others.push_back(before);
+      }
+    }
+    CHECK(others == plan.steps[s].after);
+  }
   // The busiest thread's work is a lower bound; nothing waits longer than all work together.
   const LayerTimes times = run_lowered(lowered, plan);
   double work = 0.0;

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <optional>
 #include <set>
+#include <string>
 
 #include "sim/core/error.h"
 #include "support.h"
@@ -63,6 +64,43 @@ TEST_CASE("steps follow what they wait for, on other threads only", "[calibrate_
   }
 }
 
+TEST_CASE("schedules are what threads do one after the other", "[calibrate_cpu][unit]") {
+  MoeConfig config = test::small_model();
+  const auto steps_of = [](const MoePlan& plan, int thread) {
+    std::string text;
+    for (const MoeStep& step : plan.steps) {
+      if (step.thread == thread) {
+        text += step_name(step.kind).front();
+        text += std::to_string(step.layer) + std::to_string(step.batch);
+        text += step.part == RowPart::own ? "o " : step.part == RowPart::others ? "x " : " ";
+      }
+    }
+    return text;
+  };
+  config.ranks = 2;
+  const MoePlan phases = make_plan(config);
+  for (const int thread : {0, 1}) {
+    CHECK(steps_of(phases, thread) == "g00 d00 e00 c00 g10 d10 e10 c10 ");
+  }
+  config.overlap = HostOverlap::arrival;
+  const MoePlan arrival = make_plan(config);
+  for (const int thread : {0, 1}) {
+    CHECK(steps_of(arrival, thread) == "g00 d00x d00o e00o e00x c00 g10 d10x d10o e10o e10x c10 ");
+  }
+  for (const MoeStep& step : arrival.steps) {
+    // A rank waits for what others send and compute for it, and for nothing else.
+    const bool waits = step.kind == MoeStepKind::combine ||
+                       (step.kind == MoeStepKind::experts && step.part == RowPart::others);
+    CHECK(step.after.size() == (waits ? 1 : 0));
+  }
+  config.ranks = 1;
+  CHECK(steps_of(make_plan(config), 0) == "g00 d00 e00 c00 g10 d10 e10 c10 ");  // no others
+  config.overlap = HostOverlap::two_batch;
+  const MoePlan two = make_plan(config);
+  CHECK(steps_of(two, 0) == "g00 d00 g01 d01 c00 g10 d10 c01 g11 d11 c10 c11 ");
+  CHECK(steps_of(two, 1) == "e00 e01 e10 e11 ");
+}
+
 // Whoever reads a row must come after whoever writes it, by whatever chain of steps.
 TEST_CASE("experts come after the dispatch of all their rows, combine after the experts",
           "[calibrate_cpu][property]") {
@@ -86,12 +124,12 @@ TEST_CASE("experts come after the dispatch of all their rows, combine after the 
       before[s].insert(before[d].begin(), before[d].end());
     }
   }
-  const auto done_before = [&](std::size_t s, MoeStepKind kind, int rank, int part) {
+  const auto done_before = [&](std::size_t s, MoeStepKind kind, int rank, RowPart part) {
     return std::ranges::any_of(before[s], [&](std::size_t b) {
       const MoeStep& one = plan.steps[b];
       return one.kind == kind && one.layer == plan.steps[s].layer &&
              one.batch == plan.steps[s].batch && one.rank == rank &&
-             (one.part < 0 || one.part == part);
+             (one.part == RowPart::all || one.part == part);
     });
   };
   for (std::size_t s = 0; s < n; ++s) {
@@ -100,14 +138,18 @@ TEST_CASE("experts come after the dispatch of all their rows, combine after the 
         plan.plan[static_cast<std::size_t>(step.layer)][static_cast<std::size_t>(step.batch)];
     for (int source = 0; source < config.ranks; ++source) {
       for (const PairRow& pair : layer.pairs[static_cast<std::size_t>(source)]) {
-        const bool only_own_experts = step.kind == MoeStepKind::experts && step.part == 0;
+        const bool only_own_experts =
+            step.kind == MoeStepKind::experts && step.part == RowPart::own;
         if (step.kind == MoeStepKind::experts && pair.destination == step.rank &&
             (!only_own_experts || source == step.rank)) {
-          CHECK(done_before(s, MoeStepKind::dispatch, source, step.rank));
+          CHECK(done_before(s, MoeStepKind::dispatch, source,
+                            source == step.rank ? RowPart::own : RowPart::others));
         }
         if (step.kind == MoeStepKind::combine && source == step.rank) {
-          CHECK(done_before(s, MoeStepKind::experts, pair.destination, 0));
-          CHECK(done_before(s, MoeStepKind::experts, pair.destination, 1));
+          CHECK(done_before(s, MoeStepKind::experts, pair.destination, RowPart::others));
+          if (pair.destination == step.rank) {
+            CHECK(done_before(s, MoeStepKind::experts, pair.destination, RowPart::own));
+          }
         }
       }
     }

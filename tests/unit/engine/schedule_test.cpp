@@ -97,6 +97,37 @@ TEST_CASE("experts by arrival wait for others' rows with these alone") {
   CHECK(took == Approx(3.0 + 1.5 + 2.0));
 }
 
+TEST_CASE("ranks that send and fetch rows themselves wait for each other twice a layer") {
+  Work work;
+  const auto add = [&work](WorkKind kind, std::vector<WorkEdge> after) {
+    return work.add({.kind = kind}, after);
+  };
+  const std::int32_t sent = add(WorkKind::send, {{add(WorkKind::router, {})}});
+  const std::int32_t computed = add(WorkKind::experts, {{sent, EdgeScope::group}});
+  const std::int32_t fetched = add(WorkKind::receive, {{computed, EdgeScope::group}});
+  add(WorkKind::dense, {{fetched}});
+  const auto seconds = [](const WorkNode& node, int rank) {
+    switch (node.kind) {
+      case WorkKind::send:
+        return rank == 0 ? 1.0 : 3.0;
+      case WorkKind::experts:
+        return rank == 0 ? 4.0 : 2.0;
+      case WorkKind::receive:
+        return rank == 0 ? 0.5 : 1.0;
+      default:
+        return 0.25;
+    }
+  };
+  const Schedule schedule = find_overlap("none", "test").make(work, {});
+  // Rank 1 sends until 3.25 s, rank 0 computes until 7.25 s; rank 1 then takes 1 s, and rank 0 does
+  // not wait for that.
+  CHECK(makespan(work, schedule, 1, 2, seconds) == Approx(0.25 + 3.0 + 4.0 + 1.0 + 0.25));
+  TaskGraph graph;
+  moesim::testing::FixedTimes times(work, 1, 2, seconds, graph);
+  build_graph(work, schedule, times, graph);
+  CHECK(graph.tasks().size() == 2 * work.nodes().size());  // no chain reaches across them
+}
+
 TEST_CASE("weights fetched ahead cost what compute does not hide") {
   constexpr int layers = 10;
   const auto took = [](double fetch, int ahead) {
