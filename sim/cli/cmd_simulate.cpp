@@ -100,6 +100,8 @@ void add_simulate_command(CLI::App& app, Command& command) {
       "  moesim simulate sim/scenarios/deepseek_v3_decode_ep32_h800.json --timeline step.json\n"
       "  moesim simulate SCENARIO --set /hardware/nodes=8 --set /parallelism/attention/dp=64 \\\n"
       "                           --set /parallelism/experts/ep=64\n"
+      "  moesim simulate SCENARIO --set /policy/overlap=two_batch\n"
+      "  moesim simulate SCENARIO --set /run/routing=expected\n"
       "  moesim simulate SCENARIO --set /workload/routing=my.moetrace --json > result.json");
   sub->callback([options, &command] { command.run = [options] { return run(*options); }; });
 }
