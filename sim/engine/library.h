@@ -6,6 +6,7 @@
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -13,8 +14,10 @@
 #include "hardware/comm_profile.h"
 #include "models/kernel_library.h"
 #include "models/moe_model.h"
+#include "placement/placement.h"
 #include "sim/core/shared_cache.h"
 #include "sim/engine/catalog_folders.h"
+#include "workloads/expected_routing.h"
 #include "workloads/routing.h"
 
 namespace moesim {
@@ -28,6 +31,11 @@ struct LoadedModel {
   MoeModel model;
   std::shared_ptr<const nlohmann::json> effective;
 };
+
+// Placements by expected loads: statistics, solver, seed, tokens, replicas, units, units per node.
+using PlacementKey =
+    std::tuple<const RoutingStatistics*, std::string, std::uint64_t, std::int64_t, int, int, int>;
+using PlacementCache = SharedCache<PlacementKey, ExpertPlacement>;
 
 // Reads a file when it is first needed and keeps what it said: a file that changes later is seen by
 // the next library. Thread-safe; what it returns is immutable, shared, and outlives it. Every
@@ -50,6 +58,10 @@ class Library {
   [[nodiscard]] std::shared_ptr<const RoutingSource> routing(const std::string& spec,
                                                              const RouterSpec& router,
                                                              const std::string& where) const;
+  // What scenarios that differ in their batches alone place but once.
+  [[nodiscard]] const std::shared_ptr<const PlacementCache>& placements() const {
+    return placements_;
+  }
 
  private:
   [[nodiscard]] std::shared_ptr<const KernelLibrary> kernel_library() const;
@@ -61,6 +73,7 @@ class Library {
   SharedCache<std::pair<DevicePeaks, std::string>, KernelModel> kernels_;
   SharedCache<int, std::vector<CommProfile>> comm_profiles_;  // one
   SharedCache<std::pair<std::string, std::array<int, 6>>, RoutingSource> routing_;
+  std::shared_ptr<const PlacementCache> placements_ = std::make_shared<const PlacementCache>();
 };
 
 }  // namespace moesim

@@ -41,6 +41,7 @@ System::System(Scenario scenario, const Library& library)
                              where + "/policy/kernels");
   bind_kernels(*kernels_, model(), batch(0), scenario_.policy.precision);
   comm_profiles_ = library.comm_profiles();
+  placements_ = library.placements();
   check_collectives();
   if (has_experts()) {
     check_expert_groups();

@@ -48,6 +48,7 @@ class System {
   [[nodiscard]] ExpertPlacement place_experts(int threads) const;
 
  private:
+  [[nodiscard]] ExpertPlacement solve_placement(const PlacementProblem& problem, int threads) const;
   void check_ranks() const;
   void check_batches() const;
   void check_expert_groups() const;
@@ -66,6 +67,7 @@ class System {
   std::shared_ptr<const KernelModel> kernels_;
   std::shared_ptr<const std::vector<CommProfile>> comm_profiles_;
   std::shared_ptr<const RoutingSource> routing_;
+  std::shared_ptr<const PlacementCache> placements_;
   RankMap ranks_;
 };
 

@@ -118,6 +118,22 @@ ExpertPlacement System::place_experts(int threads) const {
                           std::to_string(most_redundant) +
                           " can be placed: no rank holds an expert twice");
   }
+  if (scenario_.run.routing == RoutingUse::expected && choice.comm_model == CommModel::none &&
+      (!solver.fixed_rule || choice.redundant_experts > 0)) {
+    const auto statistics = routing_->statistics(threads);
+    const PlacementShape shape = placement_shape();
+    const PlacementKey key{statistics.get(),         choice.policy,   scenario_.seed,
+                           choice.statistics_tokens, shape.redundant, shape.units,
+                           shape.units_per_node};
+    // Of loads alone: what a pair costs changes no answer.
+    return *placements_->get(key, [&] {
+      const PlacementProblem problem =
+          load_problem(expected_loads(*statistics, shape.experts, choice.statistics_tokens),
+                       static_cast<int>(routing_shape_.top_k), shape,
+                       {.seconds_per_pair = 1.0, .basis = {}}, 1.0, scenario_.where + "/placement");
+      return std::make_shared<const ExpertPlacement>(solve_placement(problem, threads));
+    });
+  }
   PlacementProblem problem;
   if (solver.fixed_rule && choice.redundant_experts == 0) {
     problem.name = scenario_.where + "/placement";
@@ -128,17 +144,18 @@ ExpertPlacement System::place_experts(int threads) const {
     problem.set_even_capacity();
     problem.loads.assign(static_cast<std::size_t>(problem.layers),
                          std::vector<double>(static_cast<std::size_t>(problem.experts), 1.0));
-  } else if (scenario_.run.routing == RoutingUse::expected &&
-             choice.comm_model == CommModel::none) {
-    problem = load_problem(expected_loads(*routing_->statistics(threads), placement_shape().experts,
-                                          choice.statistics_tokens),
-                           static_cast<int>(routing_shape_.top_k), placement_shape(),
-                           placement_costs(), pairs_per_step(), scenario_.where + "/placement");
   } else {
     problem =
         placement_problem(placement_statistics(threads), placement_shape(), choice.comm_model,
                           placement_costs(), pairs_per_step(), scenario_.where + "/placement");
   }
+  return solve_placement(problem, threads);
+}
+
+ExpertPlacement System::solve_placement(const PlacementProblem& problem, int threads) const {
+  const PlacementChoice& choice = scenario_.placement;
+  const PlacementSolverEntry& solver =
+      find_placement_solver(choice.policy, scenario_.where + "/placement/policy");
   if (const std::string reason = solver.unfit(problem); !reason.empty()) {
     throw ConfigError(scenario_.where + "/placement/policy", choice.policy + ": " + reason);
   }
