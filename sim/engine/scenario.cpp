@@ -77,6 +77,13 @@ PlacementChoice parse_placement(ConfigObject object) {
     constexpr std::array<std::string_view, 3> models{"none", "interlayer", "dispatch"};
     choice.comm_model = parse_comm_model(object.choice("comm_model", models));
   }
+  if (object.has("statistics")) {
+    constexpr std::array<std::string_view, 2> kinds{"tokens", "expected"};
+    choice.expected_statistics = object.choice("statistics", kinds) == "expected";
+    if (choice.expected_statistics && choice.comm_model != CommModel::none) {
+      object.fail("statistics", "\"expected\" knows loads alone; use \"tokens\" with a comm_model");
+    }
+  }
   choice.statistics_tokens = object.has("statistics_tokens")
                                  ? object.integer("statistics_tokens", 1, most_tokens)
                                  : k_statistics_tokens;

@@ -40,6 +40,7 @@ struct PlacementChoice {
   int redundant_experts = 0;
   CommModel comm_model = CommModel::none;  // the traffic that the solver sees
   std::int64_t statistics_tokens = 0;      // that it sees loads and traffic of
+  bool expected_statistics = false;        // their expected loads instead; comm_model none only
 };
 
 // Where a token is between layers: back at its home rank after every layer, or still on the rank of

@@ -118,8 +118,7 @@ ExpertPlacement System::place_experts(int threads) const {
                           std::to_string(most_redundant) +
                           " can be placed: no rank holds an expert twice");
   }
-  if (scenario_.run.routing == RoutingUse::expected && choice.comm_model == CommModel::none &&
-      (!solver.fixed_rule || choice.redundant_experts > 0)) {
+  if (choice.expected_statistics && (!solver.fixed_rule || choice.redundant_experts > 0)) {
     const auto statistics = routing_->statistics(threads);
     const PlacementShape shape = placement_shape();
     const PlacementKey key{statistics.get(),         choice.policy,   scenario_.seed,

@@ -12,10 +12,12 @@ using Pointers = std::initializer_list<const char*>;
 constexpr Pointers for_exchange{"/policy/all_to_all", "/policy/all_to_all_link_rate",
                                 "/policy/dispatch", "/policy/combine"};
 constexpr Pointers for_placement{"/placement/policy", "/placement/redundant_experts",
-                                 "/placement/comm_model", "/placement/statistics_tokens"};
+                                 "/placement/comm_model", "/placement/statistics",
+                                 "/placement/statistics_tokens"};
 constexpr Pointers for_routing{"/workload/routing", "/workload/routing_sample",
                                "/policy/token_residency", "/run/routing", "/seed"};
-constexpr Pointers for_statistics{"/placement/comm_model", "/placement/statistics_tokens"};
+constexpr Pointers for_statistics{"/placement/comm_model", "/placement/statistics",
+                                  "/placement/statistics_tokens"};
 
 class Notes {
  public:

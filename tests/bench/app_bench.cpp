@@ -35,6 +35,7 @@ std::vector<Scenario> variants(int count, const std::string& routing) {
     scenario["workload"]["context"] = 512 + 37 * i;
     scenario["placement"]["policy"] = placements[static_cast<std::size_t>(i) % placements.size()];
     scenario["run"]["routing"] = routing;
+    scenario["placement"]["statistics"] = routing;
     scenarios.push_back(parse_scenario(scenario, "bench.json"));
   }
   return scenarios;

@@ -266,6 +266,25 @@ TEST_CASE("replicas are chosen from another batch than the one that is judged", 
   CHECK(total == 4096.0 * 6);  // the statistics batch, not the step's 128 tokens
 }
 
+TEST_CASE("experts may be placed by expected loads", "[engine][unit]") {
+  auto scenario = small_scenario();
+  scenario["placement"] = {
+      {"policy", "eplb"}, {"redundant_experts", 8}, {"statistics", "expected"}};
+  const Library library(moesim::testing::shipped_catalogs());
+  const Simulation once(parse_scenario(scenario, "test.json"), library, 1);
+  // Loads that are known place no worse than loads of a sample.
+  auto sampled = scenario;
+  sampled["placement"]["statistics"] = "tokens";
+  CHECK(Ran(scenario).step_s() < 1.02 * Ran(sampled).step_s());
+  CHECK(once.placement().slot_expert != simulation_of(sampled).placement().slot_expert);
+  // Another batch, the same placement.
+  scenario["workload"]["context"] = 3000;
+  const Simulation again(parse_scenario(scenario, "test.json"), library, 1);
+  CHECK(again.placement().slot_expert == once.placement().slot_expert);
+  scenario["placement"]["comm_model"] = "dispatch";
+  CHECK_THROWS_WITH(simulation_of(scenario), Catch::Contains("/placement/statistics"));
+}
+
 TEST_CASE("memory: weights, cache and buffers of a rank by hand", "[engine][unit]") {
   const Ran run(small_scenario(8, 16));
   const MemoryUse memory = run.memory();
