@@ -3,14 +3,14 @@
 #include <algorithm>
 #include <vector>
 
-#include "placement/bounds.h"
-#include "placement/chain_dp.h"
-#include "placement/eplb.h"
+#include "placement/bounds/bounds.h"
 #include "placement/evaluate.h"
-#include "placement/heuristics.h"
-#include "placement/homes.h"
-#include "placement/portfolio.h"
-#include "placement/replicas.h"
+#include "placement/heuristics/heuristics.h"
+#include "placement/heuristics/homes.h"
+#include "placement/heuristics/portfolio.h"
+#include "placement/programs/chain_dp.h"
+#include "placement/published/eplb.h"
+#include "placement/replication/replicas.h"
 #include "sim/core/rng.h"
 #include "sim/core/thread_pool.h"
 

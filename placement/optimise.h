@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "placement/bounds.h"
+#include "placement/bounds/bounds.h"
 #include "placement/evaluate.h"
 #include "placement/solver.h"
 

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "placement/formats.h"
+#include "placement/formats/formats.h"
 #include "placement/problem.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"

@@ -1,14 +1,14 @@
 // Every placement solver, in the order in which they are documented.
 #include <array>
 
-#include "placement/co_clustering.h"
-#include "placement/eplb.h"
-#include "placement/exflow.h"
-#include "placement/homes.h"
-#include "placement/joint_milp.h"
-#include "placement/lns.h"
-#include "placement/moetuner.h"
-#include "placement/portfolio.h"
+#include "placement/heuristics/homes.h"
+#include "placement/heuristics/portfolio.h"
+#include "placement/programs/joint_milp.h"
+#include "placement/programs/lns.h"
+#include "placement/published/co_clustering.h"
+#include "placement/published/eplb.h"
+#include "placement/published/exflow.h"
+#include "placement/published/moetuner.h"
 #include "placement/solver.h"
 #include "sim/core/error.h"
 

@@ -7,7 +7,7 @@
 #include "calibrate/cpu/validate_host.h"
 #include "sim/core/error.h"
 #include "sim/core/rng.h"
-#include "workloads/moetrace.h"
+#include "workloads/trace/moetrace.h"
 
 namespace moesim {
 namespace {

@@ -11,8 +11,8 @@
 #include "calibrate/cpu/host_kernels.h"
 #include "calibrate/cpu/host_profile.h"
 #include "calibrate/cpu/non_negative.h"
-#include "calibrate/fit_errors.h"
-#include "calibrate/least_squares.h"
+#include "calibrate/fit/fit_errors.h"
+#include "calibrate/fit/least_squares.h"
 #include "sim/core/error.h"
 #include "sim/core/quantile.h"
 

@@ -4,8 +4,8 @@
 
 #include "placement/solver.h"
 #include "sim/core/error.h"
-#include "sim/engine/traffic.h"
-#include "workloads/moetrace.h"
+#include "sim/engine/exchange/traffic.h"
+#include "workloads/trace/moetrace.h"
 
 namespace moesim {
 namespace {

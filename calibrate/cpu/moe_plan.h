@@ -11,7 +11,7 @@
 
 #include "calibrate/cpu/host_kernels.h"
 #include "calibrate/cpu/moe_work.h"
-#include "workloads/routing.h"
+#include "workloads/sources/routing.h"
 
 namespace moesim {
 

@@ -1,7 +1,7 @@
 #include "sim/app/simulate.h"
 
 #include "sim/core/thread_pool.h"
-#include "sim/engine/timeline.h"
+#include "sim/engine/results/timeline.h"
 #include "sim/flow/crosscheck.h"
 #include "sim/simgrid/simgrid_backend.h"
 

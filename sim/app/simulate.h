@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "sim/engine/library.h"
-#include "sim/engine/step_report.h"
+#include "sim/engine/results/step_report.h"
 
 namespace moesim {
 

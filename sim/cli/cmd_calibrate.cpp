@@ -4,10 +4,10 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "calibrate/comm_fit.h"
-#include "calibrate/fit_profiles.h"
+#include "calibrate/fit/comm_fit.h"
+#include "calibrate/fit/fit_profiles.h"
 #include "hardware/cluster.h"
-#include "models/kernel_profile.h"
+#include "models/kernels/kernel_profile.h"
 #include "sim/cli/command_line.h"
 #include "sim/cli/device_catalog.h"
 #include "sim/core/catalog.h"

@@ -3,14 +3,14 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "placement/formats.h"
-#include "placement/rebalance.h"
+#include "placement/formats/formats.h"
+#include "placement/rebalance/rebalance.h"
 #include "placement/solver.h"
 #include "sim/cli/command_line.h"
 #include "sim/core/catalog.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
-#include "sim/engine/all_to_all.h"
+#include "sim/engine/exchange/all_to_all.h"
 #include "sim/engine/schedule/schedule.h"
 
 namespace moesim {

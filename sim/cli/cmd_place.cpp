@@ -6,10 +6,10 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "placement/bit_allocation.h"
-#include "placement/formats.h"
+#include "placement/formats/formats.h"
 #include "placement/optimise.h"
-#include "placement/replicas.h"
+#include "placement/programs/bit_allocation.h"
+#include "placement/replication/replicas.h"
 #include "sim/cli/command_files.h"
 #include "sim/cli/command_line.h"
 #include "sim/cli/place_diff.h"

@@ -7,8 +7,8 @@
 #include "sim/core/config.h"
 #include "sim/core/error.h"
 #include "sim/core/output_file.h"
-#include "workloads/importers.h"
-#include "workloads/trace_tools.h"
+#include "workloads/import/importers.h"
+#include "workloads/trace/trace_tools.h"
 
 namespace moesim {
 namespace {

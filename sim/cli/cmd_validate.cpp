@@ -5,9 +5,9 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "calibrate/comm_fit.h"
-#include "calibrate/regimes.h"
-#include "calibrate/validate_kernels.h"
+#include "calibrate/fit/comm_fit.h"
+#include "calibrate/validate/regimes.h"
+#include "calibrate/validate/validate_kernels.h"
 #include "sim/cli/command_line.h"
 #include "sim/cli/device_catalog.h"
 #include "sim/cli/notebook_module.h"

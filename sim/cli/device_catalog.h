@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "models/kernel_model.h"
+#include "models/kernels/kernel_model.h"
 #include "sim/engine/catalog_folders.h"
 
 namespace moesim {

@@ -9,7 +9,7 @@
 
 #include "placement/diff.h"
 #include "placement/evaluate.h"
-#include "placement/formats.h"
+#include "placement/formats/formats.h"
 #include "sim/cli/place_scenario.h"
 #include "sim/cli/quantity_option.h"
 #include "sim/core/config.h"

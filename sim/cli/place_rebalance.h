@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "placement/rebalance.h"
+#include "placement/rebalance/rebalance.h"
 #include "sim/cli/command_line.h"
 
 namespace moesim {

@@ -2,11 +2,11 @@
 #include <algorithm>
 
 #include "placement/evaluate.h"
-#include "placement/formats.h"
+#include "placement/formats/formats.h"
 #include "sim/cli/place_rebalance.h"
 #include "sim/core/error.h"
 #include "sim/core/index.h"
-#include "workloads/load_windows.h"
+#include "workloads/trace/load_windows.h"
 
 namespace moesim {
 namespace {

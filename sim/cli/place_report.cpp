@@ -2,8 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "placement/homes.h"
-#include "placement/replicas.h"
+#include "placement/heuristics/homes.h"
+#include "placement/replication/replicas.h"
 #include "sim/cli/command_line.h"
 #include "sim/core/index.h"
 #include "sim/core/quantity_text.h"

@@ -2,9 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "placement/eplb.h"
-#include "placement/homes.h"
-#include "placement/replicas.h"
+#include "placement/heuristics/homes.h"
+#include "placement/published/eplb.h"
+#include "placement/replication/replicas.h"
 #include "sim/cli/command_line.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "hardware/device.h"
-#include "models/kernel_model.h"
+#include "models/kernels/kernel_model.h"
 
 namespace moesim {
 

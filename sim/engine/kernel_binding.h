@@ -1,8 +1,8 @@
 // Reads the laws of a scenario's kernels before its first step does.
 #pragma once
 
-#include "models/kernel_model.h"
-#include "models/operators.h"
+#include "models/kernels/kernel_model.h"
+#include "models/operators/operators.h"
 #include "sim/engine/step_batch.h"
 
 namespace moesim {

@@ -12,13 +12,13 @@
 
 #include "hardware/cluster.h"
 #include "hardware/comm_profile.h"
-#include "models/kernel_library.h"
-#include "models/moe_model.h"
+#include "models/kernels/kernel_library.h"
+#include "models/network/moe_model.h"
 #include "placement/placement.h"
 #include "sim/core/shared_cache.h"
 #include "sim/engine/catalog_folders.h"
-#include "workloads/expected_routing.h"
-#include "workloads/routing.h"
+#include "workloads/sources/expected_routing.h"
+#include "workloads/sources/routing.h"
 
 namespace moesim {
 

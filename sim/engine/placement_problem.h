@@ -8,8 +8,8 @@
 
 #include "placement/problem.h"
 #include "sim/engine/scenario.h"
-#include "workloads/expected_routing.h"
-#include "workloads/routing.h"
+#include "workloads/sources/expected_routing.h"
+#include "workloads/sources/routing.h"
 
 namespace moesim {
 

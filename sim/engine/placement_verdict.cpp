@@ -1,7 +1,7 @@
 #include "sim/engine/placement_verdict.h"
 
 #include "sim/core/rng.h"
-#include "sim/engine/metrics.h"
+#include "sim/engine/results/metrics.h"
 
 namespace moesim {
 namespace {

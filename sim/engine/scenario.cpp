@@ -5,7 +5,7 @@
 #include "placement/solver.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
-#include "sim/engine/all_to_all.h"
+#include "sim/engine/exchange/all_to_all.h"
 #include "sim/engine/placement_problem.h"
 #include "sim/engine/scenario_workload.h"
 

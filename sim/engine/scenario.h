@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "models/operators.h"
+#include "models/operators/operators.h"
 #include "placement/problem.h"
 #include "sim/core/key_record.h"
 #include "sim/engine/rank_map.h"

@@ -4,7 +4,7 @@
 
 #include "sim/core/rng.h"
 #include "sim/engine/step_draw.h"
-#include "workloads/expected_routing.h"
+#include "workloads/sources/expected_routing.h"
 
 namespace moesim {
 namespace {

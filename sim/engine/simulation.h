@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "sim/engine/memory.h"
+#include "sim/engine/results/memory.h"
 #include "sim/engine/step_runner.h"
 
 namespace moesim {

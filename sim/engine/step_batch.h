@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "models/operators.h"
+#include "models/operators/operators.h"
 
 namespace moesim {
 

@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "sim/engine/exchange/step_traffic.h"
 #include "sim/engine/rank_map.h"
 #include "sim/engine/step_batch.h"
-#include "sim/engine/step_traffic.h"
-#include "workloads/routing.h"
+#include "workloads/sources/routing.h"
 
 namespace moesim {
 

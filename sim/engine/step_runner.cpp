@@ -2,8 +2,8 @@
 
 #include <chrono>
 
-#include "sim/engine/expected_traffic.h"
-#include "sim/engine/resident_traffic.h"
+#include "sim/engine/exchange/expected_traffic.h"
+#include "sim/engine/exchange/resident_traffic.h"
 #include "sim/engine/step_draw.h"
 
 namespace moesim {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "hardware/topology.h"
-#include "models/kernel_model.h"
+#include "models/kernels/kernel_model.h"
 #include "sim/engine/library.h"
 #include "sim/engine/lowering/lowering.h"
 #include "sim/engine/placement_problem.h"

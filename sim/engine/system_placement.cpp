@@ -2,12 +2,12 @@
 #include <algorithm>
 #include <utility>
 
-#include "models/moe_model_size.h"
-#include "models/operators.h"
-#include "placement/replicas.h"
+#include "models/network/moe_model_size.h"
+#include "models/operators/operators.h"
+#include "placement/replication/replicas.h"
 #include "placement/solver.h"
 #include "sim/core/error.h"
-#include "sim/engine/all_to_all.h"
+#include "sim/engine/exchange/all_to_all.h"
 #include "sim/engine/system.h"
 
 namespace moesim {

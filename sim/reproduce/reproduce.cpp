@@ -9,7 +9,7 @@
 #include "sim/core/config.h"
 #include "sim/core/error.h"
 #include "sim/core/thread_pool.h"
-#include "sim/engine/step_report.h"
+#include "sim/engine/results/step_report.h"
 
 namespace moesim {
 namespace {

@@ -45,7 +45,7 @@ PROGRAMS = ("sim/cli/", "calibrate/cuda/", "tests/")
 # Ends a forked child, which must not run its parent's destructors.
 MAY_EXIT = ("sim/simgrid/child_process.cpp",)
 # Their structures hold JSON values, or only sources of their own folder include them.
-MAY_INCLUDE_JSON = ("models/hf_config_internal.h", "sim/app/simulate.h", "sim/engine/scenario.h",
+MAY_INCLUDE_JSON = ("models/network/hf_config_internal.h", "sim/app/simulate.h", "sim/engine/scenario.h",
                     "sim/engine/simulation.h")
 LONGEST = 400
 SOURCE = (".h", ".cpp", ".cu", ".cuh", ".py")

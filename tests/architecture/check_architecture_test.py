@@ -15,9 +15,9 @@ CLEAN = {
     "hardware/device.h": '#pragma once\n#include "sim/core/error.h"\n',
     "hardware/device.cpp": '#include "hardware/device.h"\n',
     "hardware/link.cpp": "int hops();\n",
-    "models/op.h": "#pragma once\n",
+    "models/operators/op.h": "#pragma once\n",
     "sim/flow/task_graph.h": '#pragma once\n#include "sim/core/error.h"\n',
-    "sim/engine/step.h": '#pragma once\n#include "hardware/device.h"\n#include "models/op.h"\n'
+    "sim/engine/step.h": '#pragma once\n#include "hardware/device.h"\n#include "models/operators/op.h"\n'
                          '#include "sim/flow/task_graph.h"\n',
     "sim/simgrid/replay.h": '#pragma once\n#include <simgrid/s4u.hpp>\n'
                             '#include "sim/flow/task_graph.h"\n',
@@ -49,7 +49,7 @@ class Rules(unittest.TestCase):
         self.assertEqual(found({}), [])
 
     def test_comments_texts_and_members_are_no_violations(self):
-        harmless = ('// std::exit(1), printf("x"), #include "models/op.h"\n'
+        harmless = ('// std::exit(1), printf("x"), #include "models/operators/op.h"\n'
                     "/* abort();\n std::cout */\n"
                     'const char* text = "abort() \\" exit(1)";\n'
                     'const char* raw = R"x(printf("y"))x";\n'
@@ -58,9 +58,9 @@ class Rules(unittest.TestCase):
 
     def test_arrows_against_the_table(self):
         for name, target in (("sim/core/error.h", "hardware/device.h"),
-                             ("hardware/link.cpp", "models/op.h"),
+                             ("hardware/link.cpp", "models/operators/op.h"),
                              ("hardware/link.cpp", "sim/flow/task_graph.h"),
-                             ("models/op.h", "hardware/device.h"),
+                             ("models/operators/op.h", "hardware/device.h"),
                              ("sim/flow/task_graph.h", "sim/engine/step.h"),
                              ("sim/flow/task_graph.h", "hardware/device.h"),
                              ("sim/engine/step.h", "sim/simgrid/replay.h"),
@@ -100,8 +100,8 @@ class Rules(unittest.TestCase):
         self.assert_only({"tests/a.h": "#include <xbt/log.h>\n"}, "tests/a.h:1: <xbt/log.h>")
 
     def test_headers_take_the_cheap_json_header(self):
-        self.assert_only({"models/op.h": "#include <nlohmann/json.hpp>\n"},
-                         "models/op.h:1: <nlohmann/json.hpp> in a header")
+        self.assert_only({"models/operators/op.h": "#include <nlohmann/json.hpp>\n"},
+                         "models/operators/op.h:1: <nlohmann/json.hpp> in a header")
 
     def test_libraries_do_not_print(self):
         self.assert_only({"hardware/link.cpp": "#include <iostream>\n"},

@@ -1,7 +1,7 @@
 // Cost of one kernel estimate (the engine makes one per operator, layer and rank) and of a model.
 #include <benchmark/benchmark.h>
 
-#include "models/kernel_model.h"
+#include "models/kernels/kernel_model.h"
 
 namespace {
 

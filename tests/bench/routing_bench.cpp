@@ -5,8 +5,8 @@
 #include <filesystem>
 #include <string>
 
-#include "workloads/routing.h"
-#include "workloads/trace_tools.h"
+#include "workloads/sources/routing.h"
+#include "workloads/trace/trace_tools.h"
 
 namespace {
 

@@ -4,8 +4,8 @@
 #include <numeric>
 
 #include "sim/core/rng.h"
-#include "sim/engine/all_to_all_links.h"
-#include "sim/engine/step_traffic.h"
+#include "sim/engine/exchange/all_to_all_links.h"
+#include "sim/engine/exchange/step_traffic.h"
 
 namespace moesim {
 namespace {

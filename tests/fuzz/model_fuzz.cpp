@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "models/hf_config.h"
-#include "models/moe_model.h"
-#include "models/moe_model_size.h"
-#include "models/operators.h"
+#include "models/network/hf_config.h"
+#include "models/network/moe_model.h"
+#include "models/network/moe_model_size.h"
+#include "models/operators/operators.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
 #include "tests/fuzz/oracle.h"

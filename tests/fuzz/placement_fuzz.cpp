@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "placement/formats.h"
+#include "placement/formats/formats.h"
 #include "sim/core/error.h"
 #include "tests/fuzz/oracle.h"
 

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "hardware/comm_profile.h"
-#include "models/kernel_profile.h"
+#include "models/kernels/kernel_profile.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
 #include "tests/fuzz/oracle.h"

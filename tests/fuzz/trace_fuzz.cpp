@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "sim/core/error.h"
-#include "workloads/moetrace.h"
-#include "workloads/moetrace_layout.h"
+#include "workloads/trace/moetrace.h"
+#include "workloads/trace/moetrace_layout.h"
 
 namespace {
 

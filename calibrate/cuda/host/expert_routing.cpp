@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "calibrate/load_generator.h"
+#include "calibrate/tables/load_generator.h"
 #include "sim/core/error.h"
 
 namespace moesim::bench {

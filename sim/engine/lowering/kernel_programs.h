@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "hardware/topology.h"
-#include "models/kernel_model.h"
-#include "models/operators.h"
-#include "sim/engine/all_to_all_links.h"
+#include "models/kernels/kernel_model.h"
+#include "models/operators/operators.h"
+#include "sim/engine/exchange/all_to_all_links.h"
 #include "sim/engine/lowered_step.h"
 #include "sim/engine/rank_map.h"
 

@@ -7,14 +7,14 @@
 #include <vector>
 
 #include "hardware/topology.h"
-#include "models/kernel_model.h"
-#include "models/operators.h"
-#include "sim/engine/all_to_all_links.h"
+#include "models/kernels/kernel_model.h"
+#include "models/operators/operators.h"
+#include "sim/engine/exchange/all_to_all_links.h"
+#include "sim/engine/exchange/step_traffic.h"
 #include "sim/engine/lowered_step.h"
 #include "sim/engine/rank_map.h"
 #include "sim/engine/scenario.h"
 #include "sim/engine/step_batch.h"
-#include "sim/engine/step_traffic.h"
 
 namespace moesim {
 

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "models/operators.h"
+#include "models/operators/operators.h"
 #include "sim/engine/lowered_step.h"
 #include "sim/engine/lowering/lowering.h"
 

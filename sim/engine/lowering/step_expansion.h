@@ -7,7 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "sim/engine/collective_links.h"
+#include "sim/engine/exchange/collective_links.h"
 #include "sim/engine/lowering/graph_builder.h"
 #include "sim/engine/lowering/kernel_programs.h"
 #include "sim/engine/lowering/step_exchange.h"

@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "models/operators.h"
+#include "models/operators/operators.h"
 #include "sim/engine/lowered_step.h"
 #include "sim/engine/lowering/lowering.h"
 #include "sim/engine/schedule/work.h"

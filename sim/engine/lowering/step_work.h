@@ -1,7 +1,7 @@
 // The work of a forward step: what every layer of the model has to do for each micro-batch.
 #pragma once
 
-#include "models/moe_model.h"
+#include "models/network/moe_model.h"
 #include "sim/engine/schedule/work.h"
 
 namespace moesim {

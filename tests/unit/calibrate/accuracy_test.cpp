@@ -5,7 +5,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "calibrate/validate_kernels.h"
+#include "calibrate/validate/validate_kernels.h"
 #include "kernel_data.h"
 
 using namespace moesim;

@@ -1,10 +1,10 @@
-#include "calibrate/boosted_trees.h"
+#include "calibrate/fit/boosted_trees.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
 
-#include "calibrate/erratic.h"
-#include "calibrate/fit_family.h"
+#include "calibrate/fit/erratic.h"
+#include "calibrate/fit/fit_family.h"
 #include "sim/core/rng.h"
 
 using namespace moesim;

@@ -1,4 +1,4 @@
-#include "calibrate/comm_fit.h"
+#include "calibrate/fit/comm_fit.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -9,7 +9,7 @@
 #include "hardware/topology.h"
 #include "sim/core/error.h"
 #include "sim/core/output_file.h"
-#include "sim/engine/all_to_all_links.h"
+#include "sim/engine/exchange/all_to_all_links.h"
 
 namespace moesim {
 namespace {

@@ -1,4 +1,4 @@
-#include "calibrate/comm_rows.h"
+#include "calibrate/tables/comm_rows.h"
 
 #include <catch2/catch.hpp>
 #include <filesystem>

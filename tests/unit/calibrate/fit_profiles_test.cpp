@@ -1,4 +1,4 @@
-#include "calibrate/fit_profiles.h"
+#include "calibrate/fit/fit_profiles.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>

@@ -1,9 +1,9 @@
-#include "calibrate/judged_point.h"
+#include "calibrate/validate/judged_point.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
 
-#include "calibrate/regimes.h"
+#include "calibrate/validate/regimes.h"
 #include "sim/core/csv.h"
 #include "sim/core/error.h"
 

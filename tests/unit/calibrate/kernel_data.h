@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "calibrate/kernel_rows.h"
+#include "calibrate/tables/kernel_rows.h"
 #include "hardware/device.h"
 #include "sim/core/catalog.h"
 #include "sim/core/output_file.h"

@@ -1,5 +1,5 @@
 // Every measured layout: a small made-up file, and the shape and time that it must become.
-#include "calibrate/kernel_rows.h"
+#include "calibrate/tables/kernel_rows.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>

@@ -1,4 +1,4 @@
-#include "calibrate/least_squares.h"
+#include "calibrate/fit/least_squares.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "calibrate/load_generator.h"
+#include "calibrate/tables/load_generator.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>

@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <map>
 
-#include "calibrate/kernel_rows.h"
+#include "calibrate/tables/kernel_rows.h"
 #include "kernel_data.h"
 #include "sim/core/csv.h"
 

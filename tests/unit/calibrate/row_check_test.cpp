@@ -1,4 +1,4 @@
-#include "calibrate/row_check.h"
+#include "calibrate/tables/row_check.h"
 
 #include <catch2/catch.hpp>
 

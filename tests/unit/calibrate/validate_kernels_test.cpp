@@ -1,4 +1,4 @@
-#include "calibrate/validate_kernels.h"
+#include "calibrate/validate/validate_kernels.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>

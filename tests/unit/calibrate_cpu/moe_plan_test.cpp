@@ -9,7 +9,7 @@
 #include "sim/core/error.h"
 #include "support.h"
 #include "tests/support/temporary_folder.h"
-#include "workloads/moetrace.h"
+#include "workloads/trace/moetrace.h"
 
 using namespace moesim;
 using Catch::Matchers::Contains;

@@ -4,7 +4,7 @@
 #include <catch2/catch.hpp>
 #include <numeric>
 
-#include "calibrate/load_generator.h"
+#include "calibrate/tables/load_generator.h"
 #include "sim/core/rng.h"
 
 using namespace moesim;

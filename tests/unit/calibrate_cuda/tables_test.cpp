@@ -3,9 +3,9 @@
 #include <catch2/catch.hpp>
 #include <map>
 
-#include "calibrate/comm_rows.h"
 #include "calibrate/cuda/host/session.h"
-#include "calibrate/kernel_rows.h"
+#include "calibrate/tables/comm_rows.h"
+#include "calibrate/tables/kernel_rows.h"
 #include "every_case.h"
 #include "hardware/comm_profile.h"
 #include "tests/unit/calibrate/kernel_data.h"

@@ -4,7 +4,7 @@
 
 #include "random_layer.h"
 #include "sim/core/error.h"
-#include "sim/engine/all_to_all_links.h"
+#include "sim/engine/exchange/all_to_all_links.h"
 #include "tests/unit/engine/test_cluster.h"
 
 namespace moesim {

@@ -1,6 +1,6 @@
 #include <catch2/catch.hpp>
 
-#include "sim/engine/collective_links.h"
+#include "sim/engine/exchange/collective_links.h"
 #include "tests/unit/engine/test_cluster.h"
 
 namespace moesim {

@@ -1,4 +1,4 @@
-#include "sim/engine/critical_path.h"
+#include "sim/engine/results/critical_path.h"
 
 #include <catch2/catch.hpp>
 

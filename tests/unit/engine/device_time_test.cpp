@@ -1,4 +1,4 @@
-#include "sim/engine/device_time.h"
+#include "sim/engine/results/device_time.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>

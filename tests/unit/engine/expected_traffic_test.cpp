@@ -1,11 +1,11 @@
-#include "sim/engine/expected_traffic.h"
+#include "sim/engine/exchange/expected_traffic.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <numeric>
 
 #include "random_layer.h"
-#include "sim/engine/expected_distinct.h"
+#include "sim/engine/exchange/expected_distinct.h"
 
 namespace moesim {
 namespace {

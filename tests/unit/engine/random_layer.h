@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "sim/core/rng.h"
-#include "sim/engine/traffic.h"
+#include "sim/engine/exchange/traffic.h"
 
 namespace moesim {
 

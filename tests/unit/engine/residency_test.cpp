@@ -5,7 +5,7 @@
 
 #include "sim/core/error.h"
 #include "sim/core/rng.h"
-#include "sim/engine/metrics.h"
+#include "sim/engine/results/metrics.h"
 #include "sim/engine/step_draw.h"
 #include "tests/unit/engine/small_scenario.h"
 

@@ -1,10 +1,10 @@
 #include <catch2/catch.hpp>
 #include <numeric>
 
-#include "placement/homes.h"
+#include "placement/heuristics/homes.h"
 #include "sim/core/error.h"
-#include "sim/engine/critical_path.h"
-#include "sim/engine/metrics.h"
+#include "sim/engine/results/critical_path.h"
+#include "sim/engine/results/metrics.h"
 #include "sim/engine/step_draw.h"
 #include "tests/unit/engine/small_scenario.h"
 

@@ -5,8 +5,8 @@
 
 #include "sim/core/error.h"
 #include "sim/core/rng.h"
+#include "sim/engine/results/step_report.h"
 #include "sim/engine/step_draw.h"
-#include "sim/engine/step_report.h"
 #include "tests/unit/engine/small_scenario.h"
 
 using namespace moesim;

@@ -1,4 +1,4 @@
-#include "sim/engine/timeline.h"
+#include "sim/engine/results/timeline.h"
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>

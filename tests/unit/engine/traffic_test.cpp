@@ -1,4 +1,4 @@
-#include "sim/engine/traffic.h"
+#include "sim/engine/exchange/traffic.h"
 
 #include <catch2/catch.hpp>
 #include <numeric>
@@ -6,7 +6,7 @@
 
 #include "random_layer.h"
 #include "sim/core/error.h"
-#include "sim/engine/step_traffic.h"
+#include "sim/engine/exchange/step_traffic.h"
 
 namespace moesim {
 namespace {

@@ -1,4 +1,4 @@
-#include "sim/engine/uncertainty.h"
+#include "sim/engine/results/uncertainty.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>

@@ -4,7 +4,7 @@
 #include <filesystem>
 
 #include "sim/core/config.h"
-#include "sim/engine/step_report.h"
+#include "sim/engine/results/step_report.h"
 #include "tests/unit/engine/small_scenario.h"
 
 namespace moesim {

@@ -1,11 +1,11 @@
 // config.json files with the published facts of each model, against the catalog's own entries.
-#include "models/hf_config.h"
+#include "models/network/hf_config.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "models/moe_model_size.h"
+#include "models/network/moe_model_size.h"
 #include "sim/core/error.h"
 #include "sim/core/rng.h"
 #include "tests/unit/models/models_support.h"

@@ -1,4 +1,4 @@
-#include "models/kernel_correction.h"
+#include "models/kernels/kernel_correction.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "kernel_test_support.h"
-#include "models/kernel_library.h"
+#include "models/kernels/kernel_library.h"
 #include "sim/core/rng.h"
 
 using namespace moesim;

@@ -4,10 +4,10 @@
 #include <nlohmann/json.hpp>
 
 #include "kernel_test_support.h"
-#include "models/kernel_form.h"
-#include "models/kernel_library.h"
-#include "models/moe_model.h"
-#include "models/operators.h"
+#include "models/kernels/kernel_form.h"
+#include "models/kernels/kernel_library.h"
+#include "models/network/moe_model.h"
+#include "models/operators/operators.h"
 
 using namespace moesim;
 

@@ -1,4 +1,4 @@
-#include "models/kernel_model.h"
+#include "models/kernels/kernel_model.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -6,7 +6,7 @@
 #include <set>
 
 #include "kernel_test_support.h"
-#include "models/kernel_library.h"
+#include "models/kernels/kernel_library.h"
 #include "sim/core/error.h"
 
 using namespace moesim;

@@ -2,7 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "kernel_test_support.h"
-#include "models/kernel_library.h"
+#include "models/kernels/kernel_library.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
 #include "sim/core/output_file.h"

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "models/kernel_profile.h"
+#include "models/kernels/kernel_profile.h"
 
 namespace moesim::test {
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "models/moe_model.h"
+#include "models/network/moe_model.h"
 #include "sim/core/catalog.h"
 
 namespace moesim::test {

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "models/moe_model_size.h"
+#include "models/network/moe_model_size.h"
 #include "tests/unit/models/models_support.h"
 
 using namespace moesim;

@@ -3,7 +3,7 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
-#include "models/moe_model_size.h"
+#include "models/network/moe_model_size.h"
 #include "sim/core/error.h"
 #include "sim/core/rng.h"
 #include "tests/unit/models/models_support.h"

@@ -1,4 +1,4 @@
-#include "models/op.h"
+#include "models/operators/op.h"
 
 #include <catch2/catch.hpp>
 

@@ -1,4 +1,4 @@
-#include "models/operators.h"
+#include "models/operators/operators.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>

@@ -1,4 +1,4 @@
-#include "placement/bit_allocation.h"
+#include "placement/programs/bit_allocation.h"
 
 #include <cmath>
 #include <nlohmann/json.hpp>

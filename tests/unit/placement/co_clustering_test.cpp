@@ -1,4 +1,4 @@
-#include "placement/co_clustering.h"
+#include "placement/published/co_clustering.h"
 
 #include <catch2/catch.hpp>
 

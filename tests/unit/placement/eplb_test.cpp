@@ -3,8 +3,8 @@
 
 #include <catch2/catch.hpp>
 
-#include "placement/eplb.h"
 #include "placement/evaluate.h"
+#include "placement/published/eplb.h"
 #include "sim/core/error.h"
 #include "sim/core/rng.h"
 

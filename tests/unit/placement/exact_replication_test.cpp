@@ -1,4 +1,4 @@
-#include "placement/exact_replication.h"
+#include "placement/replication/exact_replication.h"
 
 #include <filesystem>
 #include <functional>

@@ -2,11 +2,11 @@
 #include <catch2/catch.hpp>
 #include <functional>
 
-#include "placement/bounds.h"
-#include "placement/chain_dp.h"
+#include "placement/bounds/bounds.h"
 #include "placement/evaluate.h"
 #include "placement/optimise.h"
-#include "placement/replicas.h"
+#include "placement/programs/chain_dp.h"
+#include "placement/replication/replicas.h"
 #include "tests/unit/placement/random_tokens.h"
 
 using namespace moesim;

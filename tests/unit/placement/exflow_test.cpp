@@ -1,4 +1,4 @@
-#include "placement/exflow.h"
+#include "placement/published/exflow.h"
 
 #include <numeric>
 

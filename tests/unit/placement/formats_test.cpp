@@ -5,8 +5,8 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
-#include "placement/eplb.h"
-#include "placement/formats.h"
+#include "placement/formats/formats.h"
+#include "placement/published/eplb.h"
 #include "random_placement.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"

@@ -1,11 +1,11 @@
-#include "placement/joint_milp.h"
+#include "placement/programs/joint_milp.h"
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include <catch2/catch.hpp>
 
-#include "placement/item_objective.h"
+#include "placement/heuristics/item_objective.h"
 #include "random_problem.h"
 #include "sim/core/config.h"
 

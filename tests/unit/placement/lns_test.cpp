@@ -1,8 +1,8 @@
-#include "placement/lns.h"
+#include "placement/programs/lns.h"
 
 #include <catch2/catch.hpp>
 
-#include "placement/item_objective.h"
+#include "placement/heuristics/item_objective.h"
 #include "random_problem.h"
 
 using namespace moesim;

@@ -4,7 +4,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "placement/milp_model.h"
+#include "placement/programs/milp_model.h"
 #include "sim/core/rng.h"
 
 using namespace moesim;

@@ -1,11 +1,11 @@
-#include "placement/moetuner.h"
+#include "placement/published/moetuner.h"
 
 #include <cmath>
 #include <numeric>
 
 #include <catch2/catch.hpp>
 
-#include "placement/transport.h"
+#include "placement/heuristics/transport.h"
 #include "random_problem.h"
 
 using namespace moesim;

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "placement/replicas.h"
+#include "placement/replication/replicas.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
 #include "tests/unit/placement/random_tokens.h"

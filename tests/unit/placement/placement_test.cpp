@@ -4,8 +4,8 @@
 #include <catch2/catch.hpp>
 #include <numeric>
 
-#include "placement/homes.h"
-#include "placement/replicas.h"
+#include "placement/heuristics/homes.h"
+#include "placement/replication/replicas.h"
 #include "placement/solver.h"
 #include "sim/core/error.h"
 #include "sim/core/rng.h"

@@ -4,9 +4,9 @@
 
 #include <catch2/catch.hpp>
 
-#include "placement/eplb.h"
 #include "placement/evaluate.h"
-#include "placement/rebalance.h"
+#include "placement/published/eplb.h"
+#include "placement/rebalance/rebalance.h"
 #include "sim/core/error.h"
 #include "sim/core/rng.h"
 

@@ -2,9 +2,9 @@
 #include <catch2/catch.hpp>
 
 #include "placement/evaluate.h"
-#include "placement/heuristics.h"
-#include "placement/hungarian.h"
-#include "placement/replicas.h"
+#include "placement/heuristics/heuristics.h"
+#include "placement/heuristics/hungarian.h"
+#include "placement/replication/replicas.h"
 #include "tests/unit/placement/random_tokens.h"
 
 using namespace moesim;

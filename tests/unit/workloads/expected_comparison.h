@@ -8,7 +8,7 @@
 #include <set>
 #include <vector>
 
-#include "workloads/expected_routing.h"
+#include "workloads/sources/expected_routing.h"
 
 namespace moesim::test {
 

@@ -8,7 +8,7 @@
 #include "sim/core/error.h"
 #include "sim/core/output_file.h"
 #include "trace_support.h"
-#include "workloads/generator.h"
+#include "workloads/generator/generator.h"
 
 namespace moesim {
 namespace {

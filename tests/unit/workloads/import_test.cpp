@@ -2,8 +2,8 @@
 
 #include "sim/core/error.h"
 #include "trace_support.h"
-#include "workloads/importers.h"
-#include "workloads/trace_tools.h"
+#include "workloads/import/importers.h"
+#include "workloads/trace/trace_tools.h"
 
 namespace moesim {
 namespace {

@@ -2,7 +2,7 @@
 
 #include "sim/core/error.h"
 #include "trace_support.h"
-#include "workloads/load_windows.h"
+#include "workloads/trace/load_windows.h"
 
 using namespace moesim;
 

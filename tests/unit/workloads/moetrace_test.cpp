@@ -3,7 +3,7 @@
 
 #include "sim/core/error.h"
 #include "trace_support.h"
-#include "workloads/moetrace_layout.h"
+#include "workloads/trace/moetrace_layout.h"
 
 namespace moesim {
 namespace {

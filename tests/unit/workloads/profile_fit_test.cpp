@@ -1,11 +1,11 @@
-#include "workloads/profile_fit.h"
+#include "workloads/generator/profile_fit.h"
 
 #include <catch2/catch.hpp>
 
 #include "sim/core/error.h"
 #include "trace_support.h"
-#include "workloads/generator.h"
-#include "workloads/trace_tools.h"
+#include "workloads/generator/generator.h"
+#include "workloads/trace/trace_tools.h"
 
 namespace moesim {
 namespace {

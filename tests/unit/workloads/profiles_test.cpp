@@ -2,7 +2,7 @@
 
 #include "sim/core/catalog.h"
 #include "trace_support.h"
-#include "workloads/generator.h"
+#include "workloads/generator/generator.h"
 
 namespace moesim {
 

@@ -6,7 +6,7 @@
 #include <sstream>
 
 #include "trace_support.h"
-#include "workloads/trace_tools.h"
+#include "workloads/trace/trace_tools.h"
 
 namespace moesim {
 namespace {

@@ -4,7 +4,7 @@
 
 #include "sim/core/error.h"
 #include "sim/core/rng.h"
-#include "workloads/router.h"
+#include "workloads/generator/router.h"
 
 namespace moesim {
 namespace {

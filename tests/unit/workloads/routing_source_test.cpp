@@ -6,8 +6,8 @@
 
 #include "sim/core/error.h"
 #include "trace_support.h"
-#include "workloads/routing.h"
-#include "workloads/trace_tools.h"
+#include "workloads/sources/routing.h"
+#include "workloads/trace/trace_tools.h"
 
 namespace moesim {
 namespace {

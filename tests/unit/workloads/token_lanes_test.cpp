@@ -4,8 +4,8 @@
 #include <cstring>
 
 #include "sim/core/rng.h"
-#include "workloads/latent.h"
-#include "workloads/token_lanes.h"
+#include "workloads/generator/latent.h"
+#include "workloads/generator/token_lanes.h"
 
 namespace moesim::detail {
 namespace {

@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "trace_support.h"
-#include "workloads/trace_statistics.h"
+#include "workloads/statistics/trace_statistics.h"
 
 namespace moesim {
 namespace {

@@ -14,7 +14,7 @@
 
 #include "sim/core/config.h"
 #include "sim/core/rng.h"
-#include "workloads/moetrace.h"
+#include "workloads/trace/moetrace.h"
 
 namespace moesim::test {
 

@@ -1,0 +1,199 @@
+// Forms of kernel-time models: equations with named coefficients. A profile gives the coefficients
+// of a form; calibrate fits them. Numbers in, numbers out, so that averaged loads can be evaluated.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "models/kernels/kernel_model.h"
+
+namespace moesim {
+
+enum class KernelKind : std::uint8_t {
+  gemm,
+  batched_gemm,
+  moe,          // gated experts: three matrices
+  moe_ungated,  // two matrices
+  attention_context,
+  attention_decode,
+  mla_context,
+  mla_decode,
+  memory,
+  mlp,                 // one dense gated FFN, both products and the activation; dimensions of moe
+  mla_module_context,  // MLA with its projections, as one time
+  mla_module_decode,
+};
+inline constexpr std::size_t k_kernel_kinds = 12;
+std::string_view name_of(KernelKind kind);
+
+inline constexpr std::size_t k_max_dims = 12;
+using KernelDims = std::array<double, k_max_dims>;
+
+// Positions in KernelDims.
+namespace dim {
+enum Gemm : std::size_t { m, n, k, batch };
+enum Moe : std::size_t {
+  tokens,
+  top_k,
+  hidden,
+  inter,
+  local_experts,
+  total_experts,
+  matrices,
+  pairs,
+  touched,
+  tiles_64,
+  tiles_128,
+  busiest
+};
+enum Attention : std::size_t { sequences, query_len, context, heads, kv_heads, head_dim };
+// The first four are those of Attention; the last two are of the module with projections only.
+enum Mla : std::size_t { latent = 4, rope, nope, value, model_width, query_rank };
+enum Memory : std::size_t { read, written };
+}  // namespace dim
+
+// Which family answers: one fit per key (and kernel source).
+struct KernelKey {
+  KernelKind kind = KernelKind::gemm;
+  DType dtype = DType::bf16;
+  DType storage = DType::bf16;  // of weights or of the KV cache
+
+  friend bool operator==(const KernelKey&, const KernelKey&) = default;
+};
+
+// "moe/fp8_block"; "moe/bf16-int4" where the stored format differs.
+std::string family_name(const KernelKey& key);
+
+struct KernelShape {
+  KernelKey key;
+  KernelDims dims{};
+  double weight_bits = 0;  // > 0: stored bits per weight, instead of the key's format
+  bool causal = true;      // of attention
+};
+KernelShape shape_of(const OpShape& op);
+
+// Names of the used positions of KernelDims. The first `ranged` of them bound what a fit has seen.
+struct DimNames {
+  std::span<const std::string_view> names;
+  std::size_t ranged = 0;
+};
+DimNames dim_names(KernelKind kind);
+
+// False when the kernel has nothing to do.
+bool has_work(const KernelShape& shape);
+
+// What a form knows of the device and of the formats.
+struct KernelContext {
+  double peak = 0;       // FLOP/s of the product's format
+  double bandwidth = 0;  // B/s, of the memory
+  double on_die = 0;     // B/s, between second-level cache and multiprocessors, in units in which a
+                         // fitted device's is its memory's bandwidth
+  double sms = 0;
+  double l2 = 0;             // B
+  double storage_bytes = 2;  // of one weight or cached value
+  double operand_bytes = 2;  // of one activation that enters the product
+};
+
+// Throws ConfigError naming the device and its formats when it cannot compute in key.dtype.
+KernelContext kernel_context(const DevicePeaks& device, const KernelKey& key);
+// Same, without throwing: false when the device has no such rate.
+bool supports(const DevicePeaks& device, DType dtype);
+
+struct Parameter {
+  std::string_view name;
+  double start;  // of the fit, and the centre of its weak prior
+  double min;
+  double max;
+};
+
+struct KernelForm {
+  std::string_view name;
+  std::string_view equation;
+  std::vector<Parameter> parameters;
+  KernelEstimate (*evaluate)(std::span<const double> coefficients, const KernelShape& shape,
+                             const KernelContext& context);
+};
+
+// Every form, in the order in which KERNELS.md explains them.
+const std::vector<KernelForm>& kernel_forms();
+// nullptr if there is none of that name.
+const KernelForm* find_form(std::string_view name);
+
+KernelForm gemm_form();
+KernelForm moe_form();
+KernelForm attention_context_form();
+KernelForm attention_decode_form();
+KernelForm mla_context_form();
+KernelForm mla_decode_form();
+KernelForm mla_module_context_form();
+KernelForm mla_module_decode_form();
+KernelForm stream_form();
+KernelForm roofline_form();
+
+// Least work of a kernel: useful multiply-adds (2 FLOP each) and every operand and result once.
+struct UsefulWork {
+  double flops = 0;
+  double bytes = 0;
+};
+UsefulWork useful_work(const KernelShape& shape);
+// Of one weight or cached value.
+double storage_bytes(const KernelShape& shape);
+// (query, key) pairs of one sequence and head.
+double visible_pairs(const KernelShape& shape);
+
+// No kernel is faster: its arithmetic at the peak, and its bytes, beyond what the second-level
+// cache may have kept, at the memory's bandwidth.
+double least_seconds(const UsefulWork& work, const KernelContext& context);
+
+namespace detail {
+
+// One product of the projections of an MLA module: `batch` times m x k by k x n.
+struct Product {
+  double m;
+  double n;
+  double k;
+  double batch;
+};
+// Compressions of queries and keys, expansion of queries, expansion of keys and values (prefill) or
+// the two absorbed products (decode), output: the products of operators_attention.cpp.
+std::array<Product, 5> mla_module_products(const KernelShape& shape);
+// The attention proper inside a module.
+KernelShape mla_core(const KernelShape& module_shape);
+
+// Work of x waves when a last, partly filled wave costs the share w of a full one; never less than
+// `least` waves.
+inline double waves(double x, double w, double least) {
+  const auto whole = static_cast<double>(static_cast<std::int64_t>(x));
+  const double up = whole < x ? whole + 1 : whole;
+  const double value = x + w * (up - x);
+  return value > least ? value : least;
+}
+
+inline double ceil_div(double a, double b) {
+  const double q = a / b;
+  const auto whole = static_cast<double>(static_cast<std::int64_t>(q));
+  return whole < q ? whole + 1 : whole;
+}
+
+// total = fixed + max(compute, memory): what neither of the two explains is latency that no other
+// stream can use.
+inline KernelEstimate split(double total, double compute, double memory) {
+  const double longer = compute > memory ? compute : memory;
+  KernelEstimate estimate;
+  estimate.fixed = Seconds(total > longer ? total - longer : 0.0);
+  estimate.compute = Seconds(compute);
+  estimate.memory = Seconds(memory);
+  return estimate;
+}
+
+// Longer of two overlapping phases plus the share `serial` of the shorter that does not overlap.
+inline double overlapped(double a, double b, double serial) {
+  return a > b ? a + serial * b : b + serial * a;
+}
+
+}  // namespace detail
+}  // namespace moesim

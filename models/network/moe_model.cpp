@@ -1,0 +1,121 @@
+#include "models/network/moe_model.h"
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+#include <tuple>
+
+#include "models/network/hf_config.h"
+#include "sim/core/catalog.h"
+#include "sim/core/error.h"
+
+namespace moesim {
+
+std::string_view name_of(AttentionKind kind) {
+  static constexpr std::array<std::string_view, 4> names{"mha", "gqa", "mla", "linear"};
+  return names.at(static_cast<std::size_t>(kind));
+}
+
+std::string_view name_of(KvKind kind) {
+  static constexpr std::array<std::string_view, 5> names{"none", "per_head", "latent", "state",
+                                                         "mixed"};
+  return names.at(static_cast<std::size_t>(kind));
+}
+
+std::string_view name_of(ExpertKind kind) {
+  static constexpr std::array<std::string_view, 5> names{"ffn", "zero", "copy", "const", "null"};
+  return names.at(static_cast<std::size_t>(kind));
+}
+
+KvKind kv_kind(const Attention& attention) {
+  switch (attention.kind) {
+    case AttentionKind::mha:
+    case AttentionKind::gqa:
+      return KvKind::per_head;
+    case AttentionKind::mla:
+      return KvKind::latent;
+    case AttentionKind::linear:
+      return KvKind::state;
+  }
+  throw InvariantError("every attention kind keeps something");
+}
+
+std::int64_t FfnGroup::ffn_experts() const {
+  std::int64_t sum = 0;
+  for (const ExpertSet& set : experts) {
+    sum += set.kind == ExpertKind::ffn ? set.count : 0;
+  }
+  return sum;
+}
+
+std::int64_t FfnGroup::selectable_experts() const {
+  std::int64_t sum = 0;
+  for (const ExpertSet& set : experts) {
+    sum += set.count;
+  }
+  return sum;
+}
+
+const ExpertSet& FfnGroup::expert() const {
+  ensure(!experts.empty() && experts.front().kind == ExpertKind::ffn,
+         "the FFN experts of a MoE entry come first");
+  return experts.front();
+}
+
+const FfnGroup* Block::moe() const {
+  const auto found =
+      std::ranges::find_if(ffn, [](const FfnGroup& g) { return g.kind == FfnKind::moe; });
+  return found == ffn.end() ? nullptr : &*found;
+}
+
+namespace {
+
+auto key_of(const RoutingShape& s) {
+  return std::tuple(s.experts, s.ffn_experts, s.top_k, s.groups, s.top_groups, s.per_group_k);
+}
+
+RoutingShape shape_of(const FfnGroup& group) {
+  return {.layers = 0,
+          .experts = group.selectable_experts(),
+          .ffn_experts = group.ffn_experts(),
+          .top_k = group.router.top_k,
+          .groups = group.router.groups,
+          .top_groups = group.router.top_groups,
+          .per_group_k = group.router.per_group_k};
+}
+
+}  // namespace
+
+RoutingShape routing_shape(const MoeModel& model) {
+  RoutingShape all;
+  for (const std::int32_t index : model.layers) {
+    for (const FfnGroup& group : model.blocks[static_cast<std::size_t>(index)].ffn) {
+      if (group.kind != FfnKind::moe) {
+        continue;
+      }
+      RoutingShape shape = shape_of(group);
+      if (all.layers > 0 && key_of(shape) != key_of(all)) {
+        throw ConfigError(model.where,
+                          "the MoE layers of " + model.name +
+                              " differ in experts, top_k or groups; one routing source needs the "
+                              "same router in every layer");
+      }
+      shape.layers = all.layers + group.rounds;
+      all = shape;
+    }
+  }
+  return all;
+}
+
+MoeModel load_model(const nlohmann::json& value, const std::string& where,
+                    const std::vector<std::string>& catalog_dirs, nlohmann::json* effective) {
+  std::string document_where;
+  const nlohmann::json document = resolve_reference(value, where, catalog_dirs, document_where);
+  if (!is_hf_config(document)) {
+    return parse_model(document, document_where, effective);
+  }
+  const nlohmann::json model = model_of_hf_config(document, document_where);
+  return parse_model(model, document_where + " (as read from a Hugging Face config)", effective);
+}
+
+}  // namespace moesim

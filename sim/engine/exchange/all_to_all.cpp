@@ -1,0 +1,44 @@
+#include "sim/engine/exchange/all_to_all.h"
+
+#include <algorithm>
+#include <array>
+
+#include "sim/core/error.h"
+
+namespace moesim {
+
+Bytes activation_bytes(std::int64_t hidden, DType dtype) {
+  const bool scaled = dtype == DType::fp8 || dtype == DType::fp8_block || dtype == DType::int8;
+  const double bits = scaled ? 8.0 : stored_bits(dtype);
+  const std::int64_t scales = scaled ? (hidden + 127) / 128 : 0;
+  return Bytes(static_cast<double>(hidden) * bits / 8.0 + 4.0 * static_cast<double>(scales));
+}
+
+Bytes staged_rows(const TokenPayload& payload, const ExchangeSize& size) {
+  const Bytes row = std::max(activation_bytes(payload.hidden, payload.dispatch),
+                             activation_bytes(payload.hidden, payload.combine)) +
+                    routing_bytes(payload.top_k);
+  const std::int64_t copies = std::min<std::int64_t>(payload.top_k, size.ranks);
+  return static_cast<double>(size.tokens_per_rank * copies + size.most_pairs) * row;
+}
+
+std::span<const AllToAllEntry> all_to_all_algorithms() {
+  static const std::array entries{
+      deepep_low_latency_entry(), deepep_normal_entry(),           rank_dedup_entry(),
+      expert_copies_entry(),      allgather_reducescatter_entry(),
+  };
+  return entries;
+}
+
+const AllToAllEntry& find_all_to_all_algorithm(std::string_view name, std::string_view where) {
+  std::vector<std::string_view> names;
+  for (const AllToAllEntry& entry : all_to_all_algorithms()) {
+    if (entry.name == name) {
+      return entry;
+    }
+    names.push_back(entry.name);
+  }
+  throw ConfigError(where, "\"" + std::string(name) + "\" is not one of: " + joined(names));
+}
+
+}  // namespace moesim

@@ -1,0 +1,214 @@
+#include "sim/engine/results/step_report.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "sim/engine/results/critical_path.h"
+#include "sim/engine/unused_keys.h"
+
+namespace moesim {
+namespace {
+
+std::vector<LayerReport> layer_reports(const StepOutcome& step) {
+  const LoweredStep& lowered = step.lowered;
+  std::vector<LayerReport> rows;
+  for (std::size_t l = 0; l < lowered.layer_is_moe.size(); ++l) {
+    LayerReport& row = rows.emplace_back();
+    row.layer = static_cast<int>(l);
+    row.is_moe = lowered.layer_is_moe[l] != 0;
+  }
+  for (const TaskId id : critical_path(lowered.graph, step.result)) {
+    const Task& task = lowered.graph.tasks()[static_cast<std::size_t>(id)];
+    const TaskTimes& times = step.result.tasks[static_cast<std::size_t>(id)];
+    LayerReport& row = rows.at(static_cast<std::size_t>(task.layer));
+    if (row.end_s == 0.0) {
+      row.start_s = times.start_s;
+    }
+    row.end_s = times.end_s;
+    const double seconds = times.end_s - times.start_s;
+    switch (static_cast<Category>(task.label)) {
+      case Category::dispatch:
+        row.dispatch_s += seconds;
+        break;
+      case Category::experts:
+        row.experts_s += seconds;
+        break;
+      case Category::combine:
+        row.combine_s += seconds;
+        break;
+      default:
+        break;
+    }
+  }
+  for (const LayerLoad& load : lowered.moe_layers) {
+    rows.at(static_cast<std::size_t>(load.layer)).load = load;
+  }
+  return rows;
+}
+
+void note_use(const LoweredStep& lowered, LawReport& row) {
+  const auto use = std::ranges::find(lowered.families, row.family, &FamilyUse::name);
+  if (use != lowered.families.end()) {
+    row.use = *use;
+  }
+}
+
+std::vector<LawReport> kernel_laws(const Simulation& simulation, const LoweredStep& lowered) {
+  std::set<std::string> used;
+  for (const FamilyUse& use : lowered.families) {
+    used.insert(use.name);
+  }
+  std::vector<LawReport> rows;
+  for (const std::string& name : used) {
+    if (const auto p = simulation.kernels().provenance(name)) {
+      LawReport& row = rows.emplace_back(LawReport{.family = p->family,
+                                                   .profile = p->profile,
+                                                   .basis = std::string(name_of(p->basis)),
+                                                   .source = p->source,
+                                                   .date = p->date,
+                                                   .library = {},
+                                                   .median_error = {},
+                                                   .p90_error = {},
+                                                   .use = {}});
+      if (p->basis != Basis::uncalibrated) {
+        row.median_error = p->median_error;
+        row.p90_error = p->p90_error;
+      }
+      note_use(lowered, row);
+    }
+  }
+  return rows;
+}
+
+std::vector<LawReport> communication_laws(const Simulation& simulation,
+                                          const LoweredStep& lowered) {
+  std::vector<LawReport> rows;
+  for (const CommProvenance& p : simulation.communication()) {
+    LawReport& row = rows.emplace_back(LawReport{.family = p.family,
+                                                 .profile = p.profile,
+                                                 .basis = std::string(name_of(p.basis)),
+                                                 .source = p.fit.source,
+                                                 .date = p.fit.date,
+                                                 .library = p.library,
+                                                 .median_error = {},
+                                                 .p90_error = {},
+                                                 .use = {}});
+    if (p.basis != CommBasis::uncalibrated) {
+      row.median_error = p.fit.median_error;
+      row.p90_error = p.fit.p90_error;
+    }
+    note_use(lowered, row);
+  }
+  return rows;
+}
+
+void warn_about(const std::vector<LawReport>& laws, std::vector<std::string>& warnings) {
+  for (const LawReport& law : laws) {
+    if (law.basis == "uncalibrated") {
+      warnings.push_back(law.family + ": uncalibrated, nominal rates of the data sheet");
+    } else if (law.basis == "transferred") {
+      warnings.push_back(law.family + ": transferred from " + law.profile);
+    }
+    if (law.use && law.use->extrapolated > 0) {
+      warnings.push_back(law.family + ": " + std::to_string(law.use->extrapolated) + " of " +
+                         std::to_string(law.use->kernels) +
+                         " calls lie outside the fitted range (extrapolated)");
+    }
+  }
+}
+
+std::int64_t empty_slots(const ExpertPlacement& placement) {
+  std::int64_t empty = 0;
+  for (const auto& slots : placement.slot_expert) {
+    empty += std::ranges::count(slots, -1);
+  }
+  return empty;
+}
+
+// Layers whose routed experts could run beside what follows (ScMoE).
+std::int64_t shortcut_layers(const MoeModel& model) {
+  return std::ranges::count_if(model.layers, [&model](std::int32_t b) {
+    return std::ranges::any_of(model.blocks[static_cast<std::size_t>(b)].ffn,
+                               [](const FfnGroup& group) { return group.shortcut.has_value(); });
+  });
+}
+
+void warn_of_policies(const Simulation& simulation, std::vector<std::string>& warnings) {
+  const Policy& policy = simulation.scenario().policy;
+  if (policy.residency == TokenResidency::last_expert) {
+    warnings.emplace_back(
+        "token_residency last_expert: the residual stream and the output of shared experts move "
+        "with their tokens at no cost of their own");
+  }
+  if (const auto beside = shortcut_layers(simulation.model()); beside > 0) {
+    warnings.push_back("shortcut: the routed experts of " + std::to_string(beside) +
+                       " layers could run beside the layers that follow; no schedule does that "
+                       "yet, so they run in line and the step is too long");
+  }
+  if (policy.all_to_all_link_rate.si() > 0.0) {
+    warnings.emplace_back("the all-to-all's rate on device links is the scenario's, not the fit's");
+  }
+  for (std::string& text : unused_key_warnings(
+           simulation.scenario(), {.routed_experts = simulation.system().has_experts(),
+                                   .expert_ranks = simulation.system().ranks().units()})) {
+    warnings.push_back(std::move(text));
+  }
+}
+
+void warn_of_run(const Simulation& simulation, const StepReport& report,
+                 std::vector<std::string>& warnings) {
+  if (!report.memory.fits()) {
+    constexpr double megabyte = 1e6;
+    warnings.push_back(
+        "does not fit: " + std::to_string(std::llround(report.memory.shortfall().si() / megabyte)) +
+        " MB short on the fullest device; times are what they would be");
+  }
+  if (report.steps_s.size() > 1) {
+    warnings.push_back("step_s, rates and costs are means of " +
+                       std::to_string(report.steps_s.size()) +
+                       " steps; all else describes the last one");
+  }
+  const auto empty = empty_slots(simulation.placement());
+  if (empty > 0) {
+    warnings.push_back("placement: " + std::to_string(empty) +
+                       " of all layers' slots stay empty: every device with room already holds "
+                       "the expert that a replica is for");
+  }
+}
+
+}  // namespace
+
+StepReport step_report(const Simulation& simulation, const std::vector<double>& steps,
+                       const StepOutcome& last) {
+  const StepBatch batch = simulation.system().batch(static_cast<int>(steps.size()) - 1);
+  StepReport report;
+  report.steps_s = steps;
+  report.metrics = step_metrics(simulation, steps, last);
+  report.devices = simulation.cluster().devices();
+  report.nodes = simulation.cluster().nodes;
+  report.output_tokens = batch.sequences();
+  report.decode_sequences = batch.decode_sequences();
+  report.prefill_tokens = batch.prefill_tokens();
+  report.memory = simulation.memory(last);
+  report.uncertainty = propagate_uncertainty(last.lowered, last.result);
+  report.makespan_s = last.result.makespan_s;
+  report.breakdown = breakdown(last.lowered, last.result);
+  report.layers = layer_reports(last);
+  report.links = link_use(simulation.topology(), last);
+  report.kernels = kernel_laws(simulation, last.lowered);
+  report.communication = communication_laws(simulation, last.lowered);
+  warn_of_run(simulation, report, report.warnings);
+  warn_of_policies(simulation, report.warnings);
+  warn_about(report.kernels, report.warnings);
+  warn_about(report.communication, report.warnings);
+  if (simulation.routing() != nullptr) {
+    report.routing = simulation.routing()->describe();
+    for (const std::string& text : simulation.routing_notes()) {
+      report.warnings.push_back("routing: " + text);
+    }
+  }
+  return report;
+}
+
+}  // namespace moesim

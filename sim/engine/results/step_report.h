@@ -1,0 +1,77 @@
+// What a run of steps says, as typed values; report_json.cpp writes them down.
+#pragma once
+
+#include <array>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sim/engine/results/metrics.h"
+#include "sim/engine/results/uncertainty.h"
+
+namespace moesim {
+
+// One layer on the critical path of the last step.
+struct LayerReport {
+  int layer = 0;
+  bool is_moe = false;
+  double start_s = 0.0;
+  double end_s = 0.0;
+  double dispatch_s = 0.0;
+  double experts_s = 0.0;
+  double combine_s = 0.0;
+  std::optional<LayerLoad> load;  // of its last routing decision
+};
+
+// Which law answered for a family of kernels or of exchanges.
+struct LawReport {
+  std::string family;
+  std::string profile;
+  std::string basis;
+  std::string source;
+  std::string date;
+  std::string library;  // of a collective
+  // Of the fit; absent for spec sheets.
+  std::optional<double> median_error;
+  std::optional<double> p90_error;
+  // What the last step asked of it; absent if nothing.
+  std::optional<FamilyUse> use;
+};
+
+// Step times, rates and costs are means over the run's steps; all else is of the last one.
+struct StepReport {
+  std::vector<double> steps_s;
+  StepMetrics metrics;
+  int devices = 0;
+  int nodes = 0;
+  std::int64_t output_tokens = 0;  // of a step: one per sequence
+  std::int64_t decode_sequences = 0;
+  std::int64_t prefill_tokens = 0;  // of a step
+  MemoryUse memory;
+  Uncertainty uncertainty;
+  double makespan_s = 0.0;                       // of the last step
+  std::array<double, k_categories> breakdown{};  // of its critical path
+  std::vector<LayerReport> layers;
+  std::vector<LinkUse> links;
+  std::vector<LawReport> kernels;
+  std::vector<LawReport> communication;
+  std::string routing;  // how tokens were had; empty without experts
+  std::vector<std::string> warnings;
+
+  [[nodiscard]] double output_tokens_per_s() const {
+    return metrics.step_s > 0 ? static_cast<double>(output_tokens) * (1.0 / metrics.step_s) : 0.0;
+  }
+  [[nodiscard]] double input_tokens_per_s() const {
+    return metrics.step_s > 0 ? static_cast<double>(prefill_tokens) * (1.0 / metrics.step_s) : 0.0;
+  }
+};
+
+// `steps`: the run's step times, at least one; `last`: the step that details describe.
+StepReport step_report(const Simulation& simulation, const std::vector<double>& steps,
+                       const StepOutcome& last);
+
+// The report document without `host`; `effective`: the scenario with every default filled in.
+nlohmann::json to_json(const StepReport& report, const nlohmann::json& effective);
+
+}  // namespace moesim
