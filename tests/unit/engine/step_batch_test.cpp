@@ -1,6 +1,7 @@
 // Batches whose ranks differ, and runners that are reused.
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <functional>
 #include <numeric>
 
 #include "sim/core/error.h"
@@ -85,6 +86,43 @@ TEST_CASE("a batch is cut into parts of nearly equally many sequences", "[engine
   CHECK(parts[0].tokens() + parts[1].tokens() == batch.tokens());
   CHECK(parts[1].rank(2).tokens() == 1);
   CHECK(parts[1].rank(1).tokens() == 0);
+}
+
+TEST_CASE("classes of single sequences are dealt out to the parts", "[engine][unit]") {
+  RankBatch rank;
+  for (int i = 0; i < 5; ++i) {
+    rank.sequences.push_back({.count = i == 2 ? 4 : 1, .context = 100 + i});
+  }
+  const StepBatch batch(rank, 2);
+  for (const int parts : {2, 3}) {
+    std::vector<std::int64_t> counts;
+    for (const StepBatch& part : batch.split(parts)) {
+      counts.push_back(part.rank(0).count());
+    }
+    CHECK(std::accumulate(counts.begin(), counts.end(), std::int64_t{0}) == 8);
+    CHECK(std::ranges::is_sorted(counts, std::greater<>{}));
+    CHECK(counts.front() - counts.back() <= 1);
+  }
+}
+
+TEST_CASE("drawn micro-batches hold the tokens of the parts of the batch", "[engine][property]") {
+  const Simulation simulation = simulation_of(small_scenario(4));
+  const RankMap& ranks = simulation.system().ranks();
+  for (std::uint64_t i = 0; i < 50; ++i) {
+    const StepBatch batch = random_batch(i, 4);
+    const int count = 2 + static_cast<int>(i % 2);
+    const auto drawn = draw_batch(*simulation.routing(), batch, ranks, count, i, 1);
+    const auto parts = batch.split(count);
+    for (std::size_t m = 0; m < parts.size(); ++m) {
+      for (int r = 0; r < 4; ++r) {
+        std::int64_t tokens = 0;
+        for (const RoutedPart& part : drawn[m]) {
+          tokens += part.layout.tokens_of(r);
+        }
+        REQUIRE(tokens == parts[m].rank(r).tokens());
+      }
+    }
+  }
 }
 
 TEST_CASE("impossible sequences are refused", "[engine][unit]") {
