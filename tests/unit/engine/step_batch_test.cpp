@@ -169,6 +169,15 @@ TEST_CASE("a later chunk of a prompt attends to the earlier ones", "[engine][uni
   CHECK(later.memory().kv_cache > first.memory().kv_cache);
 }
 
+TEST_CASE("every new token of a decoding sequence has logits in memory", "[engine][unit]") {
+  const auto of = [](int count, int new_tokens) {
+    const Json rank{
+        {{"phase", "decode"}, {"count", count}, {"new_tokens", new_tokens}, {"context", 512}}};
+    return Ran(with_batches({rank, rank})).memory().activations.si();
+  };
+  CHECK(of(64, 8) > 0.9 * of(512, 1));
+}
+
 TEST_CASE("batches that do not fit the ranks are refused", "[engine][unit]") {
   auto scenario = with_batches({{decode(1, 9)}, {decode(1, 9)}});
   scenario["workload"]["ranks"].push_back(Json::array());
