@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "sim/core/error.h"
+#include "sim/engine/batch_parts.h"
 
 namespace moesim {
 namespace {
@@ -117,11 +118,14 @@ SequenceClass StepBatch::largest(Phase phase) const {
 std::vector<StepBatch> StepBatch::split(int parts) const {
   ensure(parts > 0, "a batch is cut into at least one part");
   std::vector<StepBatch> cut(static_cast<std::size_t>(parts), *this);
-  for (std::size_t part = 0; part < cut.size(); ++part) {
-    for (RankBatch& kind : cut[part].kinds_) {
+  for (int part = 0; part < parts; ++part) {
+    for (RankBatch& kind : cut[static_cast<std::size_t>(part)].kinds_) {
+      std::int64_t left_over = 0;
       for (SequenceClass& s : kind.sequences) {
-        const std::int64_t rest = static_cast<std::int64_t>(part) < s.count % parts ? 1 : 0;
-        s.count = s.count / parts + rest;
+        const std::int64_t all = s.count;
+        s.count = first_of_part(all, left_over, parts, part + 1) -
+                  first_of_part(all, left_over, parts, part);
+        left_over += all % parts;
       }
       std::erase_if(kind.sequences, [](const SequenceClass& s) { return s.count == 0; });
     }
