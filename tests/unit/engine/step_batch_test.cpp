@@ -238,3 +238,19 @@ TEST_CASE("a step is a function of its batch, whatever the runner did before",
     }
   }
 }
+
+TEST_CASE("sequences listed one by one are the batch of their class", "[engine][unit]") {
+  const auto step_of = [](const Json& rank) {
+    return Ran(with_batches(Json::array({rank, rank, rank, rank}))).step_s();
+  };
+  const double whole = step_of(Json::array({decode(6, 500)}));
+  Json listed = Json::array();
+  Json spread = Json::array();
+  for (int i = 0; i < 6; ++i) {
+    listed.push_back(decode(1, 500));
+    spread.push_back(decode(1, 250 + 100 * i));
+  }
+  CHECK(step_of(listed) == whole);
+  // One kernel attends to all of them, at their mean context; tokens are other ones.
+  CHECK(step_of(spread) == Approx(whole).epsilon(0.03));
+}
