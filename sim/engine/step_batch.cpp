@@ -1,8 +1,10 @@
 #include "sim/engine/step_batch.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "sim/core/error.h"
+#include "sim/engine/batch_parts.h"
 
 namespace moesim {
 namespace {
@@ -21,6 +23,22 @@ void check(const RankBatch& rank) {
     ensure(s.count > 0 && s.new_tokens > 0 && s.context >= s.new_tokens,
            "sequences of a step have new tokens, which their context includes");
   }
+}
+
+// Equal sequences are one class, however they were listed.
+RankBatch merged(const RankBatch& rank) {
+  RankBatch classes;
+  for (const SequenceClass& s : rank.sequences) {
+    const auto known = std::ranges::find_if(classes.sequences, [&](const SequenceClass& c) {
+      return c.phase == s.phase && c.new_tokens == s.new_tokens && c.context == s.context;
+    });
+    if (known == classes.sequences.end()) {
+      classes.sequences.push_back(s);
+    } else {
+      known->count += s.count;
+    }
+  }
+  return classes;
 }
 
 }  // namespace
@@ -45,26 +63,41 @@ std::int64_t RankBatch::cached_tokens() const {
 
 std::vector<AttentionBatch> RankBatch::attention() const {
   std::vector<AttentionBatch> batches;
+  std::vector<std::int64_t> keys;  // of all sequences, by batch
   for (const SequenceClass& s : sequences) {
-    batches.push_back(
-        {.phase = s.phase, .sequences = s.count, .query_len = s.new_tokens, .context = s.context});
+    const auto known = std::ranges::find_if(batches, [&](const AttentionBatch& b) {
+      return s.phase == Phase::decode && b.phase == s.phase && b.query_len == s.new_tokens;
+    });
+    if (known == batches.end()) {
+      batches.push_back({.phase = s.phase,
+                         .sequences = s.count,
+                         .query_len = s.new_tokens,
+                         .context = s.context});
+      keys.push_back(s.count * s.context);
+      continue;
+    }
+    std::int64_t& sum = keys[static_cast<std::size_t>(known - batches.begin())];
+    sum += s.count * s.context;
+    known->sequences += s.count;
+    known->context = (sum + known->sequences / 2) / known->sequences;
   }
   return batches;
 }
 
 StepBatch::StepBatch(std::span<const RankBatch> ranks) {
-  for (const RankBatch& rank : ranks) {
+  for (const RankBatch& listed : ranks) {
+    check(listed);
+    RankBatch rank = merged(listed);
     const auto known = std::ranges::find(kinds_, rank);
     kind_.push_back(static_cast<std::int32_t>(known - kinds_.begin()));
     if (known == kinds_.end()) {
-      check(rank);
-      kinds_.push_back(rank);
+      kinds_.push_back(std::move(rank));
     }
   }
 }
 
 StepBatch::StepBatch(const RankBatch& rank, int ranks)
-    : kinds_{rank}, kind_(static_cast<std::size_t>(ranks), 0) {
+    : kinds_{merged(rank)}, kind_(static_cast<std::size_t>(ranks), 0) {
   check(rank);
 }
 
@@ -117,11 +150,14 @@ SequenceClass StepBatch::largest(Phase phase) const {
 std::vector<StepBatch> StepBatch::split(int parts) const {
   ensure(parts > 0, "a batch is cut into at least one part");
   std::vector<StepBatch> cut(static_cast<std::size_t>(parts), *this);
-  for (std::size_t part = 0; part < cut.size(); ++part) {
-    for (RankBatch& kind : cut[part].kinds_) {
+  for (int part = 0; part < parts; ++part) {
+    for (RankBatch& kind : cut[static_cast<std::size_t>(part)].kinds_) {
+      std::int64_t left_over = 0;
       for (SequenceClass& s : kind.sequences) {
-        const std::int64_t rest = static_cast<std::int64_t>(part) < s.count % parts ? 1 : 0;
-        s.count = s.count / parts + rest;
+        const std::int64_t all = s.count;
+        s.count = first_of_part(all, left_over, parts, part + 1) -
+                  first_of_part(all, left_over, parts, part);
+        left_over += all % parts;
       }
       std::erase_if(kind.sequences, [](const SequenceClass& s) { return s.count == 0; });
     }

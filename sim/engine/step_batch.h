@@ -26,6 +26,8 @@ struct RankBatch {
   [[nodiscard]] std::int64_t count() const;  // sequences
   [[nodiscard]] std::int64_t prefill_tokens() const;
   [[nodiscard]] std::int64_t cached_tokens() const;  // keys of all sequences
+  // What attention kernels see: one batch of all decoding sequences with as many new tokens, at
+  // their mean context (a decode kernel reads every key once), and one per class of prompts.
   [[nodiscard]] std::vector<AttentionBatch> attention() const;
 
   friend bool operator==(const RankBatch&, const RankBatch&) = default;

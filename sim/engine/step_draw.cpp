@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "sim/core/error.h"
+#include "sim/engine/batch_parts.h"
 
 namespace moesim {
 namespace {
@@ -46,10 +46,9 @@ std::vector<BatchShape> plain_shapes(const StepBatch& batch, std::uint64_t seed,
 }
 
 // Requests are numbered rank by rank, in the order of the rank's classes.
-std::vector<TokenRun> runs_of(const StepBatch& batch, std::vector<std::int64_t>& first_token) {
+std::vector<TokenRun> runs_of(const StepBatch& batch) {
   std::vector<TokenRun> runs;
   std::uint32_t request = 0;
-  first_token = {0};
   for (int r = 0; r < batch.ranks(); ++r) {
     for (const SequenceClass& s : batch.rank(r).sequences) {
       for (std::int64_t i = 0; i < s.count; ++i) {
@@ -60,14 +59,8 @@ std::vector<TokenRun> runs_of(const StepBatch& batch, std::vector<std::int64_t>&
                         .kept = {}});
       }
     }
-    first_token.push_back(first_token.back() + batch.rank(r).tokens());
   }
   return runs;
-}
-
-// Where the tokens of the m-th of `parts` of `count` sequences begin, in sequences.
-std::int64_t first_of_part(std::int64_t count, int parts, int m) {
-  return m * (count / parts) + std::min<std::int64_t>(m, count % parts);
 }
 
 // Tokens [first, end) of every rank, by class of sequences.
@@ -109,7 +102,8 @@ struct Segment {
   int rank = 0;
   std::int64_t first = 0;  // token in the drawn list
   std::int64_t sequences = 0;
-  std::int64_t tokens = 0;  // drawn, of all its sequences
+  std::int64_t tokens = 0;     // drawn, of all its sequences
+  std::int64_t left_over = 0;  // see first_of_part
 };
 
 std::vector<RoutedPart> cut(RoutedTokens&& tokens, std::span<const Segment> segments,
@@ -121,7 +115,7 @@ std::vector<RoutedPart> cut(RoutedTokens&& tokens, std::span<const Segment> segm
     attention.first.assign(static_cast<std::size_t>(ranks.attention_ranks()) + 1, 0);
     for (const Segment& s : segments) {
       const auto token = [&](int part) {
-        return s.first + first_of_part(s.sequences, micro_batches, part) * s.tokens /
+        return s.first + first_of_part(s.sequences, s.left_over, micro_batches, part) * s.tokens /
                              std::max<std::int64_t>(1, s.sequences);
       };
       ranges.push_back({token(m), token(m + 1)});
@@ -136,22 +130,25 @@ std::vector<RoutedPart> cut(RoutedTokens&& tokens, std::span<const Segment> segm
   return parts;
 }
 
-std::vector<Segment> plain_segments(const BatchShape& shape, std::int64_t per_rank) {
+std::vector<Segment> plain_segments(const BatchShape& shape, std::int64_t per_rank,
+                                    std::int64_t left_over) {
   std::vector<Segment> segments;
   for (int r = 0; r < shape.ranks; ++r) {
     segments.push_back(
-        {r, r * per_rank, shape.tokens_per_rank / shape.tokens_per_request, per_rank});
+        {r, r * per_rank, shape.tokens_per_rank / shape.tokens_per_request, per_rank, left_over});
   }
   return segments;
 }
 
-std::vector<Segment> run_segments(const StepBatch& batch) {
+std::vector<Segment> run_segments(const StepBatch& batch, int micro_batches) {
   std::vector<Segment> segments;
   std::int64_t token = 0;
   for (int r = 0; r < batch.ranks(); ++r) {
+    std::int64_t left_over = 0;
     for (const SequenceClass& s : batch.rank(r).sequences) {
-      segments.push_back({r, token, s.count, s.count * s.new_tokens});
+      segments.push_back({r, token, s.count, s.count * s.new_tokens, left_over});
       token += s.count * s.new_tokens;
+      left_over += s.count % micro_batches;
     }
   }
   return segments;
@@ -169,16 +166,18 @@ std::vector<std::vector<RoutedPart>> draw_batch(const RoutingSource& source, con
     }
   };
   if (is_plain(batch)) {
+    std::int64_t left_over = 0;
     for (const BatchShape& shape : plain_shapes(batch, seed, threads)) {
       RoutedTokens tokens = source.batch(shape);
       const std::int64_t per_rank = tokens.tokens() / shape.ranks;
-      keep(cut(std::move(tokens), plain_segments(shape, per_rank), ranks, micro_batches));
+      keep(
+          cut(std::move(tokens), plain_segments(shape, per_rank, left_over), ranks, micro_batches));
+      left_over += shape.tokens_per_rank / shape.tokens_per_request % micro_batches;
     }
     return drawn;
   }
-  std::vector<std::int64_t> first_token;
-  const std::vector<TokenRun> runs = runs_of(batch, first_token);
-  keep(cut(source.route(runs, seed, threads), run_segments(batch), ranks, micro_batches));
+  keep(cut(source.route(runs_of(batch), seed, threads), run_segments(batch, micro_batches), ranks,
+           micro_batches));
   return drawn;
 }
 

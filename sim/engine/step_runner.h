@@ -18,8 +18,8 @@ struct StepOutcome {
   double engine_s = 0.0;   // wall clock: lowering and event loop
 };
 
-// Scratch memory is reused from step to step; the answer is a function of the arguments alone (but
-// for the wall-clock times). One per thread.
+// Keeps nothing from step to step but its settings: the answer is a function of the arguments alone
+// (but for the wall-clock times). One per thread.
 class StepRunner {
  public:
   // Threads that draw and count tokens.

@@ -111,7 +111,7 @@ class GraphBuilder {
       const int rank = ranks.first + place;
       const ProgramId program = expansion_.chain(chain, rank);
       if (program == k_no_program) {
-        done_[at(done)][at(place)] = pass_on(place, chain.front());
+        done_[at(done)][at(place)] = pass_on(place, chain, done);
         continue;
       }
       before_.clear();
@@ -141,7 +141,7 @@ class GraphBuilder {
       const ProgramId program = expansion_.collective(id, group);
       if (program == k_no_program) {
         for (const int rank : ranks) {
-          done_[at(done)][at(rank - first)] = pass_on(rank - first, id);
+          done_[at(done)][at(rank - first)] = pass_on(rank - first, alone, done);
         }
         continue;
       }
@@ -165,14 +165,17 @@ class GraphBuilder {
     }
   }
 
-  // Edges of these nodes that the order of their stream does not imply.
+  // Edges of these nodes that the order of their stream does not imply. It says nothing of what a
+  // node without work passes on from elsewhere.
   void collect_edges(std::span<const std::int32_t> nodes, std::int32_t stream) {
     edges_.clear();
     for (const std::int32_t id : nodes) {
       for (const WorkEdge& edge : work_.after(id)) {
         const bool inside = std::ranges::find(nodes, edge.node) != nodes.end();
-        const bool implied = edge.scope == EdgeScope::rank && stream_of_[at(edge.node)] == stream &&
-                             work_.node(edge.node).stage == work_.node(id).stage;
+        const bool implied = !inside && edge.scope == EdgeScope::rank &&
+                             stream_of_[at(edge.node)] == stream &&
+                             work_.node(edge.node).stage == work_.node(id).stage &&
+                             passes_on_[at(done_of_[at(edge.node)])] == 0;
         const bool known = std::ranges::any_of(edges_, [&](const WorkEdge& e) {
           return e.node == edge.node && e.scope == edge.scope;
         });
@@ -186,6 +189,7 @@ class GraphBuilder {
   std::int32_t new_done(std::span<const std::int32_t> nodes) {
     const auto id = static_cast<std::int32_t>(done_.size());
     done_.emplace_back(at(stage_ranks_), k_nothing);
+    passes_on_.push_back(0);
     for (const std::int32_t node : nodes) {
       done_of_[at(node)] = id;
     }
@@ -209,19 +213,22 @@ class GraphBuilder {
     }
   }
 
-  // What a node without work on a rank stands for: what it waits for, as one task.
-  TaskId pass_on(int place, std::int32_t id) {
+  // What nodes without work on a rank stand for: what they wait for, as one task. The edges of the
+  // nodes have been collected.
+  TaskId pass_on(int place, std::span<const std::int32_t> nodes, std::int32_t done) {
     before_.clear();
-    const int rank = expansion_.ranks_of(work_.node(id).stage).first + place;
-    const std::int32_t stream = stream_of_[at(id)];
-    if (std::ranges::all_of(work_.after(id), [&](const WorkEdge& edge) {
-          return edge.scope == EdgeScope::rank && stream_of_[at(edge.node)] == stream &&
-                 work_.node(edge.node).stage == work_.node(id).stage;
-        })) {
-      return last_[at(stream)][at(rank)];
+    const WorkNode& head = work_.node(nodes.front());
+    const int rank = expansion_.ranks_of(head.stage).first + place;
+    if (edges_.empty()) {
+      return last_[at(stream_of_[at(nodes.front())])][at(rank)];
     }
-    for (const WorkEdge& edge : work_.after(id)) {
-      wait_for_edge(edge, rank, place);
+    passes_on_[at(done)] = 1;
+    for (const std::int32_t id : nodes) {
+      for (const WorkEdge& edge : work_.after(id)) {
+        if (std::ranges::find(nodes, edge.node) == nodes.end()) {
+          wait_for_edge(edge, rank, place);
+        }
+      }
     }
     sort_unique();
     if (before_.empty()) {
@@ -236,8 +243,8 @@ class GraphBuilder {
     const Task task{.program = nothing_,
                     .resource_offset = 0,
                     .stream = rank,
-                    .label = expansion_.label(std::span(&id, 1)),
-                    .layer = work_.node(id).layer};
+                    .label = expansion_.label(nodes),
+                    .layer = head.layer};
     return add_task(task);
   }
 
@@ -263,6 +270,7 @@ class GraphBuilder {
   std::vector<std::int32_t> stream_of_;          // by node; -1: not placed yet
   std::vector<std::int32_t> done_of_;            // by node: index into done_
   std::vector<std::vector<TaskId>> done_;        // by chain or collective, by place in the stage
+  std::vector<char> passes_on_;                  // like done_: some rank waits for other streams
   std::vector<WorkEdge> edges_;                  // scratch
   std::vector<TaskId> before_;                   // scratch
   ProgramId nothing_ = k_no_program;

@@ -4,6 +4,7 @@
 #include <span>
 
 #include "models/network/moe_model_size.h"
+#include "models/operators/operators.h"
 #include "sim/engine/exchange/all_to_all.h"
 
 namespace moesim {
@@ -108,7 +109,7 @@ MemoryUse memory_use(const Deployment& deployment, const StepBatch& batch,
                       kv_bytes_per_token(model, policy.precision.kv, tp) +
                   static_cast<double>(rank.count()) * state_bytes_per_sequence(model, tp);
     std::int64_t tokens = rank.tokens();
-    std::int64_t rows = rank.count();
+    std::int64_t rows = logit_rows_of(rank.attention());
     if (traffic.resident) {  // tokens of every rank may come by, and need their context
       cache = static_cast<double>(units) * cache;
       tokens = rows = traffic.most_tokens;

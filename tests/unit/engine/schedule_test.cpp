@@ -181,6 +181,47 @@ TEST_CASE("attention in two stages hides what one does not") {
   CHECK(split <= 2 * layers * kernels + 2 * (t.dispatch + t.combine));
 }
 
+TEST_CASE("nodes without work pass on what they wait for, to their own stream as well") {
+  // A fetch of 2 s on stream 1 and a kernel of 5 s on stream 0; nothing is to be done by the nodes
+  // that wait for them.
+  Work work;
+  const auto add = [&work](WorkKind kind, int layer, std::vector<WorkEdge> after) {
+    return WorkEdge{work.add({.kind = kind, .layer = layer}, after)};
+  };
+  const auto took = [&work](std::vector<std::int32_t> streams) {
+    Schedule schedule{.order = {}, .streams = 2};
+    for (const std::int32_t stream : streams) {
+      schedule.order.push_back({static_cast<std::int32_t>(schedule.order.size()), stream});
+    }
+    return makespan(work, schedule, 1, 1, [](const WorkNode& node, int) {
+      switch (node.kind) {
+        case WorkKind::weight_fetch:
+          return 2.0;
+        case WorkKind::shared:
+          return 5.0;
+        case WorkKind::dense:
+          return 1.0;
+        default:
+          return -1.0;
+      }
+    });
+  };
+  SECTION("the next kernel of the stream waits, however many of them lie between") {
+    const WorkEdge fetched = add(WorkKind::weight_fetch, 0, {});
+    const WorkEdge nothing = add(WorkKind::attention, 0, {fetched});
+    add(WorkKind::dense, 2, {add(WorkKind::attention, 1, {nothing})});
+    CHECK(took({1, 0, 0, 0}) == Approx(2.0 + 1.0));
+  }
+  SECTION("the whole chain's edges count, not its first node's") {
+    const WorkEdge kernel = add(WorkKind::shared, 0, {});
+    const WorkEdge fetched = add(WorkKind::weight_fetch, 0, {});
+    const WorkEdge first = add(WorkKind::attention, 1, {fetched});
+    const WorkEdge second = add(WorkKind::router, 1, {first, kernel});
+    add(WorkKind::weight_fetch, 2, {second});
+    CHECK(took({0, 1, 0, 0, 1}) == Approx(5.0 + 2.0));
+  }
+}
+
 TEST_CASE("schedules that lose or misplace work are refused") {
   const Work work = layers_work(2, 1, false);
   Schedule schedule = find_overlap("none", "test").make(work, {});

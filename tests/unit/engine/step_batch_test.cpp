@@ -1,6 +1,7 @@
 // Batches whose ranks differ, and runners that are reused.
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <functional>
 #include <numeric>
 
 #include "sim/core/error.h"
@@ -87,6 +88,43 @@ TEST_CASE("a batch is cut into parts of nearly equally many sequences", "[engine
   CHECK(parts[1].rank(1).tokens() == 0);
 }
 
+TEST_CASE("classes of single sequences are dealt out to the parts", "[engine][unit]") {
+  RankBatch rank;
+  for (int i = 0; i < 5; ++i) {
+    rank.sequences.push_back({.count = i == 2 ? 4 : 1, .context = 100 + i});
+  }
+  const StepBatch batch(rank, 2);
+  for (const int parts : {2, 3}) {
+    std::vector<std::int64_t> counts;
+    for (const StepBatch& part : batch.split(parts)) {
+      counts.push_back(part.rank(0).count());
+    }
+    CHECK(std::accumulate(counts.begin(), counts.end(), std::int64_t{0}) == 8);
+    CHECK(std::ranges::is_sorted(counts, std::greater<>{}));
+    CHECK(counts.front() - counts.back() <= 1);
+  }
+}
+
+TEST_CASE("drawn micro-batches hold the tokens of the parts of the batch", "[engine][property]") {
+  const Simulation simulation = simulation_of(small_scenario(4));
+  const RankMap& ranks = simulation.system().ranks();
+  for (std::uint64_t i = 0; i < 50; ++i) {
+    const StepBatch batch = random_batch(i, 4);
+    const int count = 2 + static_cast<int>(i % 2);
+    const auto drawn = draw_batch(*simulation.routing(), batch, ranks, count, i, 1);
+    const auto parts = batch.split(count);
+    for (std::size_t m = 0; m < parts.size(); ++m) {
+      for (int r = 0; r < 4; ++r) {
+        std::int64_t tokens = 0;
+        for (const RoutedPart& part : drawn[m]) {
+          tokens += part.layout.tokens_of(r);
+        }
+        REQUIRE(tokens == parts[m].rank(r).tokens());
+      }
+    }
+  }
+}
+
 TEST_CASE("impossible sequences are refused", "[engine][unit]") {
   const auto batch_of = [](const SequenceClass& s) { return StepBatch(RankBatch{{s}}, 2); };
   CHECK_THROWS_AS(batch_of({.count = 0, .new_tokens = 1, .context = 1}), InvariantError);
@@ -129,6 +167,15 @@ TEST_CASE("a later chunk of a prompt attends to the earlier ones", "[engine][uni
   CHECK(breakdown(later.step.lowered, later.step.result)[attention] >
         1.1 * breakdown(first.step.lowered, first.step.result)[attention]);
   CHECK(later.memory().kv_cache > first.memory().kv_cache);
+}
+
+TEST_CASE("every new token of a decoding sequence has logits in memory", "[engine][unit]") {
+  const auto of = [](int count, int new_tokens) {
+    const Json rank{
+        {{"phase", "decode"}, {"count", count}, {"new_tokens", new_tokens}, {"context", 512}}};
+    return Ran(with_batches({rank, rank})).memory().activations.si();
+  };
+  CHECK(of(64, 8) > 0.9 * of(512, 1));
 }
 
 TEST_CASE("batches that do not fit the ranks are refused", "[engine][unit]") {
@@ -190,4 +237,20 @@ TEST_CASE("a step is a function of its batch, whatever the runner did before",
       REQUIRE(again.result.tasks[t].end_s == fresh.result.tasks[t].end_s);
     }
   }
+}
+
+TEST_CASE("sequences listed one by one are the batch of their class", "[engine][unit]") {
+  const auto step_of = [](const Json& rank) {
+    return Ran(with_batches(Json::array({rank, rank, rank, rank}))).step_s();
+  };
+  const double whole = step_of(Json::array({decode(6, 500)}));
+  Json listed = Json::array();
+  Json spread = Json::array();
+  for (int i = 0; i < 6; ++i) {
+    listed.push_back(decode(1, 500));
+    spread.push_back(decode(1, 250 + 100 * i));
+  }
+  CHECK(step_of(listed) == whole);
+  // One kernel attends to all of them, at their mean context; tokens are other ones.
+  CHECK(step_of(spread) == Approx(whole).epsilon(0.03));
 }
