@@ -33,17 +33,15 @@ struct Parallelism {
 class RankMap {
  public:
   // `devices` ranks stand on devices of their own; more ranks than devices go round (several ranks,
-  // or stages, per device). Throws InvariantError unless both cuts cover the ranks and the ranks
-  // are a multiple of the devices.
+  // or stages, per device). Steps are lowered with one stage and one rank per device so far. Throws
+  // InvariantError unless both cuts cover the ranks and the ranks are a multiple of the devices.
   RankMap(const Parallelism& parallelism, int devices);
 
   [[nodiscard]] const Parallelism& parallelism() const { return p_; }
   [[nodiscard]] int ranks() const { return p_.ranks(); }
   [[nodiscard]] int ranks_per_stage() const { return p_.ranks_per_stage(); }
-  [[nodiscard]] int stages() const { return p_.pp; }
   [[nodiscard]] int devices() const { return devices_; }
   [[nodiscard]] int device_of(int rank) const { return rank % devices_; }
-  [[nodiscard]] int stage_of(int rank) const { return rank / ranks_per_stage(); }
   [[nodiscard]] int first_rank(int stage) const { return stage * ranks_per_stage(); }
 
   // Attention. Data-parallel ranks are numbered within their stage.
