@@ -48,7 +48,7 @@ std::vector<double> fit_features(const std::vector<Features>& features,
     const double low = k_floor * bound;
     parameters.push_back({std::clamp(start[j], low, bound), low, bound, start[j] < low});
   }
-  const FitResult fit = fit_coefficients(
+  const LeastSquares fit = fit_coefficients(
       parameters, seconds,
       [&](std::span<const double> c, std::span<double> out) {
         for (std::size_t i = 0; i < out.size(); ++i) {

@@ -60,7 +60,7 @@ Rows sample(const Rows& rows, std::size_t count) {
 }
 
 std::vector<double> fit_rows(const Rows& rows, const KernelForm& form, const KernelContext& context,
-                             std::string_view kernel_source, const FitOptions& options) {
+                             std::string_view kernel_source, const KernelFitOptions& options) {
   const Rows chosen = sample(rows, options.rows_per_family);
   std::vector<double> measured;
   for (const KernelRow* row : chosen) {
@@ -102,7 +102,7 @@ constexpr std::size_t k_least_corrected_rows = 200;
 class FamilyFit {
  public:
   FamilyFit(const Rows& rows, const KernelForm& form, const KernelContext& context,
-            const std::string& kernel_source, const FitOptions& options)
+            const std::string& kernel_source, const KernelFitOptions& options)
       : rows_(rows),
         form_(form),
         context_(context),
@@ -323,7 +323,7 @@ class FamilyFit {
   const KernelForm& form_;
   const KernelContext& context_;
   const std::string& kernel_source_;
-  const FitOptions& options_;
+  const KernelFitOptions& options_;
   std::vector<bool> erratic_;
   Fit whole_;
   std::vector<LeftOut> left_out_;
@@ -363,7 +363,7 @@ const KernelForm& form_of(KernelKind kind) {
 }
 
 FittedFamily fit_family(const Rows& rows, const KernelForm& form, const KernelContext& context,
-                        const std::string& kernel_source, const FitOptions& options) {
+                        const std::string& kernel_source, const KernelFitOptions& options) {
   ensure(!rows.empty(), "a family has rows");
   FittedFamily family;
   const KernelKey key = rows.front()->shape.key;

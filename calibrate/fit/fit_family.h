@@ -11,7 +11,7 @@
 
 namespace moesim {
 
-struct FitOptions {
+struct KernelFitOptions {
   std::string date;                    // of the measurements, goes into the profiles
   std::size_t rows_per_family = 2500;  // drawn for the coefficients; more changes little
   int iterations = 100;
@@ -24,7 +24,7 @@ struct FitOptions {
 // `rows` must not be empty.
 FittedFamily fit_family(const std::vector<const KernelRow*>& rows, const KernelForm& form,
                         const KernelContext& context, const std::string& kernel_source,
-                        const FitOptions& options);
+                        const KernelFitOptions& options);
 
 // The form that models a kind of kernel.
 const KernelForm& form_of(KernelKind kind);

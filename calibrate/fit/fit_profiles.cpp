@@ -108,7 +108,7 @@ struct FittedJob {
   FittedFamily roofline;
 };
 
-FittedJob fit_job(const Job& job, const FitOptions& options) {
+FittedJob fit_job(const Job& job, const KernelFitOptions& options) {
   const KernelKey key = job.rows.front()->shape.key;
   const KernelContext context = kernel_context(job.table->device, key);
   FittedJob result;
@@ -118,7 +118,7 @@ FittedJob fit_job(const Job& job, const FitOptions& options) {
   if (job.more_tables > 0) {
     result.family.source += "; and " + std::to_string(job.more_tables) + " more files";
   }
-  FitOptions form_only = options;
+  KernelFitOptions form_only = options;
   form_only.correct = false;
   result.roofline = fit_family(job.rows, *find_form("roofline"), context, job.id.source, form_only);
   return result;
@@ -134,7 +134,8 @@ double median_of(const std::vector<const FittedFamily*>& families, Value value) 
 }
 
 // `evidence`: the roofline's coefficients of every measured family.
-KernelProfile spec_sheet(const std::vector<FittedFamily>& evidence, const FitOptions& options) {
+KernelProfile spec_sheet(const std::vector<FittedFamily>& evidence,
+                         const KernelFitOptions& options) {
   KernelProfile profile;
   profile.device.device = "any";
   profile.framework = k_spec_sheet;
@@ -201,7 +202,7 @@ std::string profile_file_name(const KernelProfile& profile) {
 }
 
 std::vector<KernelProfile> fit_profiles(const std::string& dir, const DeviceLookup& devices,
-                                        const FitOptions& options, const Progress& progress) {
+                                        const KernelFitOptions& options, const Progress& progress) {
   LoadGenerator loads(options.seed);
   std::vector<KernelRows> tables;
   for (const MeasuredFile& file : measured_files(dir)) {

@@ -14,7 +14,8 @@ namespace moesim {
 // the last bit, whatever options.threads; `progress` is told by one thread at a time. Throws
 // ConfigError for damaged files or when nothing can be fitted.
 std::vector<KernelProfile> fit_profiles(const std::string& dir, const DeviceLookup& devices,
-                                        const FitOptions& options, const Progress& progress = {});
+                                        const KernelFitOptions& options,
+                                        const Progress& progress = {});
 
 // "h100_sxm.trtllm-1.3.0rc20.json"; "spec_sheet.json".
 std::string profile_file_name(const KernelProfile& profile);

@@ -106,7 +106,7 @@ void normal_equations(Problem& problem, const Eigen::VectorXd& x, const Eigen::V
 
 }  // namespace
 
-FitResult fit_coefficients(
+LeastSquares fit_coefficients(
     std::span<const FitParameter> parameters, std::span<const double> measured,
     const std::function<void(std::span<const double>, std::span<double>)>& predict,
     int max_iterations) {
@@ -121,7 +121,7 @@ FitResult fit_coefficients(
   problem.residuals(x, r);
   double loss = robust_loss(r) + problem.prior(x);
   double damping = 1e-2;
-  FitResult result;
+  LeastSquares result;
   Eigen::MatrixXd hessian;
   Eigen::VectorXd gradient;
   int rejected = 0;

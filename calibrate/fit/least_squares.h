@@ -14,7 +14,7 @@ struct FitParameter {
   bool fixed = false;
 };
 
-struct FitResult {
+struct LeastSquares {
   std::vector<double> coefficients;
   double loss = 0;  // mean soft-L1 loss, prior left out
   int iterations = 0;
@@ -24,7 +24,7 @@ struct FitResult {
 // - 1), by Levenberg-Marquardt over log(c) with finite differences. The prior pulls a coefficient
 // that the rows do not determine to its start. Deterministic: same input, same bits.
 // predict(c, out) writes one prediction (s) per measured value.
-FitResult fit_coefficients(
+LeastSquares fit_coefficients(
     std::span<const FitParameter> parameters, std::span<const double> measured,
     const std::function<void(std::span<const double>, std::span<double>)>& predict,
     int max_iterations);

@@ -149,7 +149,7 @@ ValidationReport validate_kernels(const std::string& dir,
                                   const DeviceLookup& devices, const ValidationOptions& options) {
   const KernelLibrary library(profile_dirs);
   Validation validation(library, options);
-  LoadGenerator loads(FitOptions{}.seed);
+  LoadGenerator loads(KernelFitOptions{}.seed);
   const auto files = measured_files(dir);
   for (std::size_t i = 0; i < files.size(); ++i) {
     tell(options.progress, i, files.size());

@@ -36,7 +36,7 @@ void fit_kernels(const Options& options, const CatalogFolders& folders) {
   std::vector<KernelProfile> profiles;
   {
     ProgressBar progress("fitting");
-    FitOptions fit_options;
+    KernelFitOptions fit_options;
     fit_options.date = options.date;
     fit_options.threads = options.common.threads;
     profiles = fit_profiles(

@@ -16,7 +16,7 @@ class Search {
  public:
   explicit Search(const FitProblem& problem) : problem_(problem), logarithmic_(problem.low > 0) {}
 
-  FitResult run() {
+  ParameterFit run() {
     double a = scaled(problem_.low);
     double b = scaled(problem_.high);
     double error_a = error_at(a);
@@ -103,12 +103,12 @@ class Search {
 
   const FitProblem& problem_;
   bool logarithmic_;
-  FitResult best_;
+  ParameterFit best_;
 };
 
 }  // namespace
 
-FitResult fit_parameter(const FitProblem& problem) {
+ParameterFit fit_parameter(const FitProblem& problem) {
   ensure(problem.low < problem.high, "a fit searches between two different ends");
   return Search(problem).run();
 }

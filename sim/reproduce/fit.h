@@ -12,7 +12,7 @@ struct FitProblem {
   double target = 0.0;
 };
 
-struct FitResult {
+struct ParameterFit {
   double parameter = 0.0;
   double figure = 0.0;
   bool reached = false;  // within 1e-4 of the target (relative, or absolute around 0)
@@ -21,6 +21,6 @@ struct FitResult {
 
 // False position (Illinois) where the ends lie on different sides of the target, in log(parameter)
 // if both are positive; else golden-section search for the nearest figure. Deterministic.
-FitResult fit_parameter(const FitProblem& problem);
+ParameterFit fit_parameter(const FitProblem& problem);
 
 }  // namespace moesim

@@ -202,7 +202,7 @@ class Reproduction {
     run_all(progress);
   }
 
-  [[nodiscard]] FitResult fit(std::size_t s) const {
+  [[nodiscard]] ParameterFit fit(std::size_t s) const {
     const ClaimFit& fit = *task_.scenarios[s].fit;
     std::set<std::string> runs;
     for (const std::string& name : fit.measure.names()) {
@@ -326,7 +326,7 @@ class Reproduction {
   std::vector<ClaimResult> results_;
   std::vector<Attempt> attempts_;
   std::vector<std::set<std::string>> needed_;  // by scenario: runs
-  std::vector<std::optional<FitResult>> fits_;
+  std::vector<std::optional<ParameterFit>> fits_;
   std::vector<Json> reports_;
   std::vector<Reports> reports_of_;
 };

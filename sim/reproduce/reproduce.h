@@ -26,8 +26,8 @@ struct ClaimResult {
   std::vector<double> simulated{};
   std::vector<double> ratio{};
   Tolerance tolerance{};
-  std::string why{};               // restated
-  std::optional<FitResult> fit{};  // of the scenario
+  std::string why{};                  // restated
+  std::optional<ParameterFit> fit{};  // of the scenario
 };
 
 struct ReproduceTask {

@@ -110,7 +110,7 @@ Json tolerance_json(const Tolerance& tolerance) {
           {"value", tolerance.value ? Json(*tolerance.value) : Json(nullptr)}};
 }
 
-Json fit_json(const ClaimFit& fit, const FitResult& result) {
+Json fit_json(const ClaimFit& fit, const ParameterFit& result) {
   return {{"set", fit.pointer},
           {"value", result.parameter},
           {"unit", fit.unit},

@@ -127,6 +127,35 @@ def check_cpp(name, text, files):
                 yield f"{name}:{number}: not the same on every platform; use sim/core/rng.h"
 
 
+def named_types(raw):
+    """(line number, qualified name) of every type that a namespace defines with linkage.
+
+    Rests on the project's format: what stands in a namespace is not indented, and what closes one
+    carries a comment."""
+    namespaces = []
+    for number, line in enumerate(raw.split("\n"), 1):
+        opened = re.match(r"namespace\s*([\w:]*)\s*\{$", line)
+        if opened:
+            namespaces.append(opened.group(1))
+        elif re.match(r"\}\s*// namespace", line) and namespaces:
+            namespaces.pop()
+        defined = re.match(r"(?:struct|class|enum class|enum)\s+(\w+)\s*(?:final\s*)?(?::[^:;]*)?\{", line)
+        if defined and "" not in namespaces:
+            yield number, "::".join([*namespaces, defined.group(1)])
+
+
+# Two types of one name in one program break the one-definition rule, and no linker says so: one
+# constructor runs on the other's memory.
+def check_names(texts):
+    first = {}
+    for name, text in texts.items():
+        for number, qualified in named_types(text):
+            if qualified in first and first[qualified] != name:
+                yield (f"{name}:{number}: {qualified} is defined in {first[qualified]} as well; "
+                       "one name, one type: rename one, or move it into an unnamed namespace")
+            first.setdefault(qualified, name)
+
+
 def listed_sources(root, files):
     """Every .cpp that some CMakeLists.txt names, as a path from the root."""
     listed = set()
@@ -144,6 +173,8 @@ def violations(root):
     names = tracked_files(root)
     files = set(names)
     listed = listed_sources(root, files)
+    yield from check_names({name: (root / name).read_text(encoding="utf-8") for name in names
+                            if name.endswith(CPP)})
     for name in names:
         if not name.endswith(SOURCE):
             continue

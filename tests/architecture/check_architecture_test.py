@@ -128,6 +128,17 @@ class Rules(unittest.TestCase):
         self.assert_only({"hardware/link.cpp": line * 401}, "hardware/link.cpp:401: 401 lines")
         self.assert_only({"notebooks/a.py": "\n" * 401}, "notebooks/a.py:401: 401 lines")
 
+    def test_a_name_is_one_type(self):
+        first = "namespace moesim {\nstruct Fit {\n};\n}  // namespace moesim\n"
+        for same in (first, first.replace("struct", "class"), first.replace("Fit {", "Fit : Base {")):
+            self.assert_only({"hardware/a.h": first, "models/b.h": same},
+                             "models/b.h:2: moesim::Fit is defined in hardware/a.h as well")
+        for other in (first.replace("moesim", "moesim::detail"), first.replace("Fit {", "Fit;"),
+                      first.replace("Fit", "Other"),
+                      "namespace moesim {\nnamespace {\nstruct Fit {\n};\n}  // namespace\n"
+                      "}  // namespace moesim\n"):
+            self.assertEqual(found({"hardware/a.h": first, "models/b.h": other}), [])
+
     def test_every_source_is_compiled(self):
         for name in ("hardware/lost.cpp", "hardware/sub/device.cpp", "models/op.cpp",
                      "tests/unit/core/lost_test.cpp"):

@@ -28,7 +28,7 @@ std::vector<double> above(std::vector<double> values, const std::vector<double>&
   return values;
 }
 
-Moments moments_of(const RoutedTokens& tokens, const FitOptions& options) {
+Moments moments_of(const RoutedTokens& tokens, const ProfileFitOptions& options) {
   const auto input = prepare_statistics(tokens, 0, options.seed, options.threads);
   const auto far = overlap_at(input, 32);
   if (far.empty() || input.segments.size() < 4) {
@@ -75,7 +75,8 @@ double mean_miss(const std::vector<double>& data, const std::vector<double>& mod
   return sum / static_cast<double>(data.size());
 }
 
-void set_loads(const RoutedTokens& data, GeneratorProfile& profile, const FitOptions& options) {
+void set_loads(const RoutedTokens& data, GeneratorProfile& profile,
+               const ProfileFitOptions& options) {
   const auto input = prepare_statistics(data, 0, options.seed, options.threads);
   profile.load_cv.clear();
   profile.load_max_over_mean.clear();
@@ -90,7 +91,7 @@ void set_loads(const RoutedTokens& data, GeneratorProfile& profile, const FitOpt
 }  // namespace
 
 GeneratorProfile fit_profile(const RoutedTokens& data, GeneratorProfile start,
-                             const FitOptions& options,
+                             const ProfileFitOptions& options,
                              const std::function<void(int round, FitMisses)>& report) {
   const RouterSpec& router = start.router;
   if (data.layers != router.layers || data.experts != router.experts ||

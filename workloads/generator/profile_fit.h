@@ -9,7 +9,7 @@
 
 namespace moesim {
 
-struct FitOptions {
+struct ProfileFitOptions {
   int rounds = 10;
   int calibration_sample = 16384;
   std::uint64_t seed = 1;
@@ -33,7 +33,7 @@ GeneratorProfile start_of_fit(const RoutedTokens& data, const TraceMetadata& met
 // maximum (set directly), recall of a token-id table (token), overlap at lag 32 above random pairs
 // (request), overlap at lag 1 above lag 32 (context and fast together). Returned with its bias.
 GeneratorProfile fit_profile(const RoutedTokens& data, GeneratorProfile start,
-                             const FitOptions& options,
+                             const ProfileFitOptions& options,
                              const std::function<void(int round, FitMisses)>& report = {});
 
 }  // namespace moesim

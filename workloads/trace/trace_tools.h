@@ -32,7 +32,7 @@ struct TraceFitRequest {
   std::string date;   // of the fit
   std::string start;  // profile to start from (name or .json); empty: see start_of_fit
   std::vector<std::string> folders;  // in which its name is looked up
-  FitOptions options;
+  ProfileFitOptions options;
 };
 // A profile like the token trace `path`. Throws ConfigError for load traces, too short ones, and a
 // start of another shape.

@@ -43,8 +43,8 @@ std::string planted_gemm(const std::vector<double>& c, double noise) {
 
 const std::vector<double> truth{4e-6, 0, 1.4, 1.6, 0.15, 1.5e-6, 0.5, 0.5, 8, 1.0, 2e-6, 0.3};
 
-FitOptions options() {
-  FitOptions result;
+KernelFitOptions options() {
+  KernelFitOptions result;
   result.date = "2026-01";
   return result;
 }
@@ -52,7 +52,7 @@ FitOptions options() {
 }  // namespace
 
 TEST_CASE("fitting synthetic measurements finds the planted kernel", "[calibrate][unit]") {
-  const test::TemporaryFolder folder("planted");
+  const test::MeasurementFolder folder("planted");
   folder.write("h100_sxm/gemm__trtllm-9.csv", planted_gemm(truth, 0.03));
   const auto profiles = fit_profiles(folder.path(), test::measured_device, options());
   REQUIRE(profiles.size() == 2);
@@ -77,7 +77,7 @@ TEST_CASE("fitting synthetic measurements finds the planted kernel", "[calibrate
 }
 
 TEST_CASE("what the form cannot follow is corrected", "[calibrate][unit]") {
-  const test::TemporaryFolder folder("stepped");
+  const test::MeasurementFolder folder("stepped");
   std::string text = planted_gemm(truth, 0.0);
   // A code path that takes half as long again for 64 to 512 rows is in no formula.
   std::string stepped;
@@ -93,7 +93,7 @@ TEST_CASE("what the form cannot follow is corrected", "[calibrate][unit]") {
   }
   folder.write("h100_sxm/gemm__trtllm-9.csv", stepped);
   const auto corrected = fit_profiles(folder.path(), test::measured_device, options());
-  FitOptions plain = options();
+  KernelFitOptions plain = options();
   plain.correct = false;
   const auto form = fit_profiles(folder.path(), test::measured_device, plain);
   REQUIRE(corrected[0].families[0].correction != nullptr);
@@ -105,10 +105,10 @@ TEST_CASE("what the form cannot follow is corrected", "[calibrate][unit]") {
 }
 
 TEST_CASE("the same folder gives the same profile bytes", "[calibrate][unit]") {
-  const test::TemporaryFolder folder("same");
+  const test::MeasurementFolder folder("same");
   folder.write("h100_sxm/gemm__trtllm-9.csv", planted_gemm(truth, 0.05));
   const auto first = fit_profiles(folder.path(), test::measured_device, options());
-  FitOptions two_threads = options();
+  KernelFitOptions two_threads = options();
   two_threads.threads = 2;
   const auto second = fit_profiles(folder.path(), test::measured_device, two_threads);
   REQUIRE(first.size() == second.size());
@@ -118,7 +118,7 @@ TEST_CASE("the same folder gives the same profile bytes", "[calibrate][unit]") {
 }
 
 TEST_CASE("rows that beat the device are not fitted", "[calibrate][unit]") {
-  const test::TemporaryFolder folder("physics");
+  const test::MeasurementFolder folder("physics");
   std::string text = planted_gemm(truth, 0.0);
   text += "planted,bfloat16,32768,32768,32768,1.0\n";  // 70 TFLOP in 1 ms: 71 times the peak
   folder.write("h100_sxm/gemm__trtllm-9.csv", text);
@@ -129,7 +129,7 @@ TEST_CASE("rows that beat the device are not fitted", "[calibrate][unit]") {
 }
 
 TEST_CASE("a damaged table stops the fit and names the place", "[calibrate][unit]") {
-  const test::TemporaryFolder folder("damaged");
+  const test::MeasurementFolder folder("damaged");
   const auto check = [&folder](const std::string& body, const std::string& expected) {
     folder.write("h100_sxm/gemm__trtllm-9.csv", body);
     CHECK_THROWS_AS(fit_profiles(folder.path(), test::measured_device, options()), ConfigError);
@@ -145,7 +145,7 @@ TEST_CASE("a damaged table stops the fit and names the place", "[calibrate][unit
 }
 
 TEST_CASE("files of one program are one fit, too few rows are none", "[calibrate][unit]") {
-  const test::TemporaryFolder folder("several");
+  const test::MeasurementFolder folder("several");
   const std::string header =
       "# source: made, commit 0123456789ab\ndtype,kv_dtype,batch_size,kv_len,"
       "latency_us,mfu\n";
@@ -173,7 +173,7 @@ TEST_CASE("files of one program are one fit, too few rows are none", "[calibrate
 }
 
 TEST_CASE("a folder without measurements is refused", "[calibrate][unit]") {
-  const test::TemporaryFolder folder("empty");
+  const test::MeasurementFolder folder("empty");
   CHECK_THROWS_AS(fit_profiles(folder.path(), test::measured_device, options()), ConfigError);
   CHECK_THROWS_AS(fit_profiles(folder.path() + "/none", test::measured_device, options()),
                   ConfigError);

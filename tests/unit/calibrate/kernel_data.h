@@ -25,16 +25,16 @@ inline std::optional<DevicePeaks> measured_device(const std::string& system) {
 }
 
 // A folder that disappears with the object.
-class TemporaryFolder {
+class MeasurementFolder {
  public:
-  explicit TemporaryFolder(const std::string& name)
+  explicit MeasurementFolder(const std::string& name)
       : path_(std::filesystem::temp_directory_path() /
               ("moesim_" + name + "_" + std::to_string(reinterpret_cast<std::uintptr_t>(this)))) {
     std::filesystem::create_directories(path_);
   }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
+  MeasurementFolder(const MeasurementFolder&) = delete;
+  MeasurementFolder& operator=(const MeasurementFolder&) = delete;
+  ~MeasurementFolder() { std::filesystem::remove_all(path_); }
 
   [[nodiscard]] std::string path() const { return path_.string(); }
   void write(const std::string& name, const std::string& text) const {

@@ -14,7 +14,7 @@ using Catch::Matchers::Contains;
 namespace {
 
 KernelRows rows_of(const std::string& name, const std::string& text) {
-  const test::TemporaryFolder folder("rows");
+  const test::MeasurementFolder folder("rows");
   folder.write(name, "# source: made, commit 0123456789ab (MIT)\n" + text);
   const auto files = measured_files(folder.path());
   REQUIRE(files.size() == 1);
@@ -57,7 +57,7 @@ TEST_CASE("file names say layout, device, framework and version", "[calibrate][u
     std::string path;
     std::string layout, operation, system, framework, version, subject;
   };
-  const test::TemporaryFolder folder("layout_names");
+  const test::MeasurementFolder folder("layout_names");
   const std::vector<Name> names{{"a/h100_sxm/gemm__trtllm-1.3.0rc20.csv", "main", "gemm",
                                  "h100_sxm", "trtllm", "1.3.0rc20", ""},
                                 {"b/gemm__h20.csv", "infersim", "gemm", "h20", "infersim", "", ""},

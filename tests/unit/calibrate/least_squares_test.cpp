@@ -27,7 +27,7 @@ Planted planted(double noise, bool outliers) {
   return rows;
 }
 
-FitResult fit(const Planted& rows, std::vector<FitParameter> parameters) {
+LeastSquares fit(const Planted& rows, std::vector<FitParameter> parameters) {
   return fit_coefficients(
       parameters, rows.measured,
       [&rows](std::span<const double> c, std::span<double> out) {

@@ -22,7 +22,7 @@ std::int64_t skipped_rows(const ValidationReport& report, std::string_view prefi
 
 // Five files: 4 + 1 GEMM rows (one in a format that we do not model, one impossible), 2 of a
 // collective, 2 of an unknown system, 3 of a MoE kernel, one of them with an unknown load.
-void write_folder(const test::TemporaryFolder& folder) {
+void write_folder(const test::MeasurementFolder& folder) {
   const std::string gemm = "# source: made\nkernel_source,gemm_dtype,m,n,k,latency_ms\n";
   folder.write("h100_sxm/gemm__trtllm-9.csv", gemm +
                                                   "torch_flow,bfloat16,128,4096,4096,0.02\n"
@@ -44,7 +44,7 @@ void write_folder(const test::TemporaryFolder& folder) {
 }  // namespace
 
 TEST_CASE("every row read is either judged or skipped with a reason", "[calibrate][unit]") {
-  const test::TemporaryFolder folder("sums");
+  const test::MeasurementFolder folder("sums");
   write_folder(folder);
   const ValidationReport report = validate_kernels(folder.path(), shipped, test::measured_device);
   std::int64_t judged = 0;
@@ -66,7 +66,7 @@ TEST_CASE("every row read is either judged or skipped with a reason", "[calibrat
 }
 
 TEST_CASE("the visitor sees each judged row with its place", "[calibrate][unit]") {
-  const test::TemporaryFolder folder("points");
+  const test::MeasurementFolder folder("points");
   write_folder(folder);
   std::map<std::string, std::int64_t> rows;
   std::map<std::string, std::int64_t> inside;
@@ -96,7 +96,7 @@ TEST_CASE("the visitor sees each judged row with its place", "[calibrate][unit]"
 }
 
 TEST_CASE("groups are named by operation, framework, system and format", "[calibrate][unit]") {
-  const test::TemporaryFolder folder("names");
+  const test::MeasurementFolder folder("names");
   write_folder(folder);
   folder.write("h100_sxm/generation_attention__trtllm-9.csv",
                "kernel_source,batch_size,isl,num_heads,num_key_value_heads,head_dim,attn_dtype,"
@@ -121,7 +121,7 @@ TEST_CASE("groups are named by operation, framework, system and format", "[calib
 // 2*256*4096*4096 FLOP at 989e12/s take 8.686 us, 37.7 MB at 3.35 TB/s take 11.27 us: the naive
 // roofline says 11.27 us of 30, an error of 0.624.
 TEST_CASE("the baseline is the spec sheet's roofline", "[calibrate][unit]") {
-  const test::TemporaryFolder folder("naive");
+  const test::MeasurementFolder folder("naive");
   folder.write(
       "h100_sxm/gemm__trtllm-9.csv",
       "kernel_source,gemm_dtype,m,n,k,latency_ms\ntorch_flow,bfloat16,256,4096,4096,0.03\n");
@@ -132,7 +132,7 @@ TEST_CASE("the baseline is the spec sheet's roofline", "[calibrate][unit]") {
 }
 
 TEST_CASE("the report is one JSON document with the agreed keys", "[calibrate][unit]") {
-  const test::TemporaryFolder folder("json");
+  const test::MeasurementFolder folder("json");
   write_folder(folder);
   const auto json = nlohmann::json::parse(
       validation_json(validate_kernels(folder.path(), shipped, test::measured_device)));
@@ -148,7 +148,7 @@ TEST_CASE("the report is one JSON document with the agreed keys", "[calibrate][u
 }
 
 TEST_CASE("a folder is one system's or the parent of several", "[calibrate][unit]") {
-  const test::TemporaryFolder folder("levels");
+  const test::MeasurementFolder folder("levels");
   write_folder(folder);
   const auto all = validate_kernels(folder.path(), shipped, test::measured_device);
   const auto one = validate_kernels(folder.path() + "/h100_sxm", shipped, test::measured_device);

@@ -16,14 +16,14 @@ namespace {
 
 const std::vector<std::string> columns{"kernel_source", "m", "latency_ms", "device"};
 
-ResultFile opened(const test::TemporaryFolder& folder, const std::string& device = "D, 80GB") {
+ResultFile opened(const test::MeasurementFolder& folder, const std::string& device = "D, 80GB") {
   return {folder.path() + "/x.csv", "source: test", columns, 2, device};
 }
 
 }  // namespace
 
 TEST_CASE("rows are on disk at once and are not measured again", "[calibrate][unit]") {
-  const test::TemporaryFolder folder("result");
+  const test::MeasurementFolder folder("result");
   {
     ResultFile file = opened(folder);
     CHECK_FALSE(std::filesystem::exists(file.path()));
@@ -47,7 +47,7 @@ TEST_CASE("rows are on disk at once and are not measured again", "[calibrate][un
 }
 
 TEST_CASE("tables of other programs and devices are left alone", "[calibrate][unit]") {
-  const test::TemporaryFolder folder("other");
+  const test::MeasurementFolder folder("other");
   folder.write("x.csv", "# source: test\nkernel_source,m,latency_ms\nlt,1,0.5\n");
   CHECK_THROWS_WITH(opened(folder), Catch::Contains("another header"));
   folder.write("x.csv", "# source: test\nkernel_source,m,latency_ms,device\nlt,1,0.5,E\n");
@@ -57,7 +57,7 @@ TEST_CASE("tables of other programs and devices are left alone", "[calibrate][un
 }
 
 TEST_CASE("any rows survive any number of interruptions", "[calibrate][property]") {
-  const test::TemporaryFolder folder("property");
+  const test::MeasurementFolder folder("property");
   const std::vector<std::string> texts{"a", "b,c", "d \"quoted\"", "e\nf", "", "g;h"};
   std::set<std::string> expected;
   Rng rng(5);

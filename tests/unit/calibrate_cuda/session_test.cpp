@@ -24,7 +24,7 @@ Session session_in(const std::string& out) {
 }  // namespace
 
 TEST_CASE("a session measures what is new and fits", "[calibrate][unit]") {
-  const test::TemporaryFolder folder("session");
+  const test::MeasurementFolder folder("session");
   Session session = session_in(folder.path());
   CHECK(session.wants(case_of("1", 72e9)));  // nine tenths of the free memory
   CHECK_FALSE(session.wants(case_of("2", 72.1e9)));
@@ -47,7 +47,7 @@ TEST_CASE("a session measures what is new and fits", "[calibrate][unit]") {
 
 // Quantiles of 0.125, 0.25, 0.5 at 0.1 and 0.9: 0.125 + 0.2 * 0.125, 0.25 + 0.8 * 0.25.
 TEST_CASE("rows hold the median, its spread and the clock", "[calibrate][unit]") {
-  const test::TemporaryFolder folder("row");
+  const test::MeasurementFolder folder("row");
   Session session = session_in(folder.path());
   session.run(case_of("1", 1), [] { return Measurement{{0.25, 0.125, 0.5}, 1755}; });
   const std::string path = folder.path() + "/h100_sxm/gemm__moesim-0.1.0.csv";

@@ -51,7 +51,7 @@ std::map<std::string, Written> write_tables(const std::string& out,
 }  // namespace
 
 TEST_CASE("kernel tables are read without a skipped row", "[calibrate][unit]") {
-  const test::TemporaryFolder folder("kernel_tables");
+  const test::MeasurementFolder folder("kernel_tables");
   auto written = write_tables(folder.path(), made_up_ms);
   LoadGenerator loads(1);
   int kernel_tables = 0;
@@ -84,7 +84,7 @@ TEST_CASE("kernel tables are read without a skipped row", "[calibrate][unit]") {
 }
 
 TEST_CASE("collective tables are read without a skipped row", "[calibrate][unit]") {
-  const test::TemporaryFolder folder("nccl_tables");
+  const test::MeasurementFolder folder("nccl_tables");
   const auto written = write_tables(folder.path(), made_up_exchange_ms);
   const CommRows rows =
       read_comm_rows(folder.path(), load_comm_profiles({MOESIM_SOURCE_DIR "/hardware/profiles"}));

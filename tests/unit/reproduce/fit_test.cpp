@@ -17,7 +17,7 @@ TEST_CASE("a monotone figure is met from both sides", "[reproduce][property]") {
     const auto growing = [c](double x) { return std::exp(x / c / 20); };
     for (const std::function<double(double)>& figure :
          {std::function<double(double)>(share), std::function<double(double)>(growing)}) {
-      const FitResult fit =
+      const ParameterFit fit =
           fit_parameter({.figure = figure, .low = 1, .high = 200, .target = figure(truth)});
       CHECK(fit.reached);
       CHECK(fit.figure == Approx(figure(truth)).epsilon(1.1e-4));
@@ -28,7 +28,7 @@ TEST_CASE("a monotone figure is met from both sides", "[reproduce][property]") {
 }
 
 TEST_CASE("a parameter may be negative", "[reproduce][unit]") {
-  const FitResult fit = fit_parameter(
+  const ParameterFit fit = fit_parameter(
       {.figure = [](double x) { return 3 * x + 1; }, .low = -10, .high = 10, .target = 0});
   CHECK(fit.reached);
   CHECK(fit.parameter == Approx(-1.0 / 3).margin(1e-4));
@@ -37,13 +37,13 @@ TEST_CASE("a parameter may be negative", "[reproduce][unit]") {
 TEST_CASE("a target between equal ends is searched for", "[reproduce][unit]") {
   // A hump: 0 at both ends, 1 in the middle; 0.9 is reached on either flank.
   const auto hump = [](double x) { return 1 - (x - 5) * (x - 5) / 25; };
-  const FitResult fit = fit_parameter({.figure = hump, .low = 0, .high = 10, .target = 1.0});
+  const ParameterFit fit = fit_parameter({.figure = hump, .low = 0, .high = 10, .target = 1.0});
   CHECK(fit.reached);
   CHECK(fit.parameter == Approx(5.0).margin(0.1));
 }
 
 TEST_CASE("what is out of reach is said so", "[reproduce][unit]") {
-  const FitResult fit =
+  const ParameterFit fit =
       fit_parameter({.figure = [](double x) { return 1 / x; }, .low = 1, .high = 4, .target = 0.1});
   CHECK_FALSE(fit.reached);
   CHECK(fit.parameter == Approx(4.0));

@@ -46,7 +46,7 @@ RoutedTokens tokens_of(const GeneratorProfile& profile, std::int64_t count) {
   return generator.route(generator.draw_requests(count, 5), 5, 1);
 }
 
-FitOptions small_fit(int threads) {
+ProfileFitOptions small_fit(int threads) {
   return {.rounds = 8, .calibration_sample = 2048, .seed = 1, .threads = threads};
 }
 
