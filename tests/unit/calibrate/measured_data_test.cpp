@@ -52,7 +52,7 @@ TEST_CASE("no measured kernel row is dropped without a stated rule",
     for (const auto& [reason, n] : table.skipped) {
       CAPTURE(reason);
       CHECK(std::ranges::any_of(
-          rules, [&reason = reason](std::string_view rule) { return reason.starts_with(rule); }));
+          rules, [&text = reason](std::string_view rule) { return text.starts_with(rule); }));
       total += n;
     }
     const std::int64_t lines = count_csv_rows(file.path);
