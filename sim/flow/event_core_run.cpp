@@ -215,12 +215,15 @@ void EventCore::interrupt_run(std::int32_t slot) {
   while (limit < running.limit && is_private(segments[limit], offset)) {
     ++limit;
   }
-  if (limit < running.limit) {
+  if (options_.merge) {
+    // From now on the rates of what came before may change, without a word to this run.
     record_run(running);
+    running.is_whole = false;
+    running.step = step;
+  }
+  if (limit < running.limit) {
     running.limit = limit;
     if (options_.merge) {
-      running.is_whole = false;
-      running.step = step;  // rates of what came before may change from now on
       set_event(slot, running.since_s + run_length_s(running));
     }
   }

@@ -107,6 +107,21 @@ TEST_CASE("a chain is interrupted a second time", "[flow][unit]") {
   CHECK(end_us(result, chain) == close_to(18));
 }
 
+TEST_CASE("what a chain has behind it stays when a rate changes there", "[flow][unit]") {
+  Scene scene;
+  const TaskId chain = scene.add({{0, {{compute, 10e-6}}}, {0, {{memory, 10e-6}}}});
+  // Comes where the chain has been, so that the chain is not told of the rate below.
+  const TaskId behind = scene.add({{0, {{compute, 10e-6}}}}, {scene.delay(12e-6)});
+  scene.graph.set_rate_after(scene.delay(15e-6), compute, 0.5);
+  const TaskId ahead = scene.add({{0, {{memory, 10e-6}}}}, {scene.delay(18e-6)});
+  const RunResult result = scene.run();
+  // 2 us of the chain's second segment are left at 18 us; both get half, then the other gets all.
+  CHECK(end_us(result, chain) == close_to(22));
+  CHECK(end_us(result, ahead) == close_to(30));
+  CHECK(end_us(result, behind) == close_to(29));  // 3 us done at 15 us, 7 us at half the rate
+  CHECK(segment_end_us(result, 0) == close_to(10));
+}
+
 TEST_CASE("a visitor that is gone before the chain's latency ends changes nothing",
           "[flow][unit]") {
   Scene scene;
