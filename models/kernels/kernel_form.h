@@ -164,10 +164,16 @@ std::array<Product, 5> mla_module_products(const KernelShape& shape);
 // The attention proper inside a module.
 KernelShape mla_core(const KernelShape& module_shape);
 
+// x >= 0 without its fraction; doubles from 2^53 on have none (std::floor is a call on plain
+// x86-64).
+inline double whole_part(double x) {
+  return x < 0x1p53 ? static_cast<double>(static_cast<std::int64_t>(x)) : x;
+}
+
 // Work of x waves when a last, partly filled wave costs the share w of a full one; never less than
 // `least` waves.
 inline double waves(double x, double w, double least) {
-  const auto whole = static_cast<double>(static_cast<std::int64_t>(x));
+  const double whole = whole_part(x);
   const double up = whole < x ? whole + 1 : whole;
   const double value = x + w * (up - x);
   return value > least ? value : least;
@@ -175,7 +181,7 @@ inline double waves(double x, double w, double least) {
 
 inline double ceil_div(double a, double b) {
   const double q = a / b;
-  const auto whole = static_cast<double>(static_cast<std::int64_t>(q));
+  const double whole = whole_part(q);
   return whole < q ? whole + 1 : whole;
 }
 
