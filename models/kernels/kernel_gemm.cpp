@@ -34,7 +34,7 @@ constexpr std::array<Tile, 9> tiles{Tile{0, 0}, Tile{0, 1}, Tile{0, 2}, Tile{1, 
 constexpr int k_most_halvings = 3;
 
 double round_up(double x) {
-  const auto whole = static_cast<double>(static_cast<std::int64_t>(x));
+  const double whole = detail::whole_part(x);
   return whole < x ? whole + 1 : whole;
 }
 
