@@ -27,6 +27,33 @@ if(MOESIM_FUZZ)
   target_compile_options(moesim_options INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
+# clang reads a precompiled header in no time, which saves a third of a build; with g++ it costs light
+# sources as much as it saves heavy ones, and a build without keeps the includes honest.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  file(WRITE "${CMAKE_BINARY_DIR}/moesim_precompiled.cpp" "")
+  add_library(moesim_precompiled OBJECT "${CMAKE_BINARY_DIR}/moesim_precompiled.cpp")
+  target_link_libraries(moesim_precompiled PRIVATE moesim_options)
+  target_precompile_headers(
+    moesim_precompiled
+    PRIVATE
+    <algorithm>
+    <array>
+    <chrono>
+    <filesystem>
+    <functional>
+    <map>
+    <memory>
+    <nlohmann/json.hpp>
+    <numeric>
+    <optional>
+    <set>
+    <span>
+    <sstream>
+    <string>
+    <variant>
+    <vector>)
+endif()
+
 # moesim_library(NAME SOURCES a.cpp ... DEPENDS target ... [PRIVATE_DEPENDS target ...])
 function(moesim_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;PRIVATE_DEPENDS" ${ARGN})
@@ -37,6 +64,9 @@ function(moesim_library name)
     moesim_${name}
     PUBLIC ${ARG_DEPENDS}
     PRIVATE moesim_options ${ARG_PRIVATE_DEPENDS})
+  if(TARGET moesim_precompiled)
+    target_precompile_headers(moesim_${name} REUSE_FROM moesim_precompiled)
+  endif()
 endfunction()
 
 # moesim_executable(NAME SOURCES a.cpp ... DEPENDS target ...)

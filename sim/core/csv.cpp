@@ -17,7 +17,7 @@ std::string place(const std::string& path, std::size_t line, std::string_view co
   return path + ":" + std::to_string(line) + ":" + std::string(column);
 }
 
-std::string quoted(std::string_view text) { return "\"" + std::string(text) + "\""; }
+std::string in_quotes(std::string_view text) { return "\"" + std::string(text) + "\""; }
 
 }  // namespace
 
@@ -60,7 +60,7 @@ void CsvTable::name_columns(const std::vector<Field>& header, std::size_t line) 
     const std::string name = text_.substr(field.begin, field.size);
     if (name.empty() || std::ranges::find(header_, name) != header_.end()) {
       throw ConfigError(place(path_, line, std::to_string(header_.size() + 1)),
-                        "column name " + quoted(name) + " is empty or repeated");
+                        "column name " + in_quotes(name) + " is empty or repeated");
     }
     header_.push_back(name);
   }
@@ -121,7 +121,7 @@ bool CsvTable::has(std::string_view column) const {
 std::size_t CsvTable::column(std::string_view name) const {
   const auto found = std::ranges::find(header_, name);
   if (found == header_.end()) {
-    throw ConfigError(path_, "no column " + quoted(name) + "; there are: " + joined(header_));
+    throw ConfigError(path_, "no column " + in_quotes(name) + "; there are: " + joined(header_));
   }
   return static_cast<std::size_t>(found - header_.begin());
 }
@@ -186,7 +186,7 @@ std::int64_t CsvTable::count(std::size_t row, std::size_t column, std::int64_t m
 
 void CsvTable::fail(std::size_t row, std::size_t column, std::string_view what) const {
   throw ConfigError(place(path_, line_.at(row), header_.at(column)),
-                    quoted(text(row, column)) + " " + std::string(what));
+                    in_quotes(text(row, column)) + " " + std::string(what));
 }
 
 std::int64_t count_csv_rows(const std::string& path) {
