@@ -83,7 +83,7 @@ void fit_communication(const Options& options, const CatalogFolders& folders) {
 }
 
 int fit(const Options& options) {
-  const CatalogFolders folders = catalog_folders(options.common.catalog);
+  const CatalogFolders folders = catalogs_of(options.common);
   if (options.out.empty() && options.comm_out.empty()) {
     throw ConfigError("calibrate fit",
                       "give --out for kernel profiles, --comm-out for "

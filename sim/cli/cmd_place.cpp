@@ -144,7 +144,7 @@ int place_problem(const Options& options, nlohmann::json document, Clock::time_p
 int place_scenario(const Options& options, const nlohmann::json& document) {
   const std::vector<Export> exports =
       parse_exports(options.exports, files_of_document(options.input, document));
-  const CatalogFolders folders = catalog_folders(options.common.catalog);
+  const CatalogFolders folders = catalogs_of(options.common);
   PlaceScenario scenario(
       {.input = options.input,
        .overrides = options.overrides,

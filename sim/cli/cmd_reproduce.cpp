@@ -43,7 +43,7 @@ int reproduce_claims(const Options& options) {
       .scenarios = read_claim_scenarios(claim_folders),
       .ids = options.ids,
       .scenario_folders = {shipped.string()},
-      .catalogs = catalog_folders(options.common.catalog),
+      .catalogs = catalogs_of(options.common),
       .threads = options.common.threads,
       .progress = [&bar](double share) { bar.show(share); },
   };

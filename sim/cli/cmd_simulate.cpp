@@ -49,7 +49,7 @@ int run(const Options& options) {
   Scenario scenario = load_scenario(options);
   check_outputs(std::array{NamedFile{"--timeline", options.timeline}},
                 files_of_document(options.scenario, scenario.effective));
-  const CatalogFolders folders = catalog_folders(options.common.catalog);
+  const CatalogFolders folders = catalogs_of(options.common);
   ProgressBar progress("simulating");
   const SimulateResult result =
       simulate(std::move(scenario), Library(folders),

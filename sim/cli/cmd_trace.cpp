@@ -39,8 +39,8 @@ int generate(const Options& options) {
   check_outputs(std::array{NamedFile{"--out", options.out}},
                 std::array{NamedFile{"--profile", options.profile}});
   ProgressBar progress("generating");
-  generate_trace(options.profile, catalog_folders(options.common.catalog).routing_profiles,
-                 options.tokens, options.seed, options.common.threads, options.out,
+  generate_trace(options.profile, catalogs_of(options.common).routing_profiles, options.tokens,
+                 options.seed, options.common.threads, options.out,
                  [&](double share) { progress.show(share); });
   return 0;
 }
@@ -50,7 +50,7 @@ int fit(const Options& options) {
       std::array{NamedFile{"--out", options.out}},
       std::array{NamedFile{"trace", options.path}, NamedFile{"--start", options.fit.start}});
   TraceFitRequest request = options.fit;
-  request.folders = catalog_folders(options.common.catalog).routing_profiles;
+  request.folders = catalogs_of(options.common).routing_profiles;
   request.options.seed = options.seed;
   request.options.threads = options.common.threads;
   FitMisses misses;

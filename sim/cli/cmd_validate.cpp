@@ -93,7 +93,7 @@ class PointOutput {
 };
 
 Json kernels(const Options& options) {
-  const CatalogFolders folders = catalog_folders(options.common.catalog);
+  const CatalogFolders folders = catalogs_of(options.common);
   PointOutput output(options, kernel_point_dims());
   ProgressBar progress("validating");
   const ValidationReport report =
@@ -108,7 +108,7 @@ Json kernels(const Options& options) {
 }
 
 Json collectives(const Options& options) {
-  const CatalogFolders folders = catalog_folders(options.common.catalog);
+  const CatalogFolders folders = catalogs_of(options.common);
   PointOutput output(options, comm_point_dims());
   const CommValidation result = validate_collectives(
       options.directory, load_comm_profiles(folders.comm_profiles), output.visitor());

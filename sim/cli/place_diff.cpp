@@ -63,7 +63,7 @@ Subject read_subject(const Options& options) {
   }
   PlaceScenarioOptions scenario;
   scenario.input = options.problem;
-  scenario.folders = catalog_folders(options.common.catalog);
+  scenario.folders = catalogs_of(options.common);
   scenario.fit_share = 1.0;
   const PlaceScenario subject(scenario);
   const NodeSpec& node = subject.cluster().node;

@@ -17,7 +17,7 @@ void take_scenario(const std::string& path, const RebalanceArguments& arguments,
   }
   // Only what experts cost is asked for: no solver needs to place them first.
   apply_override(document, "/placement/policy=contiguous");
-  const Library library(catalog_folders(arguments.common.catalog));
+  const Library library(catalogs_of(arguments.common));
   const Simulation simulation(parse_scenario(document, path), library, arguments.common.threads);
   if (simulation.routing() == nullptr) {
     throw ConfigError(path, "its model has no routed experts to place");
