@@ -102,7 +102,7 @@ PlacementScore score_of(const Subject& subject, const PlacementFile& file,
 }
 
 double given_or(const std::string& option, const std::string& text, double otherwise) {
-  return text.empty() ? otherwise : quantity_option<Bandwidth>(option, text);
+  return quantity_option<Bandwidth>(option, text).value_or(Bandwidth(otherwise)).si();
 }
 
 Result compare(const Options& options) {
@@ -125,7 +125,8 @@ Result compare(const Options& options) {
   result.cost.devices_per_node = options.devices_per_node > 0 ? options.devices_per_node
                                  : problem != nullptr         ? problem->devices_per_node
                                                               : devices;
-  result.cost.expert_bytes = quantity_option<Bytes>("--expert-bytes", options.expert_bytes);
+  result.cost.expert_bytes =
+      quantity_option<Bytes>("--expert-bytes", options.expert_bytes).value_or(Bytes(0.0)).si();
   if (options.expert_bytes.empty() && problem != nullptr) {
     result.cost.expert_bytes = problem->expert_bytes;
   }
