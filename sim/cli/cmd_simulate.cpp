@@ -4,8 +4,8 @@
 #include <iostream>
 #include <limits>
 
+#include "sim/app/document_files.h"
 #include "sim/app/simulate.h"
-#include "sim/cli/command_files.h"
 #include "sim/cli/command_line.h"
 #include "sim/cli/step_table.h"
 #include "sim/core/config.h"
