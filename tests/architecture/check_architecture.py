@@ -33,7 +33,7 @@ MAY_INCLUDE = {
     },
     "sim/app": {
         "sim/core", "sim/flow", "hardware", "models", "workloads", "placement", "sim/engine",
-        "sim/simgrid", "sim/reproduce",
+        "sim/simgrid", "sim/reproduce", "calibrate",
     },
     "sim/cli": {
         "sim/core", "sim/flow", "hardware", "models", "workloads", "placement", "sim/engine",
