@@ -33,11 +33,11 @@ MAY_INCLUDE = {
     },
     "sim/app": {
         "sim/core", "sim/flow", "hardware", "models", "workloads", "placement", "sim/engine",
-        "sim/simgrid", "sim/reproduce", "calibrate",
+        "sim/simgrid", "sim/reproduce", "calibrate", "calibrate/cpu",
     },
     "sim/cli": {
         "sim/core", "sim/flow", "hardware", "models", "workloads", "placement", "sim/engine",
-        "sim/app", "calibrate", "calibrate/cpu",
+        "sim/app",
     },
 }
 # Programs: they may print and exit. The microbenchmarks under calibrate/cuda stand alone.

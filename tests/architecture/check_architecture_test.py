@@ -81,7 +81,7 @@ class Rules(unittest.TestCase):
         middle = {"sim/flow", "hardware", "models", "workloads", "placement"}
         for folder in middle:
             self.assertFalse(check_architecture.MAY_INCLUDE[folder] & middle)
-        for room, user in (("sim/simgrid", "sim/app"), ("calibrate/cpu", "sim/cli")):
+        for room, user in (("sim/simgrid", "sim/app"), ("calibrate/cpu", "sim/app")):
             users = {f for f, t in check_architecture.MAY_INCLUDE.items() if room in t}
             self.assertEqual(users, {user})
 

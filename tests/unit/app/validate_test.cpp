@@ -7,9 +7,11 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/app/catalog.h"
+#include "sim/app/validate_host.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
 #include "tests/unit/app/measured_tables.h"
+#include "tests/unit/calibrate_cpu/support.h"
 
 using namespace moesim;
 
@@ -88,4 +90,43 @@ TEST_CASE("nothing to judge, and points over what is read, are the caller's erro
   ValidateOptions options = options_of(folder);
   options.points = folder.file("h100_sxm/nccl-9.9.csv");
   CHECK_THROWS_WITH(validate_collectives(options), Catch::Contains("would replace what is read"));
+}
+
+TEST_CASE("layers run on this machine are compared with a profile's predictions", "[slow]") {
+  const test::TemporaryFolder folder;
+  ValidateHostOptions options{.run = {.quick = true,
+                                      .configurations = 2,
+                                      .profile = test::made_up_host(),
+                                      .scratch_folder = folder.path().string(),
+                                      .trace = {}},
+                              .save = folder.file("saved")};
+  const HostValidation result = validate_host(options);
+  const nlohmann::json document = to_json(result);
+  CHECK(document.at("configurations").size() == result.rows.size());
+  REQUIRE_FALSE(result.rows.empty());
+  CHECK(result.rows[0].measured.step_s > 0.0);
+  CHECK(document.at("configurations").at(0).at("measured").at("step_s") ==
+        result.rows[0].measured.step_s);
+  CHECK(document.at("host").at("source") == test::made_up_host().source);
+  save_host_validation(result, options.save);
+  CHECK(read_json_file(options.save + "/validation.json").at("groups").size() ==
+        result.groups.size());
+  CHECK(parse_host_profile(read_json_file(options.save + "/profile.json"), "p#").date ==
+        test::made_up_host().date);
+}
+
+TEST_CASE("what cannot be measured with or saved is said before measuring") {
+  const test::TemporaryFolder folder;
+  ValidateHostOptions options;
+  options.run.scratch_folder = folder.path().string();
+  options.run.trace = "a.csv";
+  CHECK_THROWS_WITH(validate_host(options), Catch::StartsWith("--trace a.csv: is no trace"));
+  options.run.trace.clear();
+  options.save = "/proc/nowhere";
+  CHECK_THROWS_WITH(validate_host(options), Catch::StartsWith("--save /proc/nowhere: cannot be"));
+  options.save.clear();
+  options.profile = folder.file("missing.json");
+  CHECK_THROWS_WITH(validate_host(options), Catch::Contains("missing.json"));
+  options.run.scratch_folder.clear();
+  CHECK_THROWS_WITH(validate_host(options), Catch::StartsWith("--scratch: missing"));
 }
