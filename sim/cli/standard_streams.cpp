@@ -1,4 +1,4 @@
-#include "sim/cli/command_files.h"
+#include "sim/cli/standard_streams.h"
 
 #include <fcntl.h>
 #include <unistd.h>
