@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
@@ -10,6 +11,7 @@
 #include "sim/core/config.h"
 #include "sim/core/error.h"
 #include "sim/core/output_file.h"
+#include "sim/core/rng.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/unit/engine/small_scenario.h"
 
@@ -60,16 +62,20 @@ TEST_CASE("options of a program win over the document") {
   CHECK(to_json(result).at("replicas").size() == 1);
 }
 
-TEST_CASE("a search that is told to stop still returns a placement") {
-  const std::atomic<bool> stopped{true};
+TEST_CASE("a search that is told to stop returns the best so far, and one that is not goes on") {
+  Rng random(1);
+  Json large{{"gpus", 16}, {"loads", Json::array({Json::array()})}};
+  for (int expert = 0; expert < 128; ++expert) {
+    large["loads"][0].push_back(1.0 + 100.0 * std::pow(random.uniform(), 4));
+  }
+  std::atomic<bool> stop{true};
   PlaceOptions options = named("p.json");
-  options.cancel = &stopped;
-  const PlaceResult result = place(problem(), options);
-  CHECK(result.found.placement.experts == 4);
-  CHECK(result.found.score.objective >= 5.0);
-  std::atomic<bool> running{false};
-  options.cancel = &running;
-  CHECK(place(problem(), options).found.score.objective == 5.0);
+  options.method = "annealing";
+  options.cancel = &stop;
+  const PlaceResult stopped = place(large, options);
+  CHECK(stopped.found.placement.experts == 128);
+  stop = false;
+  CHECK(place(large, options).found.score.objective < stopped.found.score.objective);
 }
 
 TEST_CASE("a scenario is placed, judged on unseen tokens, and simulated on request") {
