@@ -22,8 +22,8 @@ struct SimulateOptions {
   BackendKind backend = BackendKind::fast;
   bool crosscheck = false;  // run the other backend on the last step as well
   bool timeline = false;
-  int threads = 1;                       // that draw and count tokens; results do not depend on it
-  std::function<void(double)> progress;  // share of the steps that are done; may be empty
+  int threads = 1;  // that draw and count tokens; results do not depend on it
+  std::function<void(double)> progress = {};  // share of the steps that are done; may be empty
 };
 
 // The largest difference of any task's end between the two backends.

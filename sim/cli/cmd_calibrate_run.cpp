@@ -4,9 +4,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "calibrate/cpu/host_profile.h"
-#include "calibrate/cpu/host_tables.h"
-#include "calibrate/cpu/micro_run.h"
+#include "sim/app/calibrate.h"
 #include "sim/cli/command_line.h"
 #include "sim/core/error.h"
 #include "sim/core/output_file.h"
@@ -14,30 +12,19 @@
 namespace moesim {
 namespace {
 
-struct Options {
-  MicroRunOptions run;
-};
-
-int run_cpu(const MicroRunOptions& options) {
-  std::vector<MicroRunResult> results;
+int run_cpu(CalibrateRunOptions options) {
+  std::vector<MeasuredFamily> measured;
   {
     ProgressBar progress("measuring");
-    const auto families = static_cast<double>(options.families.empty() ? micro_families().size()
-                                                                       : options.families.size());
-    std::string current;
-    double done = -1.0;
-    results = run_microbenchmarks(options, [&](const std::string& family, double share) {
-      done += family == current ? 0.0 : 1.0;
-      current = family;
-      progress.show((done + share) / families);
-    });
+    options.progress = [&progress](double share) { progress.show(share); };
+    measured = calibrate_run(options);
   }
-  for (const MicroRunResult& result : results) {
-    std::cout << result.path << " " << result.rows << " rows" << (result.kept ? " (kept)" : "")
-              << (result.left_out > 0 ? ", " + std::to_string(result.left_out) +
-                                            " kernels left out: " + k_no_direct_reads
-                                      : "")
-              << "\n";
+  for (const MeasuredFamily& family : measured) {
+    std::cout << family.path << " " << family.rows << " rows" << (family.kept ? " (kept)" : "");
+    if (family.left_out > 0) {
+      std::cout << ", " << family.left_out << " kernels left out: " << family.why;
+    }
+    std::cout << "\n";
   }
   return 0;
 }
@@ -48,7 +35,8 @@ int run_cuda(const std::vector<std::string>& arguments) {
       std::filesystem::read_symlink("/proc/self/exe").parent_path() / "moesim-cuda-bench";
   if (!std::filesystem::exists(program)) {
     throw ConfigError(program.string(),
-                      "is not there; it is built where the CUDA toolkit (nvcc) is found: install "
+                      "is not there; it is built where the "
+                      "CUDA toolkit (nvcc) is found: install "
                       "the toolkit and run ./dev build");
   }
   std::vector<std::string> words{program.string()};
@@ -58,9 +46,7 @@ int run_cuda(const std::vector<std::string>& arguments) {
 
 int fit_host(const std::string& folder, const std::string& out) {
   check_outputs(std::array{NamedFile{"--out", out}}, std::array{NamedFile{"dir", folder, ".csv"}});
-  const std::vector<HostTable> tables = read_host_tables(folder);
-  const HostProfile profile = fit_host_profile(rows_of(tables), tables.back().table.source, folder);
-  write_text_file(out, host_profile_json(profile).dump(1) + "\n");
+  write_text_file(out, host_profile_json(calibrate_host(folder)).dump(1) + "\n");
   std::cout << out << "\n";
   return 0;
 }
@@ -68,26 +54,25 @@ int fit_host(const std::string& folder, const std::string& out) {
 }  // namespace
 
 void add_calibrate_run_command(CLI::App& calibrate, Command& command) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<CalibrateRunOptions>();
   CLI::App* run = calibrate.add_subcommand("run", "microbenchmarks of this machine, as CSV files");
   run->require_subcommand(1);
   CLI::App* cpu = run->add_subcommand("cpu", "processor, memory and disk");
-  cpu->add_option("--out", options->run.out,
-                  "folder for FAMILY.csv; finished families in it are kept")
+  cpu->add_option("--out", options->out, "folder for FAMILY.csv; finished families in it are kept")
       ->required()
       ->type_name("DIR");
-  cpu->add_option("--only", options->run.families, "families to measure (default: all)")
+  cpu->add_option("--only", options->families, "families to measure (default: all)")
       ->type_name("FAMILY");
-  cpu->add_option("--scratch", options->run.scratch_folder,
+  cpu->add_option("--scratch", options->scratch_folder,
                   "folder on the disk to measure (default: that of --out)")
       ->type_name("DIR");
-  cpu->add_flag("--quick", options->run.quick, "fewer sizes and repeats");
+  cpu->add_flag("--quick", options->quick, "fewer sizes and repeats");
   std::string families = "Families:\n";
-  for (const MicroFamily& family : micro_families()) {
-    families += "  " + std::string(family.name) + ": " + std::string(family.summary) + "\n";
+  for (const auto& [name, summary] : calibrate_families()) {
+    families += "  " + std::string(name) + ": " + std::string(summary) + "\n";
   }
   cpu->footer(families + "Example:\n  moesim calibrate run cpu --out measured/this_host");
-  cpu->callback([options, &command] { command.run = [options] { return run_cpu(options->run); }; });
+  cpu->callback([options, &command] { command.run = [options] { return run_cpu(*options); }; });
   CLI::App* cuda =
       run->add_subcommand("cuda", "GPU: starts moesim-cuda-bench with these arguments");
   cuda->prefix_command();
@@ -105,7 +90,8 @@ void add_calibrate_host_command(CLI::App& calibrate, Command& command) {
       ->type_name("DIR");
   sub->add_option("--out", *out, "file for the profile")->required()->type_name("FILE");
   sub->footer(
-      "Example:\n  moesim calibrate host measured/this_host --out this_host.json\n"
+      "Example:\n  moesim calibrate host measured/this_host --out "
+      "this_host.json\n"
       "  moesim validate host --profile this_host.json");
   sub->callback(
       [folder, out, &command] { command.run = [folder, out] { return fit_host(*folder, *out); }; });

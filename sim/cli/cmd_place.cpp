@@ -1,21 +1,15 @@
 // moesim place: where should the experts go, and how far from optimal is that?
 #include <chrono>
-#include <cmath>
 #include <csignal>
 #include <iostream>
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "placement/formats/formats.h"
-#include "placement/optimise.h"
-#include "placement/programs/bit_allocation.h"
-#include "placement/replication/replicas.h"
-#include "sim/cli/command_files.h"
+#include "sim/app/place.h"
 #include "sim/cli/command_line.h"
 #include "sim/cli/place_diff.h"
 #include "sim/cli/place_rebalance.h"
-#include "sim/cli/place_report.h"
-#include "sim/cli/place_scenario.h"
+#include "sim/cli/place_table.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
 #include "sim/core/quantity_text.h"
@@ -25,24 +19,17 @@ namespace {
 
 struct Options {
   CommonOptions common;
+  PlaceOptions task;
   std::string input;
   std::vector<std::string> overrides;
-  std::string method = "auto";
   std::string comm_model;
   std::string split;
   std::vector<std::string> exports;  // FORMAT:FILE
-  double time_limit_s = 0.0;
   std::int64_t seed = 1;
-  std::optional<int> redundant;
-  // Of scenarios.
-  std::int64_t statistics_tokens = 16'384;
-  double fit_share = 0.5;
-  bool simulate = false;
-  int batches = 4;
 };
 
-// Ctrl-C ends the search, not the program: the best placement so far is still printed. A second
-// one ends the program.
+// Ctrl-C ends the search, not the program: the best placement so far is still
+// printed. A second one ends the program.
 std::atomic<bool> interrupted{false};
 extern "C" void note_interrupt(int /*signal*/) {
   interrupted.store(true);
@@ -51,147 +38,39 @@ extern "C" void note_interrupt(int /*signal*/) {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-SolveOptions solve_options(const Options& options, Clock::time_point start) {
-  SolveOptions solve{.seed = static_cast<std::uint64_t>(options.seed),
-                     .threads = options.common.threads};
-  if (!std::isfinite(options.time_limit_s)) {
-    throw ConfigError("--time-limit", "not a number of seconds");
-  }
-  if (options.time_limit_s > 0.0) {
-    // What reading took is gone.
-    solve.time_limit_s = options.time_limit_s;
-    solve.already_spent_s = seconds_since(start);
-  }
-  solve.cancel = &interrupted;
-  return solve;
-}
-
-struct Export {
-  const PlacementFormatEntry* format;
-  std::string path;
-};
-
-// Before hours of work, not after.
-std::vector<Export> parse_exports(const std::vector<std::string>& texts,
-                                  const std::vector<NamedFile>& inputs) {
-  std::vector<Export> exports;
-  std::vector<NamedFile> files;
+std::vector<PlacementExport> parse_exports(const std::vector<std::string>& texts) {
+  std::vector<PlacementExport> exports;
   for (const std::string& text : texts) {
     const std::size_t colon = text.find(':');
     if (colon == std::string::npos || colon + 1 == text.size()) {
       throw ConfigError("--export", "\"" + text + "\" names no file; write FORMAT:FILE");
     }
-    exports.push_back(
-        {&find_placement_format(text.substr(0, colon), "--export"), text.substr(colon + 1)});
-    files.push_back({"--export", exports.back().path});
+    exports.push_back({text.substr(0, colon), text.substr(colon + 1)});
   }
-  check_outputs(files, inputs);
   return exports;
 }
 
-// Results first: an engine's format may not be able to say what was found, and nothing is lost
-// then.
-void finish(const Options& options, const std::vector<Export>& exports, const FormatOptions& format,
-            const PlacementResult& result, const nlohmann::json& report) {
+// Results first: an engine's format may not be able to say what was found, and
+// nothing is lost then.
+void finish(const Options& options, const PlaceOptions& task, const PlaceResult& result) {
   if (interrupted.load()) {
     std::cerr << "moesim: interrupted; this is the best placement so far\n";
   }
-  if (options.common.json) {
-    std::cout << report.dump() << "\n";
-  } else {
-    std::cout << place_table(report);
-    if (report.contains("generalisation")) {
-      std::cout << "\n" << generalisation_table(report.at("generalisation"));
-    }
-    if (report.contains("verdict")) {
-      std::cout << "\n" << verdict_table(report.at("verdict"));
-    }
-  }
+  const nlohmann::json report = to_json(result);
+  std::cout << (options.common.json ? report.dump() + "\n" : place_text(report));
   std::cout.flush();
-  for (const Export& target : exports) {
-    write_placement_file(target.path, *target.format, result.placement, format);
-    std::cerr << target.format->name << ": " << target.path << "\n";
+  for (const PlacementExport& target : task.exports) {
+    export_placement(result, target);
+    std::cerr << target.format << ": " << target.path << "\n";
   }
 }
 
-int place_problem(const Options& options, nlohmann::json document, Clock::time_point start) {
-  const std::vector<Export> exports =
-      parse_exports(options.exports, files_of_document(options.input, document));
-  if (!options.comm_model.empty()) {
-    document["comm_model"] = options.comm_model;
-  }
-  if (!options.split.empty()) {
-    document["split"] = options.split;
-  }
-  if (options.redundant) {
-    document["redundant"] = *options.redundant;
-  }
-  if (options.simulate) {
-    throw ConfigError("--simulate", "a problem file has no hardware to simulate; give a scenario");
-  }
-  const PlacementProblem problem = read_placement_problem(document, options.input);
-  const PlacementResult result =
-      optimise_placement(problem, options.method, solve_options(options, start));
-  finish(options, exports, {.devices = problem.devices, .first_layer = 0, .layers = {}}, result,
-         place_report(problem, result, static_cast<std::uint64_t>(options.seed)));
-  return 0;
-}
-
-int place_scenario(const Options& options, const nlohmann::json& document) {
-  const std::vector<Export> exports =
-      parse_exports(options.exports, files_of_document(options.input, document));
-  const CatalogFolders folders = catalog_folders(options.common.catalog);
-  PlaceScenario scenario(
-      {.input = options.input,
-       .overrides = options.overrides,
-       .folders = folders,
-       .threads = options.common.threads,
-       .comm_model = options.comm_model,
-       .tokens = options.statistics_tokens,
-       .fit_share = options.fit_share,
-       .redundant = options.redundant,
-       .split = options.split == "optimal" ? ReplicaSplit::optimal : ReplicaSplit::even});
-  const PlacementProblem& problem = scenario.problem();
-  // The limit is the search's: building the problem takes what its statistics take.
-  PlacementResult result =
-      optimise_placement(problem, options.method, solve_options(options, Clock::now()));
-  // Engines keep at most one replica of an expert per device, and so does the simulation.
-  replace_placement(problem, apart_where_possible(problem, result.placement), result);
-  nlohmann::json report = place_report(problem, result, static_cast<std::uint64_t>(options.seed));
-  report["provenance"] = scenario.provenance();
-  if (const auto preferred = preferred_files(folders); !preferred.empty()) {
-    report["provenance"]["preferred_files"] = preferred;
-  }
-  report["generalisation"] = scenario.generalisation(result.placement);
-  if (options.simulate) {
-    report["verdict"] = scenario.verdict(result.placement, options.batches);
-  }
-  const std::vector<int> layers = scenario.moe_layers();
-  finish(options, exports,
-         {.devices = problem.devices, .first_layer = layers.front(), .layers = layers}, result,
-         report);
-  return 0;
-}
-
-int place_bits(const Options& options, const nlohmann::json& document, Clock::time_point start) {
-  if (!options.exports.empty() || options.simulate || options.redundant ||
-      !options.comm_model.empty() || !options.split.empty()) {
-    throw ConfigError(options.input,
-                      "allots bits, and places nothing to export, replicate, split "
-                      "or simulate; leave those options out");
-  }
-  const BitProblem problem = read_bit_problem(document, options.input);
-  const SolverRun run(solve_options(options, start));
-  const BitAllocation allocation = allocate_bits(problem, run);
-  const nlohmann::json report = bit_allocation_json(problem, allocation);
+void print_bits(const Options& options, const PlaceBitsResult& result) {
   if (options.common.json) {
-    std::cout << report.dump() << "\n";
-    return 0;
+    std::cout << to_json(result).dump() << "\n";
+    return;
   }
+  const BitAllocation& allocation = result.allocation;
   Table table({"block", "bits per expert", "cost"});
   for (std::size_t b = 0; b < allocation.bits.size(); ++b) {
     std::string bits;
@@ -203,21 +82,52 @@ int place_bits(const Options& options, const nlohmann::json& document, Clock::ti
   std::cout << table.text() << "objective " << format_number(allocation.objective)
             << (allocation.proven ? ", proven optimal" : ", not proven") << "; mean bits "
             << format_number(allocation.mean_bits) << "\n";
-  return 0;
 }
 
-int place(const Options& options) {
+PlaceOptions task_of(const Options& options) {
+  PlaceOptions task = options.task;
+  task.name = options.input;
+  if (!options.comm_model.empty()) {
+    task.comm_model = parse_comm_model(options.comm_model);
+  }
+  if (!options.split.empty()) {
+    task.split = options.split == "optimal" ? ReplicaSplit::optimal : ReplicaSplit::even;
+  }
+  task.exports = parse_exports(options.exports);
+  task.seed = static_cast<std::uint64_t>(options.seed);
+  task.threads = options.common.threads;
+  task.cancel = &interrupted;
+  return task;
+}
+
+int run(const Options& options) {
   const Clock::time_point start = Clock::now();
   std::signal(SIGINT, note_interrupt);
   nlohmann::json document = read_json_file(options.input);
   for (const std::string& assignment : options.overrides) {
     apply_override(document, assignment);
   }
-  if (is_bit_problem(document)) {
-    return place_bits(options, document, start);
+  PlaceOptions task = task_of(options);
+  const PlaceKind kind = place_kind(document);
+  if (kind == PlaceKind::scenario) {
+    task.catalogs = catalogs_of(options.common);
   }
-  return is_placement_problem(document) ? place_problem(options, std::move(document), start)
-                                        : place_scenario(options, document);
+  task.already_spent_s = std::chrono::duration<double>(Clock::now() - start).count();
+  if (kind == PlaceKind::bits) {
+    print_bits(options, place_bits(document, task));
+    return 0;
+  }
+  std::optional<ProgressBar> progress;
+  task.progress = [&progress](double share) {
+    if (!progress) {
+      progress.emplace("simulating");
+    }
+    progress->show(share);
+  };
+  const PlaceResult result = place(std::move(document), task);
+  progress.reset();
+  finish(options, task, result);
+  return 0;
 }
 
 }  // namespace
@@ -229,14 +139,15 @@ void add_place_command(CLI::App& app, Command& command) {
   sub->add_option("problem", options->input,
                   "problem file (with `loads`, or of kind `bits`) or scenario")
       ->type_name("FILE");
-  sub->add_option("--method", options->method, "solver; `moesim catalog list` has them")
+  sub->add_option("--method", options->task.method, "solver; `moesim catalog list` has them")
       ->capture_default_str();
-  sub->add_option("--time-limit", options->time_limit_s,
+  sub->add_option("--time-limit", options->task.time_limit_s,
                   "seconds of search (of reading, too, for problem files)")
       ->check(CLI::Range(0.001, 1e6));
   sub->add_option("--comm-model", options->comm_model, "none, interlayer or dispatch")
       ->check(CLI::IsMember({"none", "interlayer", "dispatch"}));
-  sub->add_option("--redundant", options->redundant, "replicas per layer beyond one per expert")
+  sub->add_option("--redundant", options->task.redundant,
+                  "replicas per layer beyond one per expert")
       ->check(CLI::Range(0, 1 << 16));
   sub->add_option("--split", options->split, "of a load over replicas: even or optimal")
       ->check(CLI::IsMember({"even", "optimal"}));
@@ -249,32 +160,36 @@ void add_place_command(CLI::App& app, Command& command) {
                   "write the placement: moesim, sglang, trtllm, vllm-ascend or eplb")
       ->type_name("FORMAT:FILE");
   const std::string scenarios = "Of scenarios";
-  sub->add_flag("--simulate", options->simulate,
+  sub->add_flag("--simulate", options->task.simulate,
                 "simulate steps under contiguous, EPLB and the found placement")
       ->group(scenarios);
-  sub->add_option("--batches", options->batches, "steps to simulate of each part")
+  sub->add_option("--batches", options->task.batches, "steps to simulate of each part")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str()
       ->group(scenarios);
-  sub->add_option("--statistics-tokens", options->statistics_tokens,
+  sub->add_option("--statistics-tokens", options->task.statistics_tokens,
                   "tokens whose loads and traffic the solver sees")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 24))
       ->capture_default_str()
       ->group(scenarios);
-  sub->add_option("--fit-share", options->fit_share,
-                  "share of a trace's requests that statistics come from; the others are unseen")
+  sub->add_option("--fit-share", options->task.fit_share,
+                  "share of a trace's requests that statistics come from; the "
+                  "others are unseen")
       ->check(CLI::Range(0.01, 1.0))
       ->capture_default_str()
       ->group(scenarios);
   sub->footer(
-      "Costs of a problem file have no unit unless it says so; those of a scenario are seconds of\n"
-      "a step. The gap is how far from optimal the placement can be at most. Ctrl-C and the time\n"
+      "Costs of a problem file have no unit unless it says so; those of a "
+      "scenario are seconds of\n"
+      "a step. The gap is how far from optimal the placement can be at most. "
+      "Ctrl-C and the time\n"
       "limit end the search with the best placement so far.\n"
       "Examples:\n"
       "  moesim place problem.json --time-limit 10 --json > placement.json\n"
       "  moesim place sim/scenarios/deepseek_v3_decode_ep32_h800.json --export "
       "sglang:experts.json\n"
-      "  moesim place sim/scenarios/deepseek_v2_lite_decode_ep8_h100.json --simulate \\\n"
+      "  moesim place sim/scenarios/deepseek_v2_lite_decode_ep8_h100.json "
+      "--simulate \\\n"
       "               --set /workload/routing=my.moetrace\n"
       "  moesim place diff before.json after.json\n"
       "  moesim report placement.json --png plots/");
@@ -291,7 +206,7 @@ void add_place_command(CLI::App& app, Command& command) {
     if (options->input.empty()) {
       throw CLI::RequiredError("problem");
     }
-    command.run = [options] { return place(*options); };
+    command.run = [options] { return run(*options); };
   });
 }
 

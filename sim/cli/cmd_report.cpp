@@ -1,10 +1,8 @@
-// moesim report: pictures of results, drawn by the Python package in notebooks/.
-#include <nlohmann/json.hpp>
-
+// moesim report: pictures of results, drawn by the Python package in
+// notebooks/.
+#include "sim/app/report.h"
 #include "sim/cli/command_line.h"
 #include "sim/cli/notebook_module.h"
-#include "sim/core/config.h"
-#include "sim/core/error.h"
 
 namespace moesim {
 namespace {
@@ -14,26 +12,8 @@ struct Options {
   std::string png;
 };
 
-// What moesim_view has pictures for.
-bool is_drawable(const nlohmann::json& document) {
-  if (!document.is_object()) {
-    return false;
-  }
-  const auto schema = document.find("schema");
-  const bool known = schema != document.end() &&
-                     (*schema == "moesim.report/1" || *schema == "moesim.place-rebalance/1");
-  return known || (document.contains("placement") && document.contains("objective"));
-}
-
 int report(const Options& options) {
-  for (const std::string& result : options.results) {
-    if (!is_drawable(read_json_file(result))) {
-      throw ConfigError(
-          result,
-          "is no report; make one with: moesim simulate SCENARIO --json, moesim place "
-          "PROBLEM --json, or moesim place rebalance TRACE --json");
-    }
-  }
+  check_drawable(options.results);
   std::vector<std::string> arguments = options.results;
   arguments.insert(arguments.end(), {"--png", options.png});
   return run_notebook_module("moesim_view", arguments) == 0 ? 0 : 1;
@@ -49,7 +29,9 @@ void add_report_command(CLI::App& app, Command& command) {
       ->required()
       ->type_name("RESULT");
   sub->add_option("--png", options->png, "folder for the pictures")->required()->type_name("DIR");
-  sub->footer("Example:\n  moesim report contiguous.json round_robin.json --png plots/");
+  sub->footer(
+      "Example:\n  moesim report contiguous.json round_robin.json "
+      "--png plots/");
   sub->callback([options, &command] { command.run = [options] { return report(*options); }; });
 }
 

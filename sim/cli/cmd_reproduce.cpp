@@ -3,11 +3,11 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "sim/app/reproduce.h"
 #include "sim/cli/claims_table.h"
 #include "sim/cli/command_line.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
-#include "sim/reproduce/reproduce.h"
 
 namespace moesim {
 namespace {
@@ -37,18 +37,15 @@ int reproduce_claims(const Options& options) {
     claim_folders.push_back(options.scenarios);
   }
   ProgressBar bar("reproducing");
-  const ReproduceTask task{
-      .claims = parse_claims(read_json_file(options.claims), options.claims),
-      .claims_name = options.claims,
-      .scenarios = read_claim_scenarios(claim_folders),
-      .ids = options.ids,
-      .scenario_folders = {shipped.string()},
-      .catalogs = catalog_folders(options.common.catalog),
-      .threads = options.common.threads,
-      .progress = [&bar](double share) { bar.show(share); },
-  };
-  const std::vector<ClaimResult> results = reproduce(task);
-  const nlohmann::json document = results_json(results);
+  const ReproduceResult result = reproduce(read_json_file(options.claims),
+                                           {.claims = options.claims,
+                                            .ids = options.ids,
+                                            .claim_folders = claim_folders,
+                                            .scenario_folders = {shipped.string()},
+                                            .catalogs = catalogs_of(options.common),
+                                            .threads = options.common.threads,
+                                            .progress = [&bar](double share) { bar.show(share); }});
+  const nlohmann::json document = to_json(result);
   std::cout << (options.common.json ? document.dump(2) + "\n" : claims_table(document));
   return 0;
 }
@@ -63,7 +60,8 @@ void add_reproduce_command(CLI::App& app, Command& command) {
       ->required()
       ->type_name("FILE");
   sub->add_option("--scenarios", options->scenarios,
-                  "further folder of claims' scenarios, beside the shipped sim/scenarios/claims")
+                  "further folder of claims' scenarios, beside the shipped "
+                  "sim/scenarios/claims")
       ->type_name("DIR");
   options->common.add_json(*sub);
   options->common.add_catalog(*sub);
@@ -71,10 +69,14 @@ void add_reproduce_command(CLI::App& app, Command& command) {
   sub->footer(
       "Examples:\n"
       "  moesim reproduce --claims claims.json\n"
-      "  moesim reproduce moetuner-multi-17.5 exflow-2.2x --claims claims.json\n"
-      "  moesim reproduce --claims claims.json --scenarios my_scenarios/ --json > verdicts.json\n"
-      "A verdict is reproduced (within the claim's tolerance), partly (right direction, within\n"
-      "twice the tolerance), not, or not_attempted (no scenario measures the claim). The rule, "
+      "  moesim reproduce moetuner-multi-17.5 exflow-2.2x --claims "
+      "claims.json\n"
+      "  moesim reproduce --claims claims.json --scenarios "
+      "my_scenarios/ --json > verdicts.json\n"
+      "A verdict is reproduced (within the claim's tolerance), partly "
+      "(right direction, within\n"
+      "twice the tolerance), not, or not_attempted (no scenario "
+      "measures the claim). The rule, "
       "and\n"
       "how to write a claim's scenario: sim/reproduce/README.md.");
   sub->callback(

@@ -4,8 +4,8 @@
 #include <iostream>
 #include <limits>
 
+#include "sim/app/document_files.h"
 #include "sim/app/simulate.h"
-#include "sim/cli/command_files.h"
 #include "sim/cli/command_line.h"
 #include "sim/cli/step_table.h"
 #include "sim/core/config.h"
@@ -49,7 +49,7 @@ int run(const Options& options) {
   Scenario scenario = load_scenario(options);
   check_outputs(std::array{NamedFile{"--timeline", options.timeline}},
                 files_of_document(options.scenario, scenario.effective));
-  const CatalogFolders folders = catalog_folders(options.common.catalog);
+  const CatalogFolders folders = catalogs_of(options.common);
   ProgressBar progress("simulating");
   const SimulateResult result =
       simulate(std::move(scenario), Library(folders),

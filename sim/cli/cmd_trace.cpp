@@ -3,12 +3,9 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "sim/app/trace.h"
 #include "sim/cli/command_line.h"
-#include "sim/core/config.h"
-#include "sim/core/error.h"
 #include "sim/core/output_file.h"
-#include "workloads/import/importers.h"
-#include "workloads/trace/trace_tools.h"
 
 namespace moesim {
 namespace {
@@ -17,31 +14,33 @@ using Json = nlohmann::json;
 
 struct Options {
   CommonOptions common;
-  std::string family;
   std::string path;
   std::string out;
-  std::string profile;
-  std::int64_t tokens = 0;
   std::uint64_t seed = 1;
-  TraceFitRequest fit;
+  TraceGenerateOptions generate;
+  TraceImportOptions import;
+  TraceFitOptions fit;
 };
 
 int import(const Options& options) {
-  check_outputs(std::array{NamedFile{"--out", options.out}},
-                std::array{NamedFile{"path", options.path}});
   ProgressBar progress("importing");
-  import_trace(options.family, options.path, options.out,
-               [&](double share) { progress.show(share); });
+  TraceImportOptions task = options.import;
+  task.path = options.path;
+  task.out = options.out;
+  task.progress = [&progress](double share) { progress.show(share); };
+  trace_import(task);
   return 0;
 }
 
 int generate(const Options& options) {
-  check_outputs(std::array{NamedFile{"--out", options.out}},
-                std::array{NamedFile{"--profile", options.profile}});
   ProgressBar progress("generating");
-  generate_trace(options.profile, catalog_folders(options.common.catalog).routing_profiles,
-                 options.tokens, options.seed, options.common.threads, options.out,
-                 [&](double share) { progress.show(share); });
+  TraceGenerateOptions task = options.generate;
+  task.out = options.out;
+  task.seed = options.seed;
+  task.profiles = catalogs_of(options.common).routing_profiles;
+  task.threads = options.common.threads;
+  task.progress = [&progress](double share) { progress.show(share); };
+  trace_generate(task);
   return 0;
 }
 
@@ -49,40 +48,33 @@ int fit(const Options& options) {
   check_outputs(
       std::array{NamedFile{"--out", options.out}},
       std::array{NamedFile{"trace", options.path}, NamedFile{"--start", options.fit.start}});
-  TraceFitRequest request = options.fit;
-  request.folders = catalog_folders(options.common.catalog).routing_profiles;
-  request.options.seed = options.seed;
-  request.options.threads = options.common.threads;
-  FitMisses misses;
-  GeneratorProfile profile;
+  TraceFitOptions task = options.fit;
+  task.path = options.path;
+  task.seed = options.seed;
+  task.profiles = catalogs_of(options.common).routing_profiles;
+  task.threads = options.common.threads;
+  TraceFitResult result;
   {
     ProgressBar progress("fitting");
-    profile = fit_trace(options.path, request, [&](int round, const FitMisses& found) {
-      misses = found;
-      progress.show((round + 1.0) / request.options.rounds);
-    });
+    task.progress = [&progress](double share) { progress.show(share); };
+    result = trace_fit(task);
   }
-  write_text_file(options.out, profile_text(profile));
+  write_text_file(options.out, profile_text(result.profile));
   if (options.common.json) {
-    const Json document{{"profile", options.out},
-                        {"rounds", request.options.rounds},
-                        {"token_recall_miss", misses.token_recall},
-                        {"overlap_far_miss", misses.overlap_far},
-                        {"overlap_near_miss", misses.overlap_near}};
-    std::cout << document.dump(1) << "\n";
+    std::cout << to_json(result, options.out).dump(1) << "\n";
     return 0;
   }
   Table table({"last round, mean over layers of |model - trace|", ""});
-  table.row({"recall of a token-id table", percent(misses.token_recall)});
-  table.row({"overlap at lag 32", percent(misses.overlap_far)});
-  table.row({"overlap at lag 1", percent(misses.overlap_near)});
+  table.row({"recall of a token-id table", percent(result.misses.token_recall)});
+  table.row({"overlap at lag 32", percent(result.misses.overlap_far)});
+  table.row({"overlap at lag 1", percent(result.misses.overlap_near)});
   std::cout << table.text();
   return 0;
 }
 
-std::string batch_table(const std::vector<StatisticRow>& rows) {
+std::string batch_table(const std::vector<BatchImbalance>& batches) {
   Table table({"imbalance (max/mean over experts)", "consecutive tokens", "p95", "random tokens"});
-  for (const BatchImbalance& batch : imbalance_by_batch(rows)) {
+  for (const BatchImbalance& batch : batches) {
     table.row({"batch of " + std::to_string(batch.tokens), human_count(batch.consecutive),
                human_count(batch.consecutive_p95), human_count(batch.random)});
   }
@@ -90,47 +82,28 @@ std::string batch_table(const std::vector<StatisticRow>& rows) {
 }
 
 int stats(const Options& options) {
-  std::vector<StatisticRow> rows;
+  TraceStatsResult result;
   {
     ProgressBar progress("measuring");
-    rows = trace_statistics(options.path, options.seed, options.common.threads,
-                            [&](double share) { progress.show(share); });
+    result = trace_stats({.path = options.path,
+                          .seed = options.seed,
+                          .threads = options.common.threads,
+                          .progress = [&progress](double share) { progress.show(share); }});
   }
   if (options.common.json) {
-    Json document{{"rows", Json::array()}};
-    for (const StatisticRow& row : rows) {
-      document["rows"].push_back({{"statistic", row.statistic},
-                                  {"layer", row.layer},
-                                  {"parameter", row.parameter},
-                                  {"value", row.value},
-                                  {"unit", row.unit}});
-    }
-    std::cout << document.dump(1) << "\n";
+    std::cout << to_json(result).dump(1) << "\n";
     return 0;
   }
   Table table({"statistic", "layer", "parameter", "value", "unit"});
-  for (const StatisticRow& row : rows) {
+  for (const StatisticRow& row : result.rows) {
     table.row({row.statistic, row.layer, row.parameter, human_count(row.value), row.unit});
   }
-  std::cout << table.text() << "\n" << batch_table(rows);
+  std::cout << table.text() << "\n" << batch_table(result.batches);
   return 0;
 }
 
 int info(const Options& options) {
-  const TraceInfo trace = trace_info(options.path);
-  const bool tokens = trace.shape.kind == TraceKind::tokens;
-  const Json document{{"kind", tokens ? "tokens" : "loads"},
-                      {"model", trace.metadata.model},
-                      {"source", trace.metadata.source},
-                      {"first_layer", trace.metadata.first_layer},
-                      {"layers", trace.shape.layers},
-                      {"experts", trace.shape.experts},
-                      {"top_k", trace.shape.top_k},
-                      {"ranked", trace.shape.ranked},
-                      {tokens ? "tokens" : "windows", trace.items},
-                      {"requests", trace.requests},
-                      {"chunks", trace.chunks},
-                      {"file_bytes", trace.file_bytes}};
+  const Json document = to_json(trace_info(options.path));
   if (options.common.json) {
     std::cout << document.dump(1) << "\n";
     return 0;
@@ -146,8 +119,8 @@ int info(const Options& options) {
 
 std::string family_list() {
   std::string text = "Families:\n";
-  for (const TraceImporter& importer : trace_importers()) {
-    text += "  " + std::string(importer.family) + ": " + std::string(importer.summary) + "\n";
+  for (const auto& [family, summary] : trace_families()) {
+    text += "  " + std::string(family) + ": " + std::string(summary) + "\n";
   }
   return text;
 }
@@ -169,8 +142,9 @@ void add_trace_command(CLI::App& app, Command& command) {
   sub->require_subcommand(1);
 
   CLI::App* generate_sub = sub->add_subcommand("generate", "draw tokens from a routing profile");
-  generate_sub->add_option("--profile", options->profile, "catalog name or .json file")->required();
-  generate_sub->add_option("--tokens", options->tokens, "how many")
+  generate_sub->add_option("--profile", options->generate.profile, "catalog name or .json file")
+      ->required();
+  generate_sub->add_option("--tokens", options->generate.tokens, "how many")
       ->required()
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 32));
   generate_sub->add_option("--seed", options->seed)->capture_default_str();
@@ -178,11 +152,12 @@ void add_trace_command(CLI::App& app, Command& command) {
   options->common.add_threads(*generate_sub);
   options->common.add_catalog(*generate_sub);
   generate_sub->footer(
-      "Example:\n  moesim trace generate --profile deepseek-v3 --tokens 50000 --out v3.moetrace");
+      "Example:\n  moesim trace generate --profile "
+      "deepseek-v3 --tokens 50000 --out v3.moetrace");
   on_parse(*generate_sub, options, command, generate);
 
   CLI::App* import_sub = sub->add_subcommand("import", "read a public data set");
-  import_sub->add_option("family", options->family, "which data set")->required();
+  import_sub->add_option("family", options->import.family, "which data set")->required();
   import_sub->add_option("path", options->path, "where it is")->required();
   import_sub->add_option("--out", options->out, "trace to write")->required()->type_name("FILE");
   import_sub->footer(family_list());
@@ -208,8 +183,9 @@ void add_trace_command(CLI::App& app, Command& command) {
   fit_sub->add_option("--date", options->fit.date, "of the fit, YYYY-MM or YYYY-MM-DD")
       ->default_val("undated");
   fit_sub->add_option("--start", options->fit.start,
-                      "profile that gives what is not fitted: router groups, correlations, ...");
-  fit_sub->add_option("--rounds", options->fit.options.rounds, "of matching moments")
+                      "profile that gives what is not fitted: router groups, "
+                      "correlations, ...");
+  fit_sub->add_option("--rounds", options->fit.rounds, "of matching moments")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   fit_sub->add_option("--seed", options->seed, "of the drawn tokens")->capture_default_str();

@@ -1,18 +1,11 @@
 // moesim validate: predictions of the shipped profiles against measurements.
-#include <array>
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
-#include <optional>
 
-#include "calibrate/fit/comm_fit.h"
-#include "calibrate/validate/regimes.h"
-#include "calibrate/validate/validate_kernels.h"
+#include "sim/app/validate.h"
 #include "sim/cli/command_line.h"
-#include "sim/cli/device_catalog.h"
 #include "sim/cli/notebook_module.h"
-#include "sim/core/error.h"
-#include "sim/core/output_file.h"
 
 namespace moesim {
 namespace {
@@ -21,118 +14,35 @@ using Json = nlohmann::json;
 
 struct Options {
   CommonOptions common;
-  std::string directory;
-  std::string points;
+  ValidateOptions task;
   std::string png;
-  bool regimes = false;
-  bool leave_device_out = false;
 
   // Pictures are drawn from the table of points.
   [[nodiscard]] std::string points_file() const {
-    return points.empty() && !png.empty() ? (std::filesystem::path(png) / "points.csv").string()
-                                          : points;
+    return task.points.empty() && !png.empty()
+               ? (std::filesystem::path(png) / "points.csv").string()
+               : task.points;
   }
 };
 
-// What is done with every judged row: nothing, unless it was asked for.
-class PointOutput {
- public:
-  PointOutput(const Options& options, std::vector<std::string_view> dims)
-      : path_(options.points_file()), wants_regimes_(options.regimes) {
-    if (!options.png.empty()) {
-      std::filesystem::create_directories(options.png);
-    }
-    check_outputs(std::array{NamedFile{"--points", path_}},
-                  std::array{NamedFile{"dir", options.directory, ".csv"}});
-    if (!path_.empty()) {
-      file_.emplace(path_);
-      table_.emplace([this](std::string_view line) { file_->write(line); }, std::move(dims));
-    }
+ValidateOptions task_of(const Options& options) {
+  ValidateOptions task = options.task;
+  task.catalogs = catalogs_of(options.common);
+  if (!options.png.empty()) {
+    std::filesystem::create_directories(options.png);
   }
-
-  [[nodiscard]] PointVisitor visitor() {
-    if (!table_ && !wants_regimes_) {
-      return {};
-    }
-    return [this](const JudgedPoint& point) {
-      if (table_) {
-        table_->add(point);
-      }
-      if (wants_regimes_) {
-        regimes_.add(point);
-      }
-    };
-  }
-
-  // Completes the table and adds the regimes to the groups.
-  void finish(Json& document) {
-    if (file_) {
-      file_->finish();
-    }
-    const auto worst = regimes_.worst();
-    for (Json& group : document["groups"]) {
-      const auto found = worst.find(group["name"].get<std::string>());
-      if (found != worst.end()) {
-        const Regime& regime = found->second;
-        group["worst_regime"] = {{"variable", regime.variable},
-                                 {"from", regime.from},
-                                 {"to", regime.to},
-                                 {"n", regime.n},
-                                 {"median_ape", regime.median_ape},
-                                 {"p90_ape", regime.p90_ape}};
-      }
-    }
-  }
-
- private:
-  std::string path_;
-  bool wants_regimes_;
-  std::optional<OutputFile> file_;
-  std::optional<PointTable> table_;
-  Regimes regimes_;
-};
+  task.points = options.points_file();
+  return task;
+}
 
 Json kernels(const Options& options) {
-  const CatalogFolders folders = catalog_folders(options.common.catalog);
-  PointOutput output(options, kernel_point_dims());
+  ValidateOptions task = task_of(options);
   ProgressBar progress("validating");
-  const ValidationReport report =
-      validate_kernels(options.directory, folders.kernel_profiles,
-                       [&](const std::string& name) { return find_device_peaks(folders, name); },
-                       {.progress = [&](double share) { progress.show(share); },
-                        .visit = output.visitor(),
-                        .leave_device_out = options.leave_device_out});
-  Json document = Json::parse(validation_json(report));
-  output.finish(document);
-  return document;
+  task.progress = [&progress](double share) { progress.show(share); };
+  return to_json(validate_kernels(task));
 }
 
-Json collectives(const Options& options) {
-  const CatalogFolders folders = catalog_folders(options.common.catalog);
-  PointOutput output(options, comm_point_dims());
-  const CommValidation result = validate_collectives(
-      options.directory, load_comm_profiles(folders.comm_profiles), output.visitor());
-  if (result.rows_read == 0) {
-    throw ConfigError(options.directory,
-                      "holds no table of measured collectives; give a folder of "
-                      "CSV files named nccl-*, deepep_*, ...");
-  }
-  Json document{{"groups", Json::array()}, {"skipped", Json::array()}};
-  for (const CommGroup& group : result.groups) {
-    document["groups"].push_back({{"name", group.name},
-                                  {"n", group.n},
-                                  {"median_ape", group.median_ape},
-                                  {"p90_ape", group.p90_ape},
-                                  {"mean_signed_error", group.mean_signed_error},
-                                  {"inside_p10_p90", group.inside_p10_p90},
-                                  {"baseline", {{"naive_median_ape", group.naive_median_ape}}}});
-  }
-  for (const auto& [reason, rows] : result.skipped) {
-    document["skipped"].push_back({{"reason", reason}, {"n", rows}});
-  }
-  output.finish(document);
-  return document;
-}
+Json collectives(const Options& options) { return to_json(validate_collectives(task_of(options))); }
 
 // "local_experts 4.00 - 16.0".
 std::string regime_text(const Json& regime) {
@@ -152,7 +62,7 @@ void print(const Json& document, const Options& options) {
   }
   std::vector<std::string> header{"group",       "rows",         "median",        "p90",
                                   "mean signed", "naive median", "inside p10-p90"};
-  if (options.regimes) {
+  if (options.task.regimes) {
     header.insert(header.end(), {"worst regime", "rows there", "median there"});
   }
   Table table(header);
@@ -164,7 +74,7 @@ void print(const Json& document, const Options& options) {
                                    percent(group["mean_signed_error"]),
                                    percent(group["baseline"]["naive_median_ape"]),
                                    percent(group["inside_p10_p90"])};
-    if (options.regimes && group.contains("worst_regime")) {
+    if (options.task.regimes && group.contains("worst_regime")) {
       const Json& regime = group["worst_regime"];
       cells.insert(cells.end(),
                    {regime_text(regime), regime["n"].dump(), percent(regime["median_ape"])});
@@ -204,22 +114,27 @@ void add_validate_command(CLI::App& app, Command& command) {
   const auto add = [&](const char* name, const char* text,
                        Json (*run)(const Options&)) -> CLI::App* {
     CLI::App* kind = sub->add_subcommand(name, text);
-    kind->add_option("dir", options->directory, "folder of measured CSV files, searched downwards")
+    kind->add_option("dir", options->task.directory,
+                     "folder of measured CSV files, searched downwards")
         ->required()
         ->type_name("DIR");
-    kind->add_option("--points", options->points, "write one CSV line per judged row")
+    kind->add_option("--points", options->task.points, "write one CSV line per judged row")
         ->type_name("FILE");
     kind->add_option("--png", options->png,
-                     "folder for pictures (needs python3-matplotlib) and, without --points, for "
+                     "folder for pictures (needs python3-matplotlib) and, "
+                     "without --points, for "
                      "points.csv")
         ->type_name("DIR2");
-    kind->add_flag("--regimes", options->regimes,
-                   "per group, the range of sizes, experts per rank, ranks or times with the "
+    kind->add_flag("--regimes", options->task.regimes,
+                   "per group, the range of sizes, experts per rank, ranks or "
+                   "times with the "
                    "largest median error");
     kind->footer(
-        "Errors are |predicted/measured - 1|; the naive baseline is the data sheet's roofline. 80 "
+        "Errors are |predicted/measured - 1|; the naive baseline is "
+        "the data sheet's roofline. 80 "
         "% of\n"
-        "the rows should lie inside p10-p90. Rows that break a stated rule are skipped and "
+        "the rows should lie inside p10-p90. Rows that break a stated "
+        "rule are skipped and "
         "counted.\n"
         "Example:\n  moesim validate " +
         std::string(name) + " measured/h100_sxm --regimes --png plots/");
@@ -234,17 +149,20 @@ void add_validate_command(CLI::App& app, Command& command) {
     return kind;
   };
   add("kernels", "kernel times (GEMM, MoE, attention, MLA)", kernels)
-      ->add_flag("--leave-device-out", options->leave_device_out,
+      ->add_flag("--leave-device-out", options->task.leave_device_out,
                  "predict every device from the others, as if nobody had measured it");
   add("collectives", "collectives and all-to-all", collectives);
   add_validate_host_command(*sub, command);
   sub->footer(
-      "Errors are |predicted/measured - 1|; the naive baseline is the data sheet's roofline.\n"
+      "Errors are |predicted/measured - 1|; the naive baseline is the data "
+      "sheet's roofline.\n"
       "A fit that knows its errors has 80 % of the rows inside p10-p90.\n"
       "Examples:\n"
       "  moesim validate kernels measured/h100_sxm --regimes\n"
-      "  moesim validate kernels measured/h100_sxm --points points.csv --png plots/\n"
-      "  moesim validate collectives measured/h100_sxm --png plots/ --json > result.json");
+      "  moesim validate kernels measured/h100_sxm --points points.csv --png "
+      "plots/\n"
+      "  moesim validate collectives measured/h100_sxm --png plots/ --json > "
+      "result.json");
 }
 
 }  // namespace moesim

@@ -10,8 +10,7 @@
 #include <iostream>
 #include <thread>
 
-#include "hardware/device.h"
-#include "sim/core/catalog.h"
+#include "sim/app/catalog.h"
 #include "sim/core/error.h"
 
 namespace moesim {
@@ -65,46 +64,16 @@ std::string data_root() {
                     "installation tree");
 }
 
-CatalogFolders catalog_folders(const std::vector<std::string>& extra) {
-  std::vector<std::string> roots;
-  for (const std::string& folder : extra) {
-    if (!fs::is_directory(folder)) {
-      throw ConfigError("--catalog " + folder, "is not an existing folder");
-    }
-    roots.push_back(folder);
-  }
+CatalogFolders catalogs_of(const CommonOptions& options) {
+  std::vector<std::string> roots = options.catalog;
   roots.push_back(data_root());
-  CatalogFolders folders;
-  for (const fs::path root : roots) {
-    folders.hardware.push_back((root / "hardware" / "catalog").string());
-    folders.models.push_back((root / "models" / "catalog").string());
-    folders.kernel_profiles.push_back((root / "models" / "profiles").string());
-    folders.comm_profiles.push_back((root / "hardware" / "profiles").string());
-    folders.routing_profiles.push_back((root / "workloads" / "profiles").string());
-  }
+  CatalogFolders folders = catalog_folders(roots);
   const std::vector<std::string> preferred = preferred_files(folders);
   if (!preferred.empty()) {
     std::cerr << "moesim: used instead of entries of the same name in later catalogs: "
               << joined(preferred) << "\n";
   }
   return folders;
-}
-
-std::vector<std::string> preferred_files(const CatalogFolders& folders) {
-  std::vector<std::string> files;
-  const auto add = [&](const std::vector<std::string>& shelf) {
-    for (const ShadowedEntry& entry : shadowed_entries(shelf)) {
-      files.push_back(entry.used);
-    }
-  };
-  for (const char* kind : {"clusters", "devices", "links", "storage"}) {
-    add(hardware_folders(folders.hardware, kind));
-  }
-  add(folders.models);
-  add(folders.kernel_profiles);
-  add(folders.comm_profiles);
-  add(folders.routing_profiles);
-  return files;
 }
 
 Table::Table(std::vector<std::string> header) { rows_.push_back(std::move(header)); }

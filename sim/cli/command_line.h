@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "sim/engine/catalog_folders.h"
+#include "sim/app/catalog.h"
 
 namespace moesim {
 
@@ -31,9 +31,7 @@ std::string data_root();
 
 // The catalogs of --catalog, in their order, then the shipped ones: the first that has a name is
 // used. Says on stderr, in one line, which of their files are used instead of others.
-CatalogFolders catalog_folders(const std::vector<std::string>& extra);
-// The paths of these files.
-std::vector<std::string> preferred_files(const CatalogFolders& folders);
+CatalogFolders catalogs_of(const CommonOptions& options);
 
 // Column-aligned text for people.
 class Table {

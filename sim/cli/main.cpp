@@ -5,8 +5,8 @@
 #include <new>
 #include <system_error>
 
-#include "sim/cli/command_files.h"
 #include "sim/cli/command_line.h"
+#include "sim/cli/standard_streams.h"
 #include "sim/core/error.h"
 
 namespace {

@@ -1,6 +1,7 @@
 // Quantities on the command line: "44 MB", "200 GB/s".
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "sim/core/error.h"
@@ -8,18 +9,18 @@
 
 namespace moesim {
 
-// In SI; an empty text is 0. Throws ConfigError("--option text", ...).
+// None of an empty text. Throws ConfigError("--option text", ...).
 template <class Q>
-double quantity_option(const std::string& option, const std::string& text) {
+std::optional<Q> quantity_option(const std::string& option, const std::string& text) {
   if (text.empty()) {
-    return 0.0;
+    return std::nullopt;
   }
   const auto value = parse_quantity<Q>(text);
   if (!value || !(value->si() >= 0.0)) {
     throw ConfigError(option + " " + text, "is no such quantity; write it like \"" +
                                                std::string(quantity_example<Q>()) + "\"");
   }
-  return value->si();
+  return *value;
 }
 
 }  // namespace moesim

@@ -3,7 +3,7 @@
 
 #include "placement/evaluate.h"
 #include "placement/formats/formats.h"
-#include "sim/cli/place_rebalance.h"
+#include "sim/app/rebalance_task.h"
 #include "sim/core/error.h"
 #include "sim/core/index.h"
 #include "workloads/trace/load_windows.h"
@@ -100,39 +100,40 @@ ExpertPlacement usual_placement(const PlacementProblem& problem) {
 
 }  // namespace
 
-RebalanceTask read_rebalance_task(const RebalanceArguments& arguments) {
-  const RebalanceMachine machine = rebalance_machine(arguments);
-  const LoadTrace trace = read_loads(machine.traces, arguments.windows);
+RebalanceTask read_rebalance_task(const PlaceRebalanceOptions& options,
+                                  const nlohmann::json* scenario) {
+  const RebalanceMachine machine = rebalance_machine(options, scenario);
+  const LoadTrace trace = read_loads(machine.traces, options.windows);
   RebalanceTask task;
   task.problem = problem_of(machine, trace.shape);
   for (const LoadWindow& window : trace.windows) {
     task.windows.push_back(window_of(trace.shape, window, at(task.problem.experts),
-                                     machine.step_tokens, arguments.steps));
+                                     machine.step_tokens, options.steps_per_window));
   }
   task.problem.loads = task.windows.front().loads;
   check_problem(task.problem, "rebalance");
   task.initial = usual_placement(task.problem);
-  if (!arguments.initial.empty()) {
-    task.initial = read_placement_file(arguments.initial, {.devices = task.problem.devices,
-                                                           .first_layer = arguments.first_layer,
-                                                           .layers = {}})
+  if (!options.initial.empty()) {
+    task.initial = read_placement_file(options.initial, {.devices = task.problem.devices,
+                                                         .first_layer = options.first_layer,
+                                                         .layers = {}})
                        .placement;
-    check_feasible(task.problem, task.initial, arguments.initial);
+    check_feasible(task.problem, task.initial, options.initial);
   }
   task.cost.expert_bytes = machine.expert_bytes;
   task.cost.intra_bandwidth = machine.intra_bandwidth;
   task.cost.inter_bandwidth = machine.inter_bandwidth;
-  task.cost.mode = arguments.mode == "stall" ? MigrationMode::stall : MigrationMode::background;
-  task.cost.slowdown = arguments.slowdown;
-  task.options = arguments.options;
-  const PlacementSolverEntry& solver = find_placement_solver(arguments.method, "--method");
+  task.cost.mode = options.migration;
+  task.cost.slowdown = options.slowdown;
+  task.options = options.rebalance;
+  const PlacementSolverEntry& solver = find_placement_solver(options.method, "--method");
   if (const std::string reason = solver.unfit(task.problem); !reason.empty()) {
-    throw ConfigError("--method " + arguments.method, "cannot solve this problem: " + reason);
+    throw ConfigError("--method " + options.method, "cannot solve this problem: " + reason);
   }
   task.solve = solver.solve;
-  task.solver = {.seed = arguments.seed, .threads = arguments.common.threads};
-  if (arguments.time_limit_s > 0.0) {
-    task.solver.time_limit_s = arguments.time_limit_s;
+  task.solver = {.seed = options.seed, .threads = options.threads};
+  if (options.time_limit_s > 0.0) {
+    task.solver.time_limit_s = options.time_limit_s;
   }
   return task;
 }

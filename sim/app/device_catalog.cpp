@@ -1,4 +1,4 @@
-#include "sim/cli/device_catalog.h"
+#include "sim/app/device_catalog.h"
 
 #include <filesystem>
 #include <nlohmann/json.hpp>

@@ -1,12 +1,10 @@
-#include "sim/cli/place_report.h"
-
+// What a placement and its proof look like as JSON.
 #include <nlohmann/json.hpp>
 
 #include "placement/heuristics/homes.h"
 #include "placement/replication/replicas.h"
-#include "sim/cli/command_line.h"
+#include "sim/app/place.h"
 #include "sim/core/index.h"
-#include "sim/core/quantity_text.h"
 
 namespace moesim {
 namespace {
@@ -69,15 +67,9 @@ Json score_json(const PlacementProblem& problem, const PlacementScore& score) {
           {"cross_node_ratio", score.moves > 0.0 ? score.cross_node / score.moves : 0.0}};
 }
 
-std::string cost(const Json& report, const char* key) {
-  const double value = report.at(key).get<double>();
-  return report.at("unit") == "s" ? human_seconds(value) : format_number(value);
-}
-
-}  // namespace
-
-nlohmann::json place_report(const PlacementProblem& problem, const PlacementResult& result,
-                            std::uint64_t seed) {
+Json solution_json(const PlaceResult& placed) {
+  const PlacementProblem& problem = placed.problem;
+  const PlacementResult& result = placed.found;
   const Json replicas = replicas_json(result.placement);
   Json report{{"schema", "moesim-place/1"},
               {"problem", problem.name},
@@ -95,7 +87,7 @@ nlohmann::json place_report(const PlacementProblem& problem, const PlacementResu
                 {"methods", result.bound.methods}}},
               {"comm_model", name_of(problem.comm)},
               {"split", name_of(problem.split)},
-              {"seed", seed},
+              {"seed", placed.seed},
               {"placement", first_devices(replicas)},
               {"slots",
                {{"first_slot", result.placement.first_slot},
@@ -123,35 +115,59 @@ nlohmann::json place_report(const PlacementProblem& problem, const PlacementResu
   return report;
 }
 
-std::string place_table(const nlohmann::json& report) {
-  Table table({"", ""});
-  table.row({"method", report.at("method").get<std::string>()});
-  table.row({"objective", cost(report, "objective")});
-  const Json& parts = report.at("parts");
-  const bool seconds = report.at("unit") == "s";
-  const auto part = [&](const char* key) {
-    const double value = parts.at(key).get<double>();
-    return seconds ? human_seconds(value) : format_number(value);
-  };
-  const double contiguous = report.at("baseline").at("contiguous").get<double>();
-  table.row({"  contiguous", (seconds ? human_seconds(contiguous) : format_number(contiguous))});
-  table.row({"  busiest devices", part("load")});
-  table.row({"  traffic", part("traffic")});
-  table.row({"lower bound", cost(report, "lower_bound")});
-  table.row({"gap", report.at("proven_optimal").get<bool>()
-                        ? "0, proven optimal"
-                        : "at most " + percent(report.at("gap").get<double>()) + " from optimal"});
-  table.row({"balancedness", percent(parts.at("balancedness").get<double>())});
-  if (report.contains("replica_node_share")) {
-    table.row({"replicas' nodes reached", percent(report.at("replica_node_share").get<double>())});
+Json generalisation_json(const std::vector<GeneralisationRow>& rows) {
+  Json document;
+  for (const GeneralisationRow& row : rows) {
+    Json& one = document[row.placement];
+    one = {{"fitted", row.fitted}, {"unseen", row.unseen}};
+    if (row.gain_fitted && row.gain_unseen) {
+      one["gain_fitted"] = *row.gain_fitted;
+      one["gain_unseen"] = *row.gain_unseen;
+    }
   }
-  if (report.at("comm_model") != "none") {
-    table.row({"moves off the device", percent(parts.at("cross_device_ratio").get<double>())});
-    table.row({"moves off the node", percent(parts.at("cross_node_ratio").get<double>())});
+  return document;
+}
+
+Json verdict_json(const PlacedScenario& placed) {
+  Json rows = Json::array();
+  for (const VerdictRow& row : placed.verdict) {
+    rows.push_back({{"placement", row.placement},
+                    {"part", row.unseen ? "unseen" : "fitted"},
+                    {"step_s", row.step_s},
+                    {"tpot_s", placed.decode ? Json(row.step_s) : Json()},
+                    {"balancedness", row.balancedness},
+                    {"cross_node_ratio", row.cross_node_ratio},
+                    {"exposed_communication_s", row.exposed_communication_s}});
   }
-  table.row({"seed", std::to_string(report.at("seed").get<std::uint64_t>())});
-  table.row({"time", human_seconds(report.at("wall_s").get<double>())});
-  return table.text();
+  return rows;
+}
+
+Json provenance_json(const PlaceProvenance& provenance) {
+  Json document{{"statistics", provenance.statistics},
+                {"statistics_tokens", provenance.statistics_tokens},
+                {"unseen", provenance.unseen},
+                {"seconds_per_pair", provenance.costs.seconds_per_pair},
+                {"seconds_per_copy_in_node", provenance.costs.intra_s},
+                {"seconds_per_copy_between_nodes", provenance.costs.inter_s},
+                {"basis", provenance.costs.basis}};
+  if (!provenance.preferred_files.empty()) {
+    document["preferred_files"] = provenance.preferred_files;
+  }
+  return document;
+}
+
+}  // namespace
+
+nlohmann::json to_json(const PlaceResult& result) {
+  Json document = solution_json(result);
+  if (result.scenario) {
+    document["provenance"] = provenance_json(result.scenario->provenance);
+    document["generalisation"] = generalisation_json(result.scenario->generalisation);
+    if (!result.scenario->verdict.empty()) {
+      document["verdict"] = verdict_json(*result.scenario);
+    }
+  }
+  return document;
 }
 
 }  // namespace moesim

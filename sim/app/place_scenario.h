@@ -1,4 +1,4 @@
-// `moesim place SCENARIO`: the problem of a scenario, and what its placements are worth in it.
+// The placement problem of a scenario, and what its placements are worth in it.
 #pragma once
 
 #include <memory>
@@ -7,20 +7,18 @@
 #include <string>
 #include <vector>
 
-#include "placement/optimise.h"
-#include "sim/engine/placement_verdict.h"
+#include "sim/app/place.h"
 
 namespace moesim {
 
 struct PlaceScenarioOptions {
-  std::string input;
-  std::vector<std::string> overrides;
-  CatalogFolders folders;
+  std::string name = {};  // of the document, for messages
+  CatalogFolders folders = {};
   int threads = 1;
-  std::string comm_model;             // empty: what the scenario's all-to-all moves
-  std::int64_t tokens = 16'384;       // statistics
-  double fit_share = 0.5;             // of a trace's requests; the others are unseen
-  std::optional<int> redundant = {};  // instead of the scenario's
+  std::optional<CommModel> comm_model = {};  // default: what the scenario's all-to-all moves
+  std::int64_t tokens = 16'384;              // statistics
+  double fit_share = 0.5;                    // of a trace's requests; the others are unseen
+  std::optional<int> redundant = {};         // instead of the scenario's
   ReplicaSplit split = ReplicaSplit::even;
 };
 
@@ -29,20 +27,23 @@ struct PlaceScenarioOptions {
 class PlaceScenario {
  public:
   // Throws ConfigError.
-  explicit PlaceScenario(const PlaceScenarioOptions& options);
+  PlaceScenario(const nlohmann::json& document, const PlaceScenarioOptions& options);
 
   [[nodiscard]] const PlacementProblem& problem() const { return problem_; }
   [[nodiscard]] const Cluster& cluster() const { return fitted_->cluster(); }
+  // Does a step take one token further?
+  [[nodiscard]] bool decode() const;
   // The model's layers that the placement's layers are.
   [[nodiscard]] std::vector<int> moe_layers() const;
 
   // Objectives of contiguous, EPLB and the found placement on both parts, and how much of the gain
   // over contiguous survives.
-  [[nodiscard]] nlohmann::json generalisation(const ExpertPlacement& found) const;
+  [[nodiscard]] std::vector<GeneralisationRow> generalisation(const ExpertPlacement& found) const;
   // The same placements in simulated steps.
-  nlohmann::json verdict(const ExpertPlacement& found, int batches);
+  std::vector<VerdictRow> verdict(const ExpertPlacement& found, int batches,
+                                  const Progress& progress);
   // Where costs and statistics come from.
-  [[nodiscard]] nlohmann::json provenance() const;
+  [[nodiscard]] PlaceProvenance provenance() const;
 
  private:
   [[nodiscard]] PlacementProblem unseen_problem() const;
@@ -53,8 +54,5 @@ class PlaceScenario {
   CommModel comm_ = CommModel::none;
   PlacementProblem problem_;
 };
-
-std::string generalisation_table(const nlohmann::json& generalisation);
-std::string verdict_table(const nlohmann::json& verdict);
 
 }  // namespace moesim

@@ -1,0 +1,126 @@
+#include "sim/app/validate.h"
+
+#include <array>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "sim/app/device_catalog.h"
+#include "sim/core/error.h"
+#include "sim/core/output_file.h"
+
+namespace moesim {
+namespace {
+
+using Json = nlohmann::json;
+
+// What is done with every judged row: nothing, unless it was asked for.
+class PointOutput {
+ public:
+  PointOutput(const ValidateOptions& options, std::vector<std::string_view> dims)
+      : wants_regimes_(options.regimes) {
+    check_outputs(std::array{NamedFile{"--points", options.points}},
+                  std::array{NamedFile{"dir", options.directory, ".csv"}});
+    if (!options.points.empty()) {
+      file_.emplace(options.points);
+      table_.emplace([this](std::string_view line) { file_->write(line); }, std::move(dims));
+    }
+  }
+
+  [[nodiscard]] PointVisitor visitor() {
+    if (!table_ && !wants_regimes_) {
+      return {};
+    }
+    return [this](const JudgedPoint& point) {
+      if (table_) {
+        table_->add(point);
+      }
+      if (wants_regimes_) {
+        regimes_.add(point);
+      }
+    };
+  }
+
+  // Completes the table.
+  std::map<std::string, Regime> finish() {
+    if (file_) {
+      file_->finish();
+    }
+    return regimes_.worst();
+  }
+
+ private:
+  bool wants_regimes_;
+  std::optional<OutputFile> file_;
+  std::optional<PointTable> table_;
+  Regimes regimes_;
+};
+
+void add_regimes(Json& document, const std::map<std::string, Regime>& worst) {
+  for (Json& group : document["groups"]) {
+    const auto found = worst.find(group["name"].get<std::string>());
+    if (found != worst.end()) {
+      const Regime& regime = found->second;
+      group["worst_regime"] = {{"variable", regime.variable},
+                               {"from", regime.from},
+                               {"to", regime.to},
+                               {"n", regime.n},
+                               {"median_ape", regime.median_ape},
+                               {"p90_ape", regime.p90_ape}};
+    }
+  }
+}
+
+}  // namespace
+
+ValidateKernelsResult validate_kernels(const ValidateOptions& options) {
+  PointOutput output(options, kernel_point_dims());
+  ValidateKernelsResult result;
+  result.report = validate_kernels(
+      options.directory, options.catalogs.kernel_profiles,
+      [&](const std::string& name) { return find_device_peaks(options.catalogs, name); },
+      {.progress = options.progress,
+       .visit = output.visitor(),
+       .leave_device_out = options.leave_device_out});
+  result.worst_regimes = output.finish();
+  return result;
+}
+
+ValidateCollectivesResult validate_collectives(const ValidateOptions& options) {
+  PointOutput output(options, comm_point_dims());
+  ValidateCollectivesResult result;
+  result.report = validate_collectives(
+      options.directory, load_comm_profiles(options.catalogs.comm_profiles), output.visitor());
+  if (result.report.rows_read == 0) {
+    throw ConfigError(options.directory,
+                      "holds no table of measured collectives; give a folder of "
+                      "CSV files named nccl-*, deepep_*, ...");
+  }
+  result.worst_regimes = output.finish();
+  return result;
+}
+
+Json to_json(const ValidateKernelsResult& result) {
+  Json document = Json::parse(validation_json(result.report));
+  add_regimes(document, result.worst_regimes);
+  return document;
+}
+
+Json to_json(const ValidateCollectivesResult& result) {
+  Json document{{"groups", Json::array()}, {"skipped", Json::array()}};
+  for (const CommGroup& group : result.report.groups) {
+    document["groups"].push_back({{"name", group.name},
+                                  {"n", group.n},
+                                  {"median_ape", group.median_ape},
+                                  {"p90_ape", group.p90_ape},
+                                  {"mean_signed_error", group.mean_signed_error},
+                                  {"inside_p10_p90", group.inside_p10_p90},
+                                  {"baseline", {{"naive_median_ape", group.naive_median_ape}}}});
+  }
+  for (const auto& [reason, rows] : result.report.skipped) {
+    document["skipped"].push_back({{"reason", reason}, {"n", rows}});
+  }
+  add_regimes(document, result.worst_regimes);
+  return document;
+}
+
+}  // namespace moesim
