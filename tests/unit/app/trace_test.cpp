@@ -70,19 +70,19 @@ TEST_CASE("a profile is fitted to a trace, and generates") {
   const test::TemporaryFolder folder;
   std::vector<double> shares;
   const TraceFitResult fit =
-      trace_fit({.path = generated(folder, 2000),
+      trace_fit({.path = generated(folder, 500),
                  .name = "mine",
                  .date = "2026-11",
                  .profiles = profiles(),
-                 .rounds = 2,
+                 .rounds = 1,
                  .progress = [&](double share) { shares.push_back(share); }});
-  CHECK(shares == std::vector<double>{0.5, 1.0});
+  CHECK(shares == std::vector<double>{1.0});
   CHECK(fit.profile.name == "mine");
   CHECK(fit.misses.token_recall > 0.0);
   const std::string path = folder.file("mine.json");
   write_text_file(path, profile_text(fit.profile));
   CHECK(to_json(fit, path).at("profile") == path);
-  CHECK(to_json(fit, path).at("rounds") == 2);
+  CHECK(to_json(fit, path).at("rounds") == 1);
   CHECK(to_json(fit, path).at("token_recall_miss") == fit.misses.token_recall);
   trace_generate({.profile = path, .tokens = 100, .out = folder.file("like.moetrace")});
   CHECK(trace_info(folder.file("like.moetrace")).shape.experts == 16);
