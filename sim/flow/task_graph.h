@@ -129,6 +129,7 @@ class TaskGraph {
   [[nodiscard]] std::span<const Action> actions() const { return actions_; }  // as they were added
   [[nodiscard]] std::int32_t executor_count() const { return executor_count_; }
   [[nodiscard]] bool has_holds() const { return !holds_.empty(); }
+  [[nodiscard]] bool has_rules() const { return !rules_.empty(); }
   [[nodiscard]] std::span<const Hold> holds(ProgramId program) const;
 
   // The resources that the program's needs name, each once, relative like the needs.
