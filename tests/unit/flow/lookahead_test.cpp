@@ -47,13 +47,14 @@ void check(const TaskGraph& graph, Shapes& shapes) {
   (lookahead.served() == 0 ? shapes.all_foreseen : shapes.mixed) += 1;
 }
 
-// Chains of devices between coflows of groups that share a spine; whole numbers of seconds and
-// tasks that take no time, so that much happens at one instant.
+// Chains of devices between coflows of groups that share a spine. Layers of chains that take no
+// time and (in every other graph) whole numbers of seconds make much happen at one instant, thirds
+// of seconds show in which order it was added up.
 TaskGraph groups_on_a_spine(std::uint64_t seed) {
   TaskGraph graph;
   std::uint64_t draw = 0;
   const auto below = [&](std::uint64_t n) { return mix64(seed * 1000 + draw++) % n; };
-  const int groups = 1 + static_cast<int>(below(3));
+  const int groups = 1 + static_cast<int>(below(4));
   constexpr int devices = 3;  // of a group
   for (int i = 0; i < groups * devices; ++i) {
     graph.resources.push_back({"compute", ResourceKind::compute, 1.0});
@@ -61,15 +62,17 @@ TaskGraph groups_on_a_spine(std::uint64_t seed) {
   }
   const auto spine = static_cast<std::int32_t>(graph.resources.size());
   graph.resources.push_back({"spine", ResourceKind::link, 1.0 + static_cast<double>(below(3))});
-  const auto amount = [&] { return 1.0 + static_cast<double>(below(4)); };
+  const double unit = seed % 2 == 0 ? 1.0 : 1.0 / 3.0;
+  const auto amount = [&] { return unit * (1.0 + static_cast<double>(below(4))); };
   std::vector<std::vector<TaskId>> last(static_cast<std::size_t>(groups));
   for (int layer = 0; layer < 6; ++layer) {
     for (int g = 0; g < groups; ++g) {
       auto& before = last[static_cast<std::size_t>(g)];
       std::vector<TaskId> chains;
+      const std::uint64_t longest = below(4) == 0 ? 0 : 2;
       for (int d = 0; d < devices; ++d) {
         const ProgramId program = graph.begin_program();
-        for (std::uint64_t s = below(3); s > 0; --s) {
+        for (std::uint64_t s = below(longest + 1); s > 0; --s) {
           const std::array needs{Need{0, amount()}};
           graph.add_segment(static_cast<double>(below(2)), std::span(needs).first(below(2)));
         }
