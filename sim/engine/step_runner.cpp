@@ -14,7 +14,8 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 }
 
 std::vector<MicroBatch> micro_batches_of(const Deployment& deployment, const StepBatch& batch,
-                                         std::uint64_t seed, int threads) {
+                                         std::uint64_t seed, int threads,
+                                         std::vector<DistinctShares>& shares) {
   const System& system = deployment.system();
   const int count = find_overlap(system.scenario().policy.overlap, "policy/overlap").micro_batches;
   std::vector<MicroBatch> micro;
@@ -27,8 +28,9 @@ std::vector<MicroBatch> micro_batches_of(const Deployment& deployment, const Ste
   if (system.scenario().run.routing == RoutingUse::expected) {
     const auto statistics = system.routing()->statistics(threads);
     for (MicroBatch& part : micro) {
-      part.traffic = expected_traffic(*statistics, part.batch, system.ranks(),
-                                      deployment.replicas(), deployment.needs_distinct(), threads);
+      part.traffic =
+          expected_traffic(*statistics, part.batch, system.ranks(), deployment.replicas(),
+                           deployment.needs_distinct(), threads, shares);
     }
     return micro;
   }
@@ -59,17 +61,41 @@ LoweringInput lowering_input(const Deployment& deployment,
           .micro_batches = micro_batches};
 }
 
+// The deployment is a copy, which what is lowered refers to.
+struct StepRunner::Kept {
+  explicit Kept(const Deployment& of) : deployment(of), lowering(lowering_input(deployment, {})) {}
+
+  Deployment deployment;
+  StepLowering lowering;
+  std::vector<DistinctShares> shares;  // by routing layer
+};
+
+StepRunner::StepRunner(int threads) : threads_(threads) {}
+StepRunner::~StepRunner() = default;
+StepRunner::StepRunner(StepRunner&&) noexcept = default;
+StepRunner& StepRunner::operator=(StepRunner&&) noexcept = default;
+
+StepRunner::Kept& StepRunner::kept_of(const Deployment& deployment) {
+  if (!kept_ || !kept_->deployment.same_as(deployment)) {
+    kept_ = std::make_unique<Kept>(deployment);
+  }
+  return *kept_;
+}
+
 StepOutcome StepRunner::run(const Deployment& deployment, const StepBatch& batch,
                             std::uint64_t routing_seed, const Backend& backend,
                             bool record_segments) {
   StepOutcome outcome;
   auto start = std::chrono::steady_clock::now();
-  outcome.micro_batches = micro_batches_of(deployment, batch, routing_seed, threads_);
+  Kept& kept = kept_of(deployment);
+  const double setup_s = seconds_since(start);
+  start = std::chrono::steady_clock::now();
+  outcome.micro_batches = micro_batches_of(deployment, batch, routing_seed, threads_, kept.shares);
   outcome.routing_s = seconds_since(start);
   start = std::chrono::steady_clock::now();
-  outcome.lowered = lower_step(lowering_input(deployment, outcome.micro_batches));
+  outcome.lowered = kept.lowering.lower(outcome.micro_batches);
   outcome.result = backend.run(outcome.lowered.graph, record_segments);
-  outcome.engine_s = seconds_since(start);
+  outcome.engine_s = setup_s + seconds_since(start);
   return outcome;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "sim/engine/deployment.h"
 #include "sim/flow/backend.h"
@@ -18,19 +19,27 @@ struct StepOutcome {
   double engine_s = 0.0;   // wall clock: lowering and event loop
 };
 
-// Keeps nothing from step to step but its settings: the answer is a function of the arguments alone
-// (but for the wall-clock times). One per thread.
+// Keeps what the steps of one deployment have in common, and keeps that deployment alive until it
+// runs a step of another: the answer is a function of the arguments alone (but for the wall-clock
+// times). One per thread.
 class StepRunner {
  public:
   // Threads that draw and count tokens.
-  explicit StepRunner(int threads) : threads_(threads) {}
+  explicit StepRunner(int threads);
+  ~StepRunner();
+  StepRunner(StepRunner&&) noexcept;
+  StepRunner& operator=(StepRunner&&) noexcept;
 
   // `record_segments`: see Backend::run.
   StepOutcome run(const Deployment& deployment, const StepBatch& batch, std::uint64_t routing_seed,
                   const Backend& backend, bool record_segments);
 
  private:
+  struct Kept;
+  Kept& kept_of(const Deployment& deployment);
+
   int threads_;
+  std::unique_ptr<Kept> kept_;
 };
 
 // What lowering needs of a deployment.

@@ -1,6 +1,7 @@
 #include "sim/core/error.h"
 #include "sim/flow/backend.h"
 #include "sim/flow/dispatcher.h"
+#include "sim/flow/lookahead.h"
 #include "sim/flow/record.h"
 
 namespace moesim {
@@ -17,6 +18,11 @@ class FastBackend final : public Backend {
   explicit FastBackend(Merging merging) : merging_(merging) {}
 
   [[nodiscard]] RunResult run(const TaskGraph& graph, bool record_segments) const override {
+    if (merging_ == Merging::on && detail::Lookahead::suits(graph)) {
+      if (auto result = detail::Lookahead(graph, record_segments).run()) {
+        return *std::move(result);
+      }
+    }
     detail::Dispatcher dispatcher(
         graph, {.merge = merging_ == Merging::on, .record_segments = record_segments}, nullptr);
     run_to_end(dispatcher);

@@ -2,10 +2,29 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "sim/core/error.h"
 
 namespace moesim {
+
+void TaskGraph::reserve(const GraphSize& size) {
+  programs_.reserve(size.programs);
+  segments_.reserve(size.segments);
+  needs_.reserve(size.needs);
+  touched_.reserve(size.touched);
+  tasks_.reserve(size.tasks);
+  predecessors_.reserve(size.edges);
+}
+
+GraphSize TaskGraph::size() const {
+  return {.programs = programs_.size(),
+          .segments = segments_.size(),
+          .needs = needs_.size(),
+          .touched = touched_.size(),
+          .tasks = tasks_.size(),
+          .edges = predecessors_.size()};
+}
 
 ProgramId TaskGraph::begin_program() {
   programs_.push_back({.first_segment = static_cast<std::uint32_t>(segments_.size()),
@@ -34,17 +53,52 @@ void TaskGraph::add_segment(double latency_s, std::span<const Need> needs) {
   segments_.push_back({latency_s, static_cast<std::uint32_t>(needs_.size()),
                        static_cast<std::uint32_t>(needs.size())});
   double largest = 0.0;
+  bool is_ascending = true;
+  bool is_valid = true;
+  std::int32_t before = -1;
   for (const Need& need : needs) {
-    ensure(need.resource >= 0, "a need's resource is not negative");
-    ensure(need.amount > 0 && std::isfinite(need.amount), "a need is positive and finite");
+    is_ascending = is_ascending && need.resource > before;
+    is_valid = is_valid && need.resource >= 0 && need.amount > 0 &&
+               need.amount <= std::numeric_limits<double>::max();
     largest = std::max(largest, need.amount);
-    note_touch(need.resource, segment);
-    needs_.push_back(need);
+    before = need.resource;
   }
+  ensure(is_valid, "a need is positive and finite, and its resource not negative");
+  needs_.insert(needs_.end(), needs.begin(), needs.end());
   Program& program = programs_.back();
+  if (is_ascending && program.segment_count == 0) {  // a coflow's one segment: no search
+    touch_all(needs);
+  } else {
+    if (program.segment_count == 1) {
+      note_first_segment();
+    }
+    for (const Need& need : needs) {
+      note_touch(need.resource, segment);
+    }
+  }
   program.unit_rate_duration_s += latency_s;
   program.unit_rate_duration_s += largest;
   ++program.segment_count;
+}
+
+void TaskGraph::touch_all(std::span<const Need> needs) {
+  const std::size_t first = touched_.size();
+  touched_.resize(first + needs.size());
+  std::ranges::transform(needs, touched_.begin() + static_cast<std::ptrdiff_t>(first),
+                         &Need::resource);
+  programs_.back().touched_count = static_cast<std::uint32_t>(needs.size());
+}
+
+// What touch_all() left out, now that another segment follows.
+void TaskGraph::note_first_segment() {
+  const Program& program = programs_.back();
+  for (const Need& need : this->needs(segments_[program.first_segment])) {
+    const auto index = static_cast<std::size_t>(need.resource);
+    if (index >= touched_by_.size()) {
+      touched_by_.resize(std::max(index + 1, 2 * touched_by_.size()));
+    }
+    touched_by_[index] = program.first_segment + 1;
+  }
 }
 
 TaskId TaskGraph::add_task(Task task, std::span<const TaskId> predecessors, const Rules& rules) {

@@ -76,10 +76,23 @@ struct Action {
   double rate = 0.0;        // of the resource from then on, >= 0; 0: what needs it stands still
 };
 
+struct GraphSize {
+  std::size_t programs = 0;
+  std::size_t segments = 0;
+  std::size_t needs = 0;
+  std::size_t touched = 0;
+  std::size_t tasks = 0;
+  std::size_t edges = 0;
+};
+
 // Append-only. Programs are shared: ranks that run the same kernels on their own devices differ in
 // the resource offset alone. A program is a sequence of segments, run one after the other.
 class TaskGraph {
  public:
+  // Memory for a graph of this size: of one like it that was built before.
+  void reserve(const GraphSize& size);
+  [[nodiscard]] GraphSize size() const;
+
   ProgramId begin_program();  // segments added next belong to it
   // Throws InvariantError for a negative latency, and for needs that are not positive and finite
   // or that name a resource twice.
@@ -129,6 +142,7 @@ class TaskGraph {
   [[nodiscard]] std::span<const Action> actions() const { return actions_; }  // as they were added
   [[nodiscard]] std::int32_t executor_count() const { return executor_count_; }
   [[nodiscard]] bool has_holds() const { return !holds_.empty(); }
+  [[nodiscard]] bool has_rules() const { return !rules_.empty(); }
   [[nodiscard]] std::span<const Hold> holds(ProgramId program) const;
 
   // The resources that the program's needs name, each once, relative like the needs.
@@ -158,6 +172,8 @@ class TaskGraph {
     std::uint32_t touched_count = 0;
   };
   void note_touch(std::int32_t resource, std::uint32_t segment);
+  void touch_all(std::span<const Need> needs);
+  void note_first_segment();
 
   std::vector<Program> programs_;
   std::vector<Segment> segments_;

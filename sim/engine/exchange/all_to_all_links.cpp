@@ -132,6 +132,7 @@ void AllToAllLowering::find_links() {
   }
   combine_copies_.resize(links_.size());
   link_bytes_.resize(links_.size());
+  payload_.resize(links_.size());
 }
 
 void AllToAllLowering::find_uses() {
@@ -229,22 +230,20 @@ void AllToAllLowering::fill(Direction direction, const LayerDemand& demand, doub
   const Bytes copy = direction == Direction::dispatch ? entry_->dispatch_bytes(spec_.payload)
                                                       : entry_->combine_bytes(spec_.payload);
   const auto d = static_cast<std::size_t>(direction);
-  const auto crossing = [&](const GroupLink& link, std::size_t position) {
-    return combine_copies_[direction == Direction::combine
-                               ? position
-                               : static_cast<std::size_t>(link.reverse)] *
-           copy.si();
-  };
   for (std::size_t l = 0; l < links_.size(); ++l) {
-    link_bytes_[l] = crossing(links_[l], l) * links_[l].inverse_efficiency[d];
+    const std::size_t from =
+        direction == Direction::combine ? l : static_cast<std::size_t>(links_[l].reverse);
+    payload_[l] = combine_copies_[from] * copy.si();
+    link_bytes_[l] = payload_[l] * links_[l].inverse_efficiency[d];
   }
   feed_busiest_experts(direction, *demand.traffic, copy);
-  cost.loads.clear();
+  cost.loads.resize(links_.size());
+  std::size_t used = 0;
   for (std::size_t l = 0; l < links_.size(); ++l) {
-    if (link_bytes_[l] > 0.0) {
-      cost.loads.push_back({links_[l].link, link_bytes_[l], crossing(links_[l], l)});
-    }
+    cost.loads[used] = {links_[l].link, link_bytes_[l], payload_[l]};
+    used += link_bytes_[l] > 0.0 ? 1U : 0U;
   }
+  cost.loads.resize(used);
   std::int64_t most_tokens = 0;
   for (int r = 0; r < grid_.ranks; ++r) {
     most_tokens = std::max(most_tokens, demand.layout->tokens_of(r));

@@ -84,6 +84,7 @@ class AllToAllLowering {
   std::vector<double> copies_of_class_;
   std::vector<double> combine_copies_;  // by position in links_
   std::vector<double> link_bytes_;
+  std::vector<double> payload_;
 };
 
 }  // namespace moesim

@@ -61,6 +61,13 @@ CollectiveCost lower_collective(const Topology& topology, const FoundCollective&
   return cost;
 }
 
+void CollectiveLowering::begin_step() {
+  constexpr std::size_t k_most = 256;
+  if (known_.size() > k_most) {
+    known_.clear();
+  }
+}
+
 const CollectiveCost& CollectiveLowering::lower(const FoundCollective& law, CollectiveOp op,
                                                 std::span<const int> devices, Bytes bytes) {
   if (devices.empty() || !in_one_node(*topology_, devices)) {

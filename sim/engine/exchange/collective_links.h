@@ -18,11 +18,14 @@ CollectiveCost lower_collective(const Topology& topology, const FoundCollective&
                                 CollectiveOp op, std::span<const int> devices, Bytes bytes);
 
 // The same, remembered: groups of one node that sit at the same places in their nodes differ in
-// whose links they use alone. Holds memory that grows with what was asked: one per thread. The
-// topology must outlive it.
+// whose links they use alone. Holds memory that grows with what was asked in a step, and a bounded
+// part of what earlier steps did: one per thread. The topology must outlive it.
 class CollectiveLowering {
  public:
   explicit CollectiveLowering(const Topology& topology) : topology_(&topology) {}
+
+  // Forgets earlier steps if they asked for much.
+  void begin_step();
 
   // One law per operation for the lifetime of this object. Valid until the next call.
   const CollectiveCost& lower(const FoundCollective& law, CollectiveOp op,

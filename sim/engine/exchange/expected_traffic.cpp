@@ -79,11 +79,12 @@ TokenLayout layout_of(const ExpectedBatch& batch) {
 class ExpectedLayer {
  public:
   ExpectedLayer(const RoutingStatistics& statistics, const ReplicaChoice& replicas, int layer,
-                bool needs_distinct)
+                bool needs_distinct, DistinctShares& shares)
       : statistics_(statistics),
         replicas_(replicas),
         layer_(layer),
-        needs_distinct_(needs_distinct) {}
+        needs_distinct_(needs_distinct),
+        shares_(shares) {}
 
   void fill(const ExpectedBatch& batch, LayerTraffic& out) {
     counter_.begin(replicas_, needs_distinct_, out);
@@ -116,7 +117,7 @@ class ExpectedLayer {
   bool needs_distinct_;
   TrafficCounter counter_;
   ExpertCounts counts_;
-  DistinctShares shares_;
+  DistinctShares& shares_;  // nothing until it is needed
 };
 
 }  // namespace
@@ -141,7 +142,8 @@ std::vector<SourceTokens> unit_sources(const StepBatch& batch, const RankMap& ra
 
 StepTraffic expected_traffic(const RoutingStatistics& statistics, const StepBatch& batch,
                              const RankMap& ranks, std::span<const ReplicaChoice> replicas,
-                             bool needs_distinct, int threads) {
+                             bool needs_distinct, int threads,
+                             std::vector<DistinctShares>& shares) {
   const auto groups = as_size(ranks.expert_groups());
   std::vector<std::vector<SourceTokens>> sources;  // that differ
   std::vector<ExpectedBatch> batches;
@@ -159,8 +161,9 @@ StepTraffic expected_traffic(const RoutingStatistics& statistics, const StepBatc
     traffic.home.push_back(layout_of(batches[batch_of_group[g]]));
   }
   traffic.layers.assign(replicas.size(), std::vector<LayerTraffic>(groups));
+  shares.resize(replicas.size());
   parallel_for(replicas.size(), threads, [&](std::size_t l) {
-    ExpectedLayer layer(statistics, replicas[l], static_cast<int>(l), needs_distinct);
+    ExpectedLayer layer(statistics, replicas[l], static_cast<int>(l), needs_distinct, shares[l]);
     std::vector<std::size_t> done;  // first group of each batch
     for (std::size_t g = 0; g < groups; ++g) {
       LayerTraffic& out = traffic.layers[l][g];

@@ -4,6 +4,7 @@
 
 #include <span>
 
+#include "sim/engine/exchange/expected_distinct.h"
 #include "sim/engine/exchange/step_traffic.h"
 #include "sim/engine/step_batch.h"
 #include "workloads/sources/expected_routing.h"
@@ -15,9 +16,11 @@ namespace moesim {
 // counted from the statistics' reference tokens: a destination keeps the same share of its pairs
 // from its own, from all near and from all far sources: right in sum; a single source of a heavily
 // replicated placement may be off by some percent. Pure for any number of threads.
+// `shares`: memory for what statistics and replicas alone decide, empty at first; the next call
+// with the same two finds it there.
 StepTraffic expected_traffic(const RoutingStatistics& statistics, const StepBatch& batch,
                              const RankMap& ranks, std::span<const ReplicaChoice> replicas,
-                             bool needs_distinct, int threads);
+                             bool needs_distinct, int threads, std::vector<DistinctShares>& shares);
 
 // The tokens of every unit of a group, sequences cut where a unit's share ends: the layout is
 // unit_layout's.

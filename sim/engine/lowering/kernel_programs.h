@@ -18,8 +18,11 @@ namespace moesim {
 // Resource ids: device d's arithmetic is 2 d, its memory 2 d + 1; links follow.
 class KernelPrograms {
  public:
-  KernelPrograms(const Topology& topology, const KernelModel& kernels, const RankMap& ranks,
-                 LoweredStep& step);
+  KernelPrograms(const Topology& topology, const KernelModel& kernels, const RankMap& ranks);
+
+  // A step without programs yet; what follows belongs to it. Families and estimates of an earlier
+  // step mean nothing in this one.
+  void begin_step(LoweredStep& step);
 
   struct Estimated {
     KernelEstimate time;
@@ -47,7 +50,9 @@ class KernelPrograms {
   std::int16_t family_of(const Op& op);
 
   const KernelModel& kernels_;
-  LoweredStep& step_;
+  LoweredStep* step_ = nullptr;
+  int devices_;
+  std::vector<Resource> resources_;
   std::map<std::string_view, std::int16_t>
       expert_family_;  // by label of the op: shapes vary, kernels do not
   struct Work {
@@ -56,6 +61,7 @@ class KernelPrograms {
   };
   std::vector<Work> work_;          // by kernel
   std::vector<std::int64_t> runs_;  // by program
+  std::vector<double> link_rates_;  // by link
   std::vector<Need> needs_;         // scratch
 };
 

@@ -6,20 +6,53 @@
 #include "sim/engine/schedule/schedule.h"
 
 namespace moesim {
+namespace {
 
-LoweredStep lower_step(const LoweringInput& input) {
-  const OverlapEntry& overlap = find_overlap(input.policy.overlap, "policy/overlap");
-  const OverlapOptions& options = input.policy.overlap_options;
-  const Work work = step_work(
-      input.model, {.micro_batches = overlap.micro_batches,
-                    .tensor_parallel = input.ranks.parallelism().attention_tp > 1,
-                    .attention_split = options.attention_split,
-                    .gathers_contexts = input.policy.residency == TokenResidency::last_expert});
-  const Schedule schedule = overlap.make(work, options);
+Work work_of(const LoweringInput& input) {
+  return step_work(
+      input.model,
+      {.micro_batches = find_overlap(input.policy.overlap, "policy/overlap").micro_batches,
+       .tensor_parallel = input.ranks.parallelism().attention_tp > 1,
+       .attention_split = input.policy.overlap_options.attention_split,
+       .gathers_contexts = input.policy.residency == TokenResidency::last_expert});
+}
+
+Schedule schedule_of(const LoweringInput& input, const Work& work) {
+  return find_overlap(input.policy.overlap, "policy/overlap")
+      .make(work, input.policy.overlap_options);
+}
+
+}  // namespace
+
+// Stays where it is: the expansion refers to the rest.
+struct StepLowering::Kept {
+  explicit Kept(const LoweringInput& fixed)
+      : input(fixed),
+        work(work_of(input)),
+        schedule(schedule_of(input, work)),
+        expansion(input, work, input.policy.overlap_options.attention_split) {}
+
+  LoweringInput input;
+  Work work;
+  Schedule schedule;
+  StepExpansion expansion;
+  GraphSize size;  // of the step before
+};
+
+StepLowering::StepLowering(const LoweringInput& fixed) : kept_(std::make_unique<Kept>(fixed)) {}
+StepLowering::~StepLowering() = default;
+StepLowering::StepLowering(StepLowering&&) noexcept = default;
+StepLowering& StepLowering::operator=(StepLowering&&) noexcept = default;
+
+LoweredStep StepLowering::lower(std::span<const MicroBatch> micro_batches) {
+  kept_->input.micro_batches = micro_batches;
   LoweredStep step;
-  StepExpansion expansion(input, work, options.attention_split, step);
-  build_graph(work, schedule, expansion, step.graph);
-  expansion.finish(schedule.streams);
+  step.graph.reserve(kept_->size);
+  kept_->expansion.begin(step);
+  build_graph(kept_->work, kept_->schedule, kept_->expansion, step.graph);
+  kept_->expansion.finish(kept_->schedule.streams);
+  kept_->size = step.graph.size();
+  kept_->input.micro_batches = {};
   return step;
 }
 

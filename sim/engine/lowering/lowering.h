@@ -2,6 +2,7 @@
 // when, and both together a task graph.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -39,7 +40,24 @@ struct LoweringInput {
 // Per layer and rank chains of kernels, per layer and expert group one dispatch and one combine,
 // per layer and tensor-parallel group its sums: step_work.h. A collective waits for all its ranks
 // and all of them wait for it.
-LoweredStep lower_step(const LoweringInput& input);
+//
+// Lowers steps one after the other and keeps what they have in common: work and its schedule,
+// resources, how exchanges are set up, laws, memory. A step's graph depends on its micro-batches
+// alone. One per thread.
+class StepLowering {
+ public:
+  // What `fixed` refers to must outlive this; its micro-batches are not looked at.
+  explicit StepLowering(const LoweringInput& fixed);
+  ~StepLowering();
+  StepLowering(StepLowering&&) noexcept;
+  StepLowering& operator=(StepLowering&&) noexcept;
+
+  [[nodiscard]] LoweredStep lower(std::span<const MicroBatch> micro_batches);
+
+ private:
+  struct Kept;
+  std::unique_ptr<Kept> kept_;
+};
 
 // One row per all-to-all direction or collective that the step used.
 struct CommProvenance {

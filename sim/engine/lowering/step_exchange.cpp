@@ -16,7 +16,16 @@ StepExchange::StepExchange(const LoweringInput& input) : in_(input) {
                                           in_.model, in_.policy, in_.ranks, g,
                                           in_.placement.slots(), top_k));
   }
-  exchanges_.assign(in_.micro_batches.size(), std::vector<Exchange>(all_to_all_.size()));
+}
+
+void StepExchange::begin_step() {
+  exchanges_.resize(in_.micro_batches.size());
+  for (auto& groups : exchanges_) {
+    groups.resize(all_to_all_.size());
+    for (Exchange& exchange : groups) {
+      exchange.decision = -1;
+    }
+  }
 }
 
 const StepExchange::Exchange& StepExchange::of(std::int32_t batch, std::int32_t decision,

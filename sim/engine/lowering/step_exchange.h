@@ -11,7 +11,11 @@ namespace moesim {
 
 class StepExchange {
  public:
+  // The micro-batches are those that `input` has when it is asked.
   explicit StepExchange(const LoweringInput& input);
+
+  // The input has other micro-batches.
+  void begin_step();
 
   // One decision of one micro-batch in one expert group. Valid until another decision of the same
   // micro-batch and group is asked for.

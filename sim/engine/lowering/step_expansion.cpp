@@ -22,13 +22,11 @@ bool of_expert_group(WorkKind kind) {
 
 }  // namespace
 
-StepExpansion::StepExpansion(const LoweringInput& input, const Work& work, bool attention_split,
-                             LoweredStep& step)
+StepExpansion::StepExpansion(const LoweringInput& input, const Work& work, bool attention_split)
     : in_(input),
       work_(work),
       attention_split_(attention_split),
-      step_(step),
-      programs_(input.topology, input.kernels, input.ranks, step),
+      programs_(input.topology, input.kernels, input.ranks),
       exchange_(input),
       collectives_(input.topology) {
   for (int g = 0; g < in_.ranks.tensor_groups(); ++g) {
@@ -37,15 +35,30 @@ StepExpansion::StepExpansion(const LoweringInput& input, const Work& work, bool 
   for (int g = 0; g < in_.ranks.expert_groups(); ++g) {
     expert_groups_.push_back(in_.ranks.expert_group(g));
   }
+  ensure(
+      in_.model.blocks.size() * static_cast<std::size_t>(k_entries * k_kinds_of_work) < 1U << 31U,
+      "a model has a moderate number of blocks");
+}
+
+void StepExpansion::begin(LoweredStep& step) {
+  step_ = &step;
+  programs_.begin_step(step);
+  exchange_.begin_step();
+  collectives_.begin_step();
+  batches_.clear();
+  kinds_.clear();
+  kind_of_.clear();
+  parts_.clear();
+  chains_.clear();
+  experts_.clear();
+  current_ = -1;
+  current_program_.clear();
   for (const MicroBatch& micro : in_.micro_batches) {
     auto& kinds = kind_of_.emplace_back();
     for (const RankBatch& batch : micro.batch.kinds()) {
       kinds.push_back(kind_of(batch));
     }
   }
-  ensure(
-      in_.model.blocks.size() * static_cast<std::size_t>(k_entries * k_kinds_of_work) < 1U << 31U,
-      "a model has a moderate number of blocks");
 }
 
 RankRange StepExpansion::ranks_of(int stage) const {
@@ -164,9 +177,9 @@ ProgramId StepExpansion::chain(std::span<const std::int32_t> nodes, int rank) {
 std::size_t StepExpansion::ExpertKeyHash::operator()(const ExpertKey& key) const {
   std::uint64_t hash = 0;
   for (const std::int64_t part : key) {
-    hash = mix64(hash ^ static_cast<std::uint64_t>(part));
+    hash = hash * 0x9e3779b97f4a7c15ULL + static_cast<std::uint64_t>(part);
   }
-  return hash;
+  return mix64(hash);
 }
 
 ProgramId StepExpansion::expert_program(const WorkNode& node, int rank) {
@@ -308,7 +321,7 @@ void StepExpansion::finish(int streams) {
   programs_.finish();
   for (int stream = 0; stream < streams; ++stream) {
     for (int rank = 0; rank < in_.ranks.ranks(); ++rank) {
-      step_.stream_devices.push_back({in_.ranks.device_of(rank)});
+      step_->stream_devices.push_back({in_.ranks.device_of(rank)});
     }
   }
   // Lanes: see lane().
@@ -317,7 +330,7 @@ void StepExpansion::finish(int streams) {
       rank = in_.ranks.device_of(rank);
     }
     // A single rank exchanges nothing.
-    step_.stream_devices.push_back(ranks.size() > 1 ? std::move(ranks) : std::vector<int>{});
+    step_->stream_devices.push_back(ranks.size() > 1 ? std::move(ranks) : std::vector<int>{});
   };
   for (const auto& ranks : expert_groups_) {
     devices(ranks);  // dispatch
@@ -330,9 +343,9 @@ void StepExpansion::finish(int streams) {
       loads.at(at(node.decision)).layer = node.layer;
     }
   }
-  step_.moe_layers = std::move(loads);
+  step_->moe_layers = std::move(loads);
   for (std::size_t l = 0; l < in_.model.layers.size(); ++l) {
-    step_.layer_is_moe.push_back(in_.model.layer(l).moe() != nullptr ? 1 : 0);
+    step_->layer_is_moe.push_back(in_.model.layer(l).moe() != nullptr ? 1 : 0);
   }
 }
 

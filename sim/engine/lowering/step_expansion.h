@@ -16,8 +16,11 @@ namespace moesim {
 
 class StepExpansion final : public WorkExpansion {
  public:
-  StepExpansion(const LoweringInput& input, const Work& work, bool attention_split,
-                LoweredStep& step);
+  // The micro-batches are those that `input` has at begin().
+  StepExpansion(const LoweringInput& input, const Work& work, bool attention_split);
+
+  // Forgets all that depends on an earlier step's micro-batches.
+  void begin(LoweredStep& step);
 
   [[nodiscard]] RankRange ranks_of(int stage) const override;
   ProgramId chain(std::span<const std::int32_t> nodes, int rank) override;
@@ -30,7 +33,8 @@ class StepExpansion final : public WorkExpansion {
   ProgramId nothing() override;
   [[nodiscard]] std::int32_t label(std::span<const std::int32_t> nodes) const override;
 
-  // Sums and loads of the whole step, and who is on which stream; called once, at the end.
+  // Sums and loads of the whole step, and who is on which stream; called once, at the end of a
+  // step.
   void finish(int streams);
 
  private:
@@ -60,7 +64,7 @@ class StepExpansion final : public WorkExpansion {
   const LoweringInput& in_;
   const Work& work_;
   bool attention_split_;
-  LoweredStep& step_;
+  LoweredStep* step_ = nullptr;
   KernelPrograms programs_;
   StepExchange exchange_;
   CollectiveLowering collectives_;

@@ -125,7 +125,9 @@ TEST_CASE("expected traffic has the batch's tokens and all their pairs",
   const std::vector<int> nodes{0, 0, 1, 1};
   const auto replicas = replica_choices(placement, nodes);
   for (const bool distinct : {false, true}) {
-    const StepTraffic traffic = expected_traffic(*statistics, batch, ranks, replicas, distinct, 1);
+    std::vector<DistinctShares> shares;
+    const StepTraffic traffic =
+        expected_traffic(*statistics, batch, ranks, replicas, distinct, 1, shares);
     CHECK(traffic.home[0].first == std::vector<std::int64_t>{0, 40, 90, 150, 220});
     CHECK(traffic.home[1].first == std::vector<std::int64_t>{0, 80, 80, 180, 290});
     for (const auto& layer : traffic.layers) {
@@ -144,7 +146,8 @@ TEST_CASE("expected traffic has the batch's tokens and all their pairs",
         }
       }
     }
-    const StepTraffic again = expected_traffic(*statistics, batch, ranks, replicas, distinct, 4);
+    const StepTraffic again =
+        expected_traffic(*statistics, batch, ranks, replicas, distinct, 4, shares);
     CHECK(again.layers[2][1].pairs.far_in == traffic.layers[2][1].pairs.far_in);
   }
 }

@@ -8,10 +8,12 @@
 #include "sim/core/rng.h"
 #include "sim/engine/results/step_report.h"
 #include "sim/engine/step_draw.h"
+#include "tests/unit/engine/random_batch.h"
 #include "tests/unit/engine/small_scenario.h"
 
 using namespace moesim;
 using moesim::testing::Ran;
+using moesim::testing::random_batch;
 using moesim::testing::simulation_of;
 using moesim::testing::small_scenario;
 
@@ -42,29 +44,6 @@ double busy_of(const Ran& run, int device) {
   return time_use(run.step.lowered, run.step.result)
       .devices[static_cast<std::size_t>(device)]
       .kernels_s;
-}
-
-// A batch that no list of cases would have: idle ranks, chunks, long and short contexts.
-StepBatch random_batch(std::uint64_t seed, int ranks) {
-  std::vector<RankBatch> batches(static_cast<std::size_t>(ranks));
-  std::uint64_t draw = 0;
-  const auto below = [&](std::uint64_t n) {
-    return static_cast<std::int64_t>(mix64(seed * 1000 + draw++) % n);
-  };
-  for (RankBatch& rank : batches) {
-    for (std::int64_t classes = below(3); classes > 0; --classes) {
-      const bool is_decode = below(2) == 0;
-      const std::int64_t tokens = is_decode ? 1 : 1 + below(40);
-      rank.sequences.push_back({.phase = is_decode ? Phase::decode : Phase::prefill,
-                                .count = 1 + below(4),
-                                .new_tokens = tokens,
-                                .context = tokens + below(3000)});
-    }
-  }
-  if (std::ranges::all_of(batches, [](const RankBatch& r) { return r.sequences.empty(); })) {
-    batches.front().sequences.push_back({.count = 1, .context = 5});
-  }
-  return StepBatch(batches);
 }
 
 }  // namespace
@@ -216,27 +195,6 @@ TEST_CASE("two batches hide nothing where there is only one", "[engine][property
   const double serial = Ran(alone).step_s();
   alone["policy"]["overlap"] = "two_batch";
   CHECK(Ran(alone).step_s() == Approx(serial).epsilon(1e-9));
-}
-
-TEST_CASE("a step is a function of its batch, whatever the runner did before",
-          "[engine][property]") {
-  const std::string overlap = GENERATE("none", "two_batch");
-  auto scenario = small_scenario(4, 4);
-  scenario["policy"]["overlap"] = overlap;
-  const Simulation simulation = simulation_of(scenario);
-  const auto backend = make_fast_backend();
-  StepRunner reused(1);
-  for (std::uint64_t i = 0; i < 100; ++i) {
-    const StepBatch batch = random_batch(i, 4);
-    const StepOutcome again = reused.run(simulation.deployment(), batch, i, *backend, false);
-    const StepOutcome fresh = StepRunner(1).run(simulation.deployment(), batch, i, *backend, false);
-    REQUIRE(again.result.makespan_s == fresh.result.makespan_s);
-    REQUIRE(again.lowered.flops == fresh.lowered.flops);
-    REQUIRE(again.lowered.families.size() == fresh.lowered.families.size());
-    for (std::size_t t = 0; t < fresh.result.tasks.size(); ++t) {
-      REQUIRE(again.result.tasks[t].end_s == fresh.result.tasks[t].end_s);
-    }
-  }
 }
 
 TEST_CASE("sequences listed one by one are the batch of their class", "[engine][unit]") {
