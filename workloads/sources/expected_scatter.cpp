@@ -19,13 +19,17 @@ struct Pairs {
   const std::int32_t* __restrict theirs;
 };
 
+constexpr float k_far = 0x1p21F;
+
 // To the nearest whole number, ties to even, as lrint() does; |value| < 2^22.
 std::int32_t nearest(float value) {
   constexpr float whole = 0x1.8p23F;  // floats of this size have no fractions
   return static_cast<std::int32_t>((value + whole) - whole);
 }
 
-// Plain loops over arrays, without a call, for the compiler to vectorise.
+std::int32_t least(std::int32_t a, std::int32_t b) { return a < b ? a : b; }
+
+// A plain loop over arrays, without a call or a reference, for the compiler to vectorise.
 void swap_picks(const Pairs& of, std::size_t begin, std::size_t end, float dispersion,
                 const float* __restrict draws) {
   const Pairs p = of;
@@ -37,12 +41,15 @@ void swap_picks(const Pairs& of, std::size_t begin, std::size_t end, float dispe
     const float mean = 0.25F * static_cast<float>(a + a2 + b + b2);
     // Rounding to whole picks scatters already.
     const float part = mean - static_cast<float>(static_cast<std::int32_t>(mean));
-    const float wanted = std::max(mean * dispersion - part * (1.0F - part), 0.0F);
+    const float more = mean * dispersion - part * (1.0F - part);
+    float draw = draws[s - begin] * std::sqrt(more > 0.0F ? more : 0.0F);
     // No batch of 2^31 picks scatters so far; nearest() needs to know.
-    const float draw = std::clamp(draws[s - begin] * std::sqrt(wanted), -0x1p21F, 0x1p21F);
-    const std::int32_t low = -std::min(std::min(a, b2), std::min(p.theirs[s] - a2, p.mine[s] - b));
-    const std::int32_t high = std::min(std::min(a2, b), std::min(p.mine[s] - a, p.theirs[s] - b2));
-    const std::int32_t moved = std::min(std::max(nearest(draw), low), high);
+    draw = draw < k_far ? draw : k_far;
+    draw = draw > -k_far ? draw : -k_far;
+    const std::int32_t low = -least(least(a, b2), least(p.theirs[s] - a2, p.mine[s] - b));
+    const std::int32_t high = least(least(a2, b), least(p.mine[s] - a, p.theirs[s] - b2));
+    const std::int32_t wanted = nearest(draw);
+    const std::int32_t moved = least(wanted > low ? wanted : low, high);
     p.a_mine[s] = a + moved;
     p.b_theirs[s] = b2 + moved;
     p.a_theirs[s] = a2 - moved;
