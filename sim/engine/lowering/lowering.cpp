@@ -22,6 +22,21 @@ Schedule schedule_of(const LoweringInput& input, const Work& work) {
       .make(work, input.policy.overlap_options);
 }
 
+// Not less than a step's tasks and edges, and about its needs: memory that is not used costs
+// nothing, growing does.
+GraphSize first_size(const LoweringInput& input, const Work& work) {
+  const auto ranks = static_cast<std::size_t>(input.ranks.ranks());
+  GraphSize size;
+  size.tasks = work.nodes().size() * ranks;
+  size.edges = 2 * size.tasks;
+  for (const WorkNode& node : work.nodes()) {
+    const bool exchanges = node.kind == WorkKind::dispatch || node.kind == WorkKind::combine;
+    size.needs += exchanges ? input.topology.links().size() : 2 * ranks;
+  }
+  size.touched = size.needs;
+  return size;
+}
+
 }  // namespace
 
 // Stays where it is: the expansion refers to the rest.
@@ -30,13 +45,14 @@ struct StepLowering::Kept {
       : input(fixed),
         work(work_of(input)),
         schedule(schedule_of(input, work)),
-        expansion(input, work, input.policy.overlap_options.attention_split) {}
+        expansion(input, work, input.policy.overlap_options.attention_split),
+        size(first_size(input, work)) {}
 
   LoweringInput input;
   Work work;
   Schedule schedule;
   StepExpansion expansion;
-  GraphSize size;  // of the step before
+  GraphSize size;  // of the step before, or a guess
 };
 
 StepLowering::StepLowering(const LoweringInput& fixed) : kept_(std::make_unique<Kept>(fixed)) {}

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "sim/core/error.h"
-#include "sim/core/rng.h"
 #include "sim/engine/lowering/step_ops.h"
 
 namespace moesim {
@@ -174,14 +173,6 @@ ProgramId StepExpansion::chain(std::span<const std::int32_t> nodes, int rank) {
   return program;
 }
 
-std::size_t StepExpansion::ExpertKeyHash::operator()(const ExpertKey& key) const {
-  std::uint64_t hash = 0;
-  for (const std::int64_t part : key) {
-    hash = hash * 0x9e3779b97f4a7c15ULL + static_cast<std::uint64_t>(part);
-  }
-  return mix64(hash);
-}
-
 ProgramId StepExpansion::expert_program(const WorkNode& node, int rank) {
   const int group = in_.ranks.group_of(rank);
   if (exchange_.idles(node.batch, group)) {
@@ -189,23 +180,23 @@ ProgramId StepExpansion::expert_program(const WorkNode& node, int rank) {
   }
   const ExpertShard shard =
       exchange_.shard(node.batch, node.decision, group, in_.ranks.unit_of(rank));
-  const ExpertKey key{in_.model.layers[static_cast<std::size_t>(node.layer)],
-                      node.entry,
-                      shard.local_experts,
-                      shard.entering_tokens,
-                      shard.load.pairs,
-                      shard.load.touched_experts,
-                      shard.load.tiles_64,
-                      shard.load.tiles_128,
-                      shard.load.busiest};
-  const auto [known, is_new] = experts_.try_emplace(key, k_no_program);
-  if (is_new) {
+  const ExpertIndex::Key key{in_.model.layers[static_cast<std::size_t>(node.layer)],
+                             node.entry,
+                             shard.local_experts,
+                             shard.entering_tokens,
+                             shard.load.pairs,
+                             shard.load.touched_experts,
+                             shard.load.tiles_64,
+                             shard.load.tiles_128,
+                             shard.load.busiest};
+  ProgramId& program = experts_.at(key, k_unknown);
+  if (program == k_unknown) {
     const Op op = routed_expert_op(in_.model, ffn_of(node), shard, in_.policy.precision);
-    known->second = programs_.begin();
+    program = programs_.begin();
     programs_.add(programs_.estimate(op, Category::experts));
   }
-  programs_.ran(known->second);
-  return known->second;
+  programs_.ran(program);
+  return program;
 }
 
 int StepExpansion::groups(std::int32_t node) const {

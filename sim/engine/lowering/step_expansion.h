@@ -2,12 +2,11 @@
 // exchanges between ranks.
 #pragma once
 
-#include <array>
 #include <map>
-#include <unordered_map>
 #include <vector>
 
 #include "sim/engine/exchange/collective_links.h"
+#include "sim/engine/lowering/expert_index.h"
 #include "sim/engine/lowering/graph_builder.h"
 #include "sim/engine/lowering/kernel_programs.h"
 #include "sim/engine/lowering/step_exchange.h"
@@ -77,11 +76,7 @@ class StepExpansion final : public WorkExpansion {
   std::map<std::vector<std::int64_t>, ProgramId> chains_;
   // Block, FFN entry and what its experts work on: all that an expert kernel depends on. Groups
   // and micro-batches repeat each other.
-  using ExpertKey = std::array<std::int64_t, 9>;
-  struct ExpertKeyHash {
-    std::size_t operator()(const ExpertKey& key) const;
-  };
-  std::unordered_map<ExpertKey, ProgramId, ExpertKeyHash> experts_;
+  ExpertIndex experts_;
   std::map<CollectiveOp, FoundCollective> laws_;
   // The chain that is being asked for, rank by rank: its programs by kind.
   std::int32_t current_ = -1;

@@ -10,7 +10,8 @@
 namespace moesim::testing {
 
 // A batch that no list of cases would have: idle ranks, chunks, long and short contexts.
-inline StepBatch random_batch(std::uint64_t seed, int ranks) {
+// `most_sequences`: of a class.
+inline StepBatch random_batch(std::uint64_t seed, int ranks, std::uint64_t most_sequences = 4) {
   std::vector<RankBatch> batches(static_cast<std::size_t>(ranks));
   std::uint64_t draw = 0;
   const auto below = [&](std::uint64_t n) {
@@ -21,7 +22,7 @@ inline StepBatch random_batch(std::uint64_t seed, int ranks) {
       const bool is_decode = below(2) == 0;
       const std::int64_t tokens = is_decode ? 1 : 1 + below(40);
       rank.sequences.push_back({.phase = is_decode ? Phase::decode : Phase::prefill,
-                                .count = 1 + below(4),
+                                .count = 1 + below(most_sequences),
                                 .new_tokens = tokens,
                                 .context = tokens + below(3000)});
     }

@@ -1,4 +1,4 @@
-// Batches whose ranks differ, and runners that are reused.
+// Batches whose ranks differ.
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <functional>
