@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "hardware/cluster.h"
-#include "hardware/comm_profile.h"
+#include "models/comm/comm_profile.h"
 #include "models/kernels/kernel_library.h"
 #include "models/network/moe_model.h"
 #include "placement/placement.h"

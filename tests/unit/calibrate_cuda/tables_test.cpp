@@ -7,7 +7,7 @@
 #include "calibrate/tables/comm_rows.h"
 #include "calibrate/tables/kernel_rows.h"
 #include "every_case.h"
-#include "hardware/comm_profile.h"
+#include "models/comm/comm_profile.h"
 #include "tests/unit/calibrate/kernel_data.h"
 
 using namespace moesim;
