@@ -122,7 +122,7 @@ void add_calibrate_command(CLI::App& app, Command& command) {
       "The folder has the layout SYSTEM/OPERATION__FRAMEWORK-VERSION.csv, "
       "SYSTEM/nccl-VERSION.csv.\n"
       "Example:\n  moesim calibrate fit measured --date 2026-11 \\\n"
-      "      --out my_catalog/models/profiles --comm-out my_catalog/hardware/profiles\n"
+      "      --out my_catalog/models/profiles --comm-out my_catalog/models/comm/profiles\n"
       "  moesim simulate SCENARIO --catalog my_catalog --set /policy/kernels=FRAMEWORK");
   fit_sub->callback([options, &command] { command.run = [options] { return fit(*options); }; });
   add_calibrate_run_command(*sub, command);
