@@ -19,6 +19,7 @@
 #include "sim/core/config.h"
 #include "sim/core/error.h"
 #include "sim/core/quantity_text.h"
+#include "sim/engine/scenario_file.h"
 
 namespace moesim {
 namespace {
@@ -141,20 +142,21 @@ int place_problem(const Options& options, nlohmann::json document, Clock::time_p
   return 0;
 }
 
-int place_scenario(const Options& options, const nlohmann::json& document) {
+int place_scenario(const Options& options) {
+  const auto [document, warnings] = read_scenario_document(options.input, options.overrides);
+  print_warnings(warnings);
   const std::vector<Export> exports =
       parse_exports(options.exports, files_of_document(options.input, document));
   const CatalogFolders folders = catalog_folders(options.common.catalog);
   PlaceScenario scenario(
-      {.input = options.input,
-       .overrides = options.overrides,
-       .folders = folders,
-       .threads = options.common.threads,
-       .comm_model = options.comm_model,
-       .tokens = options.statistics_tokens,
-       .fit_share = options.fit_share,
-       .redundant = options.redundant,
-       .split = options.split == "optimal" ? ReplicaSplit::optimal : ReplicaSplit::even});
+      document, {.input = options.input,
+                 .folders = folders,
+                 .threads = options.common.threads,
+                 .comm_model = options.comm_model,
+                 .tokens = options.statistics_tokens,
+                 .fit_share = options.fit_share,
+                 .redundant = options.redundant,
+                 .split = options.split == "optimal" ? ReplicaSplit::optimal : ReplicaSplit::even});
   const PlacementProblem& problem = scenario.problem();
   // The limit is the search's: building the problem takes what its statistics take.
   PlacementResult result =
@@ -217,7 +219,7 @@ int place(const Options& options) {
     return place_bits(options, document, start);
   }
   return is_placement_problem(document) ? place_problem(options, std::move(document), start)
-                                        : place_scenario(options, document);
+                                        : place_scenario(options);
 }
 
 }  // namespace

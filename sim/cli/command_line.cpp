@@ -109,6 +109,12 @@ std::vector<std::string> preferred_files(const CatalogFolders& folders) {
   return files;
 }
 
+void print_warnings(const std::vector<std::string>& warnings) {
+  for (const std::string& text : warnings) {
+    std::cerr << "moesim: " << text << "\n";
+  }
+}
+
 Table::Table(std::vector<std::string> header) { rows_.push_back(std::move(header)); }
 
 void Table::row(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }

@@ -35,6 +35,9 @@ CatalogFolders catalog_folders(const std::vector<std::string>& extra);
 // The paths of these files.
 std::vector<std::string> preferred_files(const CatalogFolders& folders);
 
+// One line each on stderr, for commands whose report has no place for them.
+void print_warnings(const std::vector<std::string>& warnings);
+
 // Column-aligned text for people.
 class Table {
  public:

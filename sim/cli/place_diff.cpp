@@ -14,6 +14,7 @@
 #include "sim/cli/quantity_option.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
+#include "sim/engine/scenario_file.h"
 
 namespace moesim {
 namespace {
@@ -65,7 +66,9 @@ Subject read_subject(const Options& options) {
   scenario.input = options.problem;
   scenario.folders = catalog_folders(options.common.catalog);
   scenario.fit_share = 1.0;
-  const PlaceScenario subject(scenario);
+  const auto [read, warnings] = read_scenario_document(options.problem, {});
+  print_warnings(warnings);
+  const PlaceScenario subject(read, scenario);
   const NodeSpec& node = subject.cluster().node;
   const double nics = std::min(node.nics, node.devices);
   return {.problem = subject.problem(),

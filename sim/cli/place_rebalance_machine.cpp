@@ -4,6 +4,7 @@
 #include "sim/cli/place_rebalance.h"
 #include "sim/cli/quantity_option.h"
 #include "sim/core/config.h"
+#include "sim/engine/scenario_file.h"
 #include "sim/engine/simulation.h"
 
 namespace moesim {
@@ -11,12 +12,10 @@ namespace {
 
 void take_scenario(const std::string& path, const RebalanceArguments& arguments,
                    RebalanceMachine& machine) {
-  nlohmann::json document = read_json_file(path);
-  for (const std::string& assignment : arguments.overrides) {
-    apply_override(document, assignment);
-  }
+  ScenarioDocument document = read_scenario_document(path, arguments.overrides);
+  print_warnings(document.warnings);
   // Only what experts cost is asked for: no solver needs to place them first.
-  apply_override(document, "/placement/policy=contiguous");
+  apply_override(document.json, "/placement/policy=contiguous");
   const Library library(catalog_folders(arguments.common.catalog));
   const Simulation simulation(parse_scenario(document, path), library, arguments.common.threads);
   if (simulation.routing() == nullptr) {

@@ -63,11 +63,7 @@ double surviving(const Json& rows, const char* name, const char* part) {
 
 }  // namespace
 
-PlaceScenario::PlaceScenario(const PlaceScenarioOptions& options) {
-  Json document = read_json_file(options.input);
-  for (const std::string& assignment : options.overrides) {
-    apply_override(document, assignment);
-  }
+PlaceScenario::PlaceScenario(const Json& document, const PlaceScenarioOptions& options) {
   const Scenario whole = parse_scenario(document, options.input);
   const std::string& routing = whole.workload.routing;
   const bool split = is_whole_trace(routing) && options.fit_share < 1.0;

@@ -13,8 +13,7 @@
 namespace moesim {
 
 struct PlaceScenarioOptions {
-  std::string input;
-  std::vector<std::string> overrides;
+  std::string input;  // the scenario's file, for messages
   CatalogFolders folders;
   int threads = 1;
   std::string comm_model;             // empty: what the scenario's all-to-all moves
@@ -28,8 +27,8 @@ struct PlaceScenarioOptions {
 // generator has no rest: other seeds are unseen.
 class PlaceScenario {
  public:
-  // Throws ConfigError.
-  explicit PlaceScenario(const PlaceScenarioOptions& options);
+  // `document`: as read_scenario_document gives it. Throws ConfigError.
+  PlaceScenario(const nlohmann::json& document, const PlaceScenarioOptions& options);
 
   [[nodiscard]] const PlacementProblem& problem() const { return problem_; }
   [[nodiscard]] const Cluster& cluster() const { return fitted_->cluster(); }

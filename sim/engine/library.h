@@ -26,6 +26,7 @@ namespace moesim {
 struct LoadedCluster {
   Cluster cluster;
   std::shared_ptr<const nlohmann::json> effective;
+  std::vector<std::string> warnings;
 };
 struct LoadedModel {
   MoeModel model;

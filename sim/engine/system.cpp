@@ -27,6 +27,8 @@ System::System(Scenario scenario, const Library& library)
   // References give way to what they stand for, so that a run can be repeated from its report.
   cluster_ = library.cluster(scenario_.hardware, where + "/hardware");
   scenario_.effective["hardware"] = *cluster_->effective;
+  scenario_.warnings.insert(scenario_.warnings.end(), cluster_->warnings.begin(),
+                            cluster_->warnings.end());
   topology_ = std::make_shared<Topology>(cluster());
   model_ = library.model(scenario_.model, where + "/model");
   scenario_.effective["model"] = *model_->effective;

@@ -198,6 +198,7 @@ StepReport step_report(const Simulation& simulation, const std::vector<double>& 
   report.links = link_use(simulation.topology(), last);
   report.kernels = kernel_laws(simulation, last.lowered);
   report.communication = communication_laws(simulation, last.lowered);
+  report.warnings = simulation.scenario().warnings;
   warn_of_run(simulation, report, report.warnings);
   warn_of_policies(simulation, report.warnings);
   warn_about(report.kernels, report.warnings);
