@@ -18,9 +18,10 @@ std::vector<LayerReport> layer_reports(const StepOutcome& step) {
     row.layer = static_cast<int>(l);
     row.is_moe = lowered.layer_is_moe[l] != 0;
   }
-  for (const TaskId id : critical_path(lowered.graph, step.result)) {
-    const Task& task = lowered.graph.tasks()[static_cast<std::size_t>(id)];
-    const TaskTimes& times = step.result.tasks[static_cast<std::size_t>(id)];
+  for (const PathTask& on_path : critical_path(lowered.graph, step.result)) {
+    const auto id = static_cast<std::size_t>(on_path.id);
+    const Task& task = lowered.graph.tasks()[id];
+    const TaskTimes& times = step.result.tasks[id];
     LayerReport& row = rows.at(static_cast<std::size_t>(task.layer));
     if (row.end_s == 0.0) {
       row.start_s = times.start_s;

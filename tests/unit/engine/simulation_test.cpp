@@ -117,8 +117,8 @@ TEST_CASE("the critical path has no gap", "[engine][property]") {
   const Ran run(small_scenario());
   const auto path = critical_path(run.step.lowered.graph, run.step.result);
   double now = 0.0;
-  for (const TaskId id : path) {
-    const TaskTimes& times = run.step.result.tasks[static_cast<std::size_t>(id)];
+  for (const PathTask& task : path) {
+    const TaskTimes& times = run.step.result.tasks[static_cast<std::size_t>(task.id)];
     CHECK(times.start_s == now);
     now = times.end_s;
   }
