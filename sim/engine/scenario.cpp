@@ -1,6 +1,7 @@
 #include "sim/engine/scenario.h"
 
 #include <array>
+#include <utility>
 
 #include "placement/solver.h"
 #include "sim/core/config.h"
@@ -19,6 +20,11 @@ constexpr std::array<std::string_view, 2> routing_uses{"tokens", "expected"};
 constexpr std::int64_t most_tokens = 1 << 24;  // of placement statistics
 constexpr int most_ranks = 1 << 14;
 
+constexpr std::array<std::pair<std::string_view, std::string_view>, 3> not_cut_yet{
+    {{"cp", "a sequence is not cut over ranks yet; use tp or dp"},
+     {"pp", "layers are not cut over pipeline stages yet; use tp or dp"},
+     {"vpp", "there is one pipeline stage, and its layers are not cut into parts"}}};
+
 template <class Table>
 std::vector<std::string_view> names_of(const Table& table) {
   std::vector<std::string_view> names;
@@ -33,11 +39,9 @@ Parallelism parse_parallelism(ConfigObject object) {
   ConfigObject attention = object.object("attention");
   p.attention_tp = static_cast<int>(attention.integer_or("tp", 1, 1, most_ranks));
   p.attention_dp = static_cast<int>(attention.integer_or("dp", 1, 1, most_ranks));
-  for (const std::string_view key : {"cp", "pp", "vpp"}) {
+  for (const auto& [key, why] : not_cut_yet) {
     if (attention.has(key) && attention.integer(key, 1, most_ranks) != 1) {
-      attention.fail(key,
-                     "is 1 in steps: sequences are not cut over ranks, and layers not over "
-                     "stages");
+      attention.fail(key, "is 1 in steps: " + std::string(why));
     }
   }
   attention.reject_unknown_keys();

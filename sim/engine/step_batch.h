@@ -2,6 +2,7 @@
 // may differ, or idle; prompts may come in pieces; prefill and decode may stand side by side.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -16,7 +17,7 @@ struct SequenceClass {
   std::int64_t new_tokens = 1;  // of each in this step
   std::int64_t context = 0;     // keys of each, the new tokens included
 
-  friend bool operator==(const SequenceClass&, const SequenceClass&) = default;
+  friend auto operator<=>(const SequenceClass&, const SequenceClass&) = default;
 };
 
 struct RankBatch {
@@ -30,7 +31,7 @@ struct RankBatch {
   // their mean context (a decode kernel reads every key once), and one per class of prompts.
   [[nodiscard]] std::vector<AttentionBatch> attention() const;
 
-  friend bool operator==(const RankBatch&, const RankBatch&) = default;
+  friend auto operator<=>(const RankBatch&, const RankBatch&) = default;
 };
 
 class StepBatch {
