@@ -13,8 +13,8 @@
 namespace moesim {
 namespace {
 
-constexpr std::array<std::string_view, 5> collective_keys{"default", "all_reduce", "all_gather",
-                                                          "reduce_scatter", "all_to_all"};
+// Operations that steps run, by a library's name.
+constexpr std::array<std::string_view, 3> collective_keys{"default", "all_reduce", "all_gather"};
 constexpr std::array<std::string_view, 2> residencies{"home", "last_expert"};
 constexpr std::array<std::string_view, 2> routing_uses{"tokens", "expected"};
 constexpr std::int64_t most_tokens = 1 << 24;  // of placement statistics
@@ -111,17 +111,25 @@ void parse_overlap(ConfigObject& object, Policy& policy) {
   }
 }
 
+std::string library_name(ConfigObject& object, std::string_view key) {
+  std::string name = object.text_or(key, k_auto_library);
+  if (name.empty()) {
+    object.fail(key, "is empty; name a library, such as nccl, or auto");
+  }
+  return name;
+}
+
 // A library's name for every operation, or an object with one per operation.
 std::map<std::string, std::string> parse_collectives(ConfigObject& object) {
   const nlohmann::json* given = object.raw("collectives");
   if (given == nullptr || !given->is_object()) {
-    return {{"default", object.text_or("collectives", k_auto_library)}};
+    return {{"default", library_name(object, "collectives")}};
   }
   ConfigObject choices = object.object("collectives");
   std::map<std::string, std::string> libraries;
   for (const std::string_view key : collective_keys) {
-    if (key == "default" || choices.has(key)) {
-      libraries[std::string(key)] = choices.text_or(key, k_auto_library);
+    if (choices.raw(key) != nullptr || key == "default") {
+      libraries[std::string(key)] = library_name(choices, key);
     }
   }
   choices.reject_unknown_keys();

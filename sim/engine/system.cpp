@@ -139,14 +139,17 @@ void System::check_formats() const {
 }
 
 void System::check_collectives() const {
+  const auto known = collective_libraries(*comm_profiles_);
+  const std::string where = scenario_.where + "/policy/collectives";
+  const bool one_for_all = scenario_.effective["policy"]["collectives"].is_string();
   for (const auto& [operation, name] : scenario_.policy.collectives) {
-    const auto known = collective_libraries(*comm_profiles_);
     const bool exists = std::ranges::any_of(
         known, [&](const std::string& library) { return is_of_library(library, name); });
     if (name != k_auto_library && !exists) {
       throw ConfigError(
-          scenario_.where + "/policy/collectives",
-          "no communication profile is of \"" + name + "\"; there are: auto, " + joined(known));
+          one_for_all ? where : where + "/" + operation,
+          "no communication profile is of \"" + name +
+              "\"; auto, or what one of these begins with, letter case aside: " + joined(known));
     }
   }
 }

@@ -348,6 +348,15 @@ TEST_CASE("the policy says whose collectives run", "[simulation][unit]") {
   CHECK(libraries("trtllm", {{"all_reduce", "nccl"}}) == "nccl-2.27.3 nccl-2.27.3");
   CHECK_THROWS_WITH(libraries("trtllm", "mpi"), Contains("test.json#/policy/collectives") &&
                                                     Contains("custom_allreduce/TRTLLM"));
-  CHECK_THROWS_WITH(libraries("trtllm", {{"allreduce", "nccl"}}),
-                    Contains("test.json#/policy/collectives/allreduce"));
+  for (const char* nobodys : {"allreduce", "reduce_scatter", "all_to_all"}) {
+    CHECK_THROWS_WITH(libraries("trtllm", {{nobodys, "nccl"}}),
+                      Contains(std::string("test.json#/policy/collectives/") + nobodys) &&
+                          Contains("all_gather, all_reduce, default"));
+  }
+  CHECK_THROWS_WITH(libraries("trtllm", {{"all_gather", "mpi"}}),
+                    Contains("test.json#/policy/collectives/all_gather") && Contains("auto") &&
+                        Contains("begins with") && Contains("nccl-2.29.2"));
+  CHECK_THROWS_WITH(libraries("trtllm", ""), Contains("test.json#/policy/collectives: is empty"));
+  CHECK_THROWS_WITH(libraries("trtllm", {{"all_reduce", ""}}),
+                    Contains("test.json#/policy/collectives/all_reduce: is empty"));
 }
