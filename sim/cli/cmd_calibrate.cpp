@@ -23,6 +23,7 @@ struct Options {
   std::string out;
   std::string comm_out;
   std::string date;
+  bool spec_sheet = false;
 };
 
 void write_profile(const std::string& folder, const std::string& name, const std::string& text) {
@@ -45,6 +46,9 @@ void fit_kernels(const Options& options, const CatalogFolders& folders) {
         [&](double share) { progress.show(share); });
   }
   for (const KernelProfile& profile : profiles) {
+    if (profile.framework == k_spec_sheet && !options.spec_sheet) {
+      continue;
+    }
     write_profile(options.out, profile_file_name(profile), kernel_profile_text(profile));
   }
 }
@@ -112,6 +116,9 @@ void add_calibrate_command(CLI::App& app, Command& command) {
       ->required()
       ->type_name("DIR");
   fit_sub->add_option("--out", options->out, "folder for the kernel profiles")->type_name("DIR");
+  fit_sub->add_flag("--spec-sheet", options->spec_sheet,
+                    "also spec_sheet.json, which answers for devices and kernels that nobody "
+                    "measured; in a catalog it takes the place of the shipped one");
   fit_sub->add_option("--comm-out", options->comm_out, "folder for the communication profiles")
       ->type_name("DIR");
   fit_sub->add_option("--date", options->date, "of the measurements, YYYY-MM or YYYY-MM-DD")

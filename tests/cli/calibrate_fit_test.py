@@ -49,7 +49,13 @@ def main(moesim, scenarios):
         written = run(moesim, "calibrate", "fit", folder / "measured", "--date", "2026-11", "--out",
                       kernels, "--comm-out", comm).stdout.splitlines()
         assert [pathlib.Path(p).name for p in written] == [
-            "h100_sxm.moesim-7.json", "spec_sheet.json", "h100_sxm.json"], written
+            "h100_sxm.moesim-7.json", "h100_sxm.json"], written
+        # A spec sheet would answer for all that these tables do not have.
+        assert not (kernels / "spec_sheet.json").exists()
+        sheet = run(moesim, "calibrate", "fit", folder / "measured", "--date", "2026-11", "--out",
+                    folder / "sheet", "--spec-sheet").stdout.splitlines()
+        assert [pathlib.Path(p).name for p in sheet] == [
+            "h100_sxm.moesim-7.json", "spec_sheet.json"], sheet
         # A profile of the same name is in the shipped catalog: this one is of another machine.
         document = json.loads((comm / "h100_sxm.json").read_text())
         assert [(c["op"], c["library"]) for c in document["collectives"]] == [
