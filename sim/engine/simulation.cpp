@@ -42,7 +42,7 @@ StepOutcome Simulation::run_step(int index, const Backend& backend, bool record_
 }
 
 StepOutcome Simulation::run_batch(std::uint64_t routing_seed, const Backend& backend) {
-  return run(system().batch(0), routing_seed, backend, false);
+  return run(system().first_batch(), routing_seed, backend, false);
 }
 
 StepOutcome Simulation::run(const StepBatch& batch, std::uint64_t routing_seed,
@@ -73,7 +73,7 @@ std::vector<std::string> Simulation::routing_notes() const {
         "; with shipped profiles a step's time was off the mean of drawn batches by 0.15 % in the "
         "median and 0.7 % at worst (sim/engine/README.md)"};
   }
-  return routing_warnings(*routing(), system().batch(0));
+  return routing_warnings(*routing(), system().first_batch());
 }
 
 }  // namespace moesim

@@ -22,7 +22,9 @@ RouterSpec router_of(const RoutingShape& shape) {
 }  // namespace
 
 System::System(Scenario scenario, const Library& library)
-    : scenario_(std::move(scenario)), ranks_(scenario_.parallelism, scenario_.parallelism.ranks()) {
+    : scenario_(std::move(scenario)),
+      ranks_(scenario_.parallelism, scenario_.parallelism.ranks()),
+      first_batch_(batch(0)) {
   const std::string& where = scenario_.where;
   // References give way to what they stand for, so that a run can be repeated from its report.
   cluster_ = library.cluster(scenario_.hardware, where + "/hardware");
@@ -41,7 +43,7 @@ System::System(Scenario scenario, const Library& library)
   check_link_rate();
   kernels_ = library.kernels(peaks_of(cluster().node.device), scenario_.policy.kernels,
                              where + "/policy/kernels");
-  bind_kernels(*kernels_, model(), batch(0), scenario_.policy.precision);
+  bind_kernels(*kernels_, model(), first_batch_, scenario_.policy.precision);
   comm_profiles_ = library.comm_profiles();
   placements_ = library.placements();
   check_collectives();
@@ -194,7 +196,7 @@ void System::check_batches() const {
                       std::to_string(workload.batches.size()) + " ranks' batches for " +
                           std::to_string(ranks) + " attention data-parallel ranks");
   }
-  if (batch(0).tokens() == 0) {
+  if (first_batch_.tokens() == 0) {
     throw ConfigError(scenario_.where + "/workload/ranks", "every rank is idle; a step has tokens");
   }
 }
@@ -202,7 +204,7 @@ void System::check_batches() const {
 void System::check_overlap() const {
   const std::string where = scenario_.where + "/policy/overlap";
   const OverlapEntry& overlap = find_overlap(scenario_.policy.overlap, where);
-  if (overlap.decode_only && batch(0).prefill_tokens() > 0) {
+  if (overlap.decode_only && first_batch_.prefill_tokens() > 0) {
     throw ConfigError(where, scenario_.policy.overlap + " is a schedule of decode steps");
   }
   if (overlap.micro_batches > 1 && scenario_.policy.residency == TokenResidency::last_expert) {
@@ -214,7 +216,7 @@ void System::check_overlap() const {
 
 // Counts of a layer are 32-bit, and every routed token is held in memory for all layers.
 void System::check_routing_size() const {
-  const StepBatch whole = batch(0);
+  const StepBatch& whole = first_batch_;
   const auto top_k = static_cast<double>(routing_shape_.top_k);
   const double pairs = static_cast<double>(whole.tokens()) * top_k;
   if (pairs >= 0x1p31) {

@@ -36,6 +36,10 @@ class System {
 
   // The batch of the run's step `index`.
   [[nodiscard]] StepBatch batch(int index) const;
+  [[nodiscard]] const StepBatch& first_batch() const { return first_batch_; }
+
+  // What to say before a run that draws tokens for a while; empty where it does not.
+  [[nodiscard]] std::string drawing_note() const;
 
   // For placing the experts of a model that has some: the problem's shape, what the costs are, how
   // many tokens and (token, expert) pairs an expert group handles per layer, and tokens to count.
@@ -69,6 +73,7 @@ class System {
   std::shared_ptr<const RoutingSource> routing_;
   std::shared_ptr<const PlacementCache> placements_;
   RankMap ranks_;
+  StepBatch first_batch_;
 };
 
 }  // namespace moesim

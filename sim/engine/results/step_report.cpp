@@ -188,8 +188,9 @@ StepReport step_report(const Simulation& simulation, const std::vector<double>& 
   report.metrics = step_metrics(simulation, steps, last);
   report.devices = simulation.cluster().devices();
   report.nodes = simulation.cluster().nodes;
-  report.output_tokens = batch.sequences();
+  report.output_tokens = batch.output_tokens();
   report.decode_sequences = batch.decode_sequences();
+  report.decode_tokens = batch.tokens() - batch.prefill_tokens();
   report.prefill_tokens = batch.prefill_tokens();
   report.memory = simulation.memory(last);
   report.uncertainty = propagate_uncertainty(last.lowered, last.result);
