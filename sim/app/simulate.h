@@ -24,6 +24,8 @@ struct SimulateOptions {
   bool timeline = false;
   int threads = 1;                       // that draw and count tokens; results do not depend on it
   std::function<void(double)> progress;  // share of the steps that are done; may be empty
+  // Told before a run that takes a while why it does; may be empty.
+  std::function<void(const std::string&)> notice;
 };
 
 // The largest difference of any task's end between the two backends.

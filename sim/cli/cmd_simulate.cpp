@@ -55,7 +55,8 @@ int run(const Options& options) {
                 .crosscheck = options.crosscheck,
                 .timeline = !options.timeline.empty(),
                 .threads = options.common.threads,
-                .progress = [&progress](double done) { progress.show(done); }});
+                .progress = [&progress](double done) { progress.show(done); },
+                .notice = [](const std::string& note) { print_warnings({note}); }});
   if (result.crosscheck) {
     print_crosscheck(*result.crosscheck);
   }

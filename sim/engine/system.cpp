@@ -1,6 +1,7 @@
 #include "sim/engine/system.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "sim/core/error.h"
 #include "sim/core/quantity_text.h"
@@ -214,6 +215,30 @@ void System::check_overlap() const {
   }
 }
 
+double System::routed_tokens() const {
+  if (!has_experts() || scenario_.run.routing == RoutingUse::expected) {
+    return 0.0;
+  }
+  const StepBatch& whole = first_batch_;
+  return static_cast<double>(whole.routing_sample > 0 ? whole.routing_sample * whole.ranks()
+                                                      : whole.tokens());
+}
+
+std::string System::drawing_note() const {
+  constexpr double many = 2e8;  // (token, expert) pairs: some 5 to 10 seconds on one core
+  const double pairs = routed_tokens() * static_cast<double>(routing_shape_.top_k) *
+                       static_cast<double>(routing_shape_.layers) * scenario_.run.steps;
+  if (pairs < many) {
+    return "";
+  }
+  constexpr double million = 1e6;
+  return "routing " + format_number(std::round(pairs / million)) +
+         " million (token, expert) pairs one by one; /run/routing=expected counts them without "
+         "drawing any" +
+         (scenario_.workload.kind == StepKind::prefill ? ", /workload/routing_sample draws fewer"
+                                                       : "");
+}
+
 // Counts of a layer are 32-bit, and every routed token is held in memory for all layers.
 void System::check_routing_size() const {
   const StepBatch& whole = first_batch_;
@@ -228,10 +253,8 @@ void System::check_routing_size() const {
   if (scenario_.run.routing == RoutingUse::expected) {
     return;
   }
-  const auto routed = static_cast<double>(
-      whole.routing_sample > 0 ? whole.routing_sample * whole.ranks() : whole.tokens());
   const double bytes =
-      routed * top_k * static_cast<double>(routing_shape_.layers) * sizeof(std::uint16_t);
+      routed_tokens() * top_k * static_cast<double>(routing_shape_.layers) * sizeof(std::uint16_t);
   constexpr double most = 8e9;
   if (bytes > most) {
     throw ConfigError(scenario_.where + "/workload",

@@ -34,7 +34,7 @@ class System {
   [[nodiscard]] const RoutingSource* routing() const { return routing_.get(); }
   [[nodiscard]] const RankMap& ranks() const { return ranks_; }
 
-  // The batch of the run's step `index`.
+  // The batch of the run's step `index`, and that of step 0.
   [[nodiscard]] StepBatch batch(int index) const;
   [[nodiscard]] const StepBatch& first_batch() const { return first_batch_; }
 
@@ -52,6 +52,7 @@ class System {
   [[nodiscard]] ExpertPlacement place_experts(int threads) const;
 
  private:
+  [[nodiscard]] double routed_tokens() const;  // of the first step, one by one
   [[nodiscard]] ExpertPlacement solve_placement(const PlacementProblem& problem, int threads) const;
   void check_ranks() const;
   void check_batches() const;
