@@ -19,6 +19,24 @@ const std::array k_keys{PathKey{"/file", whole_text}, PathKey{"/model", json_fil
                         PathKey{"/node/parts/*", json_file_name},
                         PathKey{"/routing", behind_colon}};
 
+// For as long as it lives.
+class WorkingDirectory {
+ public:
+  explicit WorkingDirectory(const std::filesystem::path& folder)
+      : before_(std::filesystem::current_path()) {
+    std::filesystem::current_path(folder);
+  }
+  ~WorkingDirectory() {
+    std::error_code ignored;
+    std::filesystem::current_path(before_, ignored);
+  }
+  WorkingDirectory(const WorkingDirectory&) = delete;
+  WorkingDirectory& operator=(const WorkingDirectory&) = delete;
+
+ private:
+  std::filesystem::path before_;
+};
+
 }  // namespace
 
 TEST_CASE("paths of a document lead from where it lies", "[core][unit]") {
@@ -44,23 +62,22 @@ TEST_CASE("paths of a document lead from where it lies", "[core][unit]") {
 
 TEST_CASE("a file of the working directory alone is used, and said to be", "[core][unit]") {
   const test::TemporaryFolder folder;
-  // Paths from the working directory, wherever the tests run.
-  const std::string root =
-      std::filesystem::relative(folder.path(), std::filesystem::current_path()).string();
-  std::filesystem::create_directories(folder.file("in"));
-  write_text_file(folder.file("here.json"), "{}");
-  const std::string name = root + "/here.json";
-  Json document{{"file", name}};
-  const auto messages = rebase_paths(document, root + "/in/s.json", k_keys);
-  CHECK(document["file"] == name);
-  REQUIRE(messages.size() == 1);
-  CHECK_THAT(messages[0], Catch::StartsWith(root + "/in/s.json#/file: ") &&
-                              Catch::Contains("does not exist, " + name));
-  // What lies beside the document goes first.
-  std::filesystem::create_directories(folder.file("in/here.json"));
-  document["file"] = "here.json";
-  CHECK(rebase_paths(document, root + "/in/s.json", k_keys).empty());
-  CHECK(document["file"] == root + "/in/here.json");
+  const WorkingDirectory here(folder.path());
+  std::filesystem::create_directories("in");
+  write_text_file("here.json", "{}");
+  Json document{{"file", "here.json"}};
+  const auto messages = rebase_paths(document, "in/s.json", k_keys);
+  CHECK(document["file"] == "here.json");
+  CHECK(messages == std::vector<std::string>{
+                        "in/s.json#/file: in/here.json does not exist, here.json of the working "
+                        "directory is used; write paths relative to the file that they stand in"});
+  // What lies beside the document goes first, and what is nowhere is asked for there.
+  write_text_file("in/here.json", "{}");
+  CHECK(rebase_paths(document, "in/s.json", k_keys).empty());
+  CHECK(document["file"] == "in/here.json");
+  document["file"] = "nowhere.json";
+  CHECK(rebase_paths(document, "in/s.json", k_keys).empty());
+  CHECK(document["file"] == "in/nowhere.json");
 }
 
 }  // namespace moesim
