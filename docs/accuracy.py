@@ -6,7 +6,7 @@ usage: accuracy.py write                what is shipped -> docs/accuracy.md
        accuracy.py test                 exits with 1 if docs/accuracy.md is not what `write` writes
 
 The text is docs/accuracy.in.md, in which a line `{{name}}` stands for the table of that name. Tables
-come from shipped files alone: errors recorded in models/profiles and hardware/profiles, the kept
+come from shipped files alone: errors recorded in models/profiles and models/comm/profiles, the kept
 errors in calibrate/accuracy*.json, the predictions in tests/golden/predictions.
 """
 
@@ -149,7 +149,7 @@ def span(numbers):
 
 def laws_table():
     rows = []
-    for path in sorted((ROOT / "hardware" / "profiles").glob("*.json")):
+    for path in sorted((ROOT / "models" / "comm" / "profiles").glob("*.json")):
         profile = read(path)
         for law in profile.get("collectives", []) + profile.get("all_to_all", []):
             fit = law["fit"]

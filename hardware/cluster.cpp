@@ -202,10 +202,17 @@ Cluster parse_cluster(const Json& document, const DocumentPlaces& places, Json* 
 }  // namespace
 
 Cluster load_cluster(const Json& value, const std::string& where,
-                     const std::vector<std::string>& catalog_dirs, Json* effective) {
+                     const std::vector<std::string>& catalog_dirs, Json* effective,
+                     std::vector<std::string>* warnings) {
   DocumentPlaces places;
+  const auto say = [&] {
+    if (warnings != nullptr) {
+      *warnings = places.warnings;
+    }
+  };
   if (!value.is_object() || !value.contains("cluster")) {
     const Json document = expand_cluster(value, where, catalog_dirs, places);
+    say();
     return parse_cluster(document, places, effective);
   }
   const Json& name = value["cluster"];
@@ -213,6 +220,7 @@ Cluster load_cluster(const Json& value, const std::string& where,
     throw ConfigError(where + "/cluster", "is not the name or the path of a cluster");
   }
   Json document = expand_cluster(name, where + "/cluster", catalog_dirs, places);
+  say();
   // First as it stands, so that mistakes of the named file are reported as its own.
   parse_cluster(document, places, nullptr);
   apply_overrides(document, places, value, where, catalog_dirs);

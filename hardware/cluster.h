@@ -2,10 +2,12 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "hardware/device.h"
+#include "sim/core/relative_paths.h"
 
 namespace moesim {
 
@@ -64,8 +66,13 @@ inline constexpr int k_most_devices = 16'384;
 // where overrides mirror the cluster's document and "devices" is short for /node/devices.
 // "h800-8x-ib400" is one node of 8, "nodes" multiplies it. Files are looked for in the folders
 // devices, links, storage and clusters of each of catalog_dirs. `effective`, if given, receives the
-// whole cluster inline, so that it loads again without a catalog. Throws ConfigError(where, ...).
+// whole cluster inline, so that it loads again without a catalog; `warnings` what is to be said of
+// how files were found. Throws ConfigError(where, ...).
 Cluster load_cluster(const nlohmann::json& value, const std::string& where,
-                     const std::vector<std::string>& catalog_dirs, nlohmann::json* effective);
+                     const std::vector<std::string>& catalog_dirs, nlohmann::json* effective,
+                     std::vector<std::string>* warnings = nullptr);
+
+// Keys of a cluster's document whose text may be the path of a file, relative to the document's.
+std::span<const PathKey> cluster_path_keys();
 
 }  // namespace moesim

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <span>
 
+#include "hardware/cluster.h"
 #include "hardware/device.h"
 #include "hardware/sources.h"
 #include "sim/core/catalog.h"
@@ -163,10 +164,23 @@ void expand_devices_shorthand(Json& patch, const std::string& where) {
 
 }  // namespace
 
+std::span<const PathKey> cluster_path_keys() {
+  static const std::vector<PathKey> keys = [] {
+    std::vector<PathKey> all{{part_pointer("storage") + "/*", json_file_name}};
+    for (const Part& part : parts) {
+      all.push_back({part_pointer(part.key), json_file_name});
+    }
+    return all;
+  }();
+  return keys;
+}
+
 Json expand_cluster(const Json& value, const std::string& where,
                     const std::vector<std::string>& catalog_dirs, DocumentPlaces& places) {
-  Json document =
-      resolve_reference(value, where, hardware_folders(catalog_dirs, "clusters"), places.where);
+  std::string file;
+  Json document = resolve_reference(value, where, hardware_folders(catalog_dirs, "clusters"),
+                                    places.where, &file);
+  places.warnings = rebase_paths(document, file, cluster_path_keys());
   resolve_parts(document, places, catalog_dirs);
   return document;
 }

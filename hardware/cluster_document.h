@@ -21,6 +21,7 @@ inline constexpr std::array<std::string_view, 8> k_no_cluster_source{
 struct DocumentPlaces {
   std::string where;
   std::map<std::string, std::string> part_where;
+  std::vector<std::string> warnings;  // of how the document was read
 };
 
 // The document that a name, a path or an inline cluster stands for. Throws ConfigError(where, ...).

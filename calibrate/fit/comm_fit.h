@@ -1,4 +1,4 @@
-// Fits the communication laws of hardware/comm_profile.h to measured tables, and judges profiles
+// Fits the communication laws of models/comm/comm_profile.h to measured tables, and judges profiles
 // on such tables.
 #pragma once
 

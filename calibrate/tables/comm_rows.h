@@ -1,4 +1,4 @@
-// Measured communication, as rows that the laws of hardware/comm_profile.h can be fitted to and
+// Measured communication, as rows that the laws of models/comm/comm_profile.h can be fitted to and
 // judged on. Expected bytes assume uniform random top-k routing (the benchmarks' generator), and,
 // for DeepEP's normal kernels between nodes, that a token's experts lie in at most 4 nodes.
 #pragma once
@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "hardware/comm_profile.h"
+#include "models/comm/comm_profile.h"
 
 namespace moesim {
 

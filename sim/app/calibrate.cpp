@@ -46,10 +46,14 @@ std::vector<KernelProfile> calibrate_fit_kernels(const CalibrateFitOptions& opti
   KernelFitOptions fit_options;
   fit_options.date = options.date;
   fit_options.threads = options.threads;
-  return fit_profiles(
+  std::vector<KernelProfile> profiles = fit_profiles(
       options.directory,
       [&](const std::string& name) { return find_device_peaks(options.catalogs, name); },
       fit_options, options.progress);
+  if (!options.spec_sheet) {
+    std::erase_if(profiles, [](const KernelProfile& p) { return p.framework == k_spec_sheet; });
+  }
+  return profiles;
 }
 
 std::vector<CommProfile> calibrate_fit_communication(const CalibrateFitOptions& options) {

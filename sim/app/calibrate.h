@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "calibrate/cpu/host_profile.h"
-#include "hardware/comm_profile.h"
+#include "models/comm/comm_profile.h"
 #include "models/kernels/kernel_profile.h"
 #include "sim/core/progress.h"
 #include "sim/engine/catalog_folders.h"
@@ -19,6 +19,7 @@ struct CalibrateFitOptions {
       {};                 // SYSTEM/OPERATION__FRAMEWORK-VERSION.csv, SYSTEM/nccl-VERSION.csv, ...
   std::string date = {};  // of the measurements, YYYY-MM or YYYY-MM-DD
   CatalogFolders catalogs = {};  // data sheets of the measured systems
+  bool spec_sheet = false;       // also what answers for kernels that nobody measured
   int threads = 1;               // results do not depend on it
   Progress progress = {};        // of kernels
 };
@@ -29,8 +30,8 @@ struct ProfileFile {
   std::string text;
 };
 
-// Kernel profiles by system, framework and version, and the spec sheet. Throws ConfigError for
-// damaged files or when nothing can be fitted.
+// Kernel profiles by system, framework and version; the spec sheet last, where asked for. Throws
+// ConfigError for damaged files or when nothing can be fitted.
 std::vector<KernelProfile> calibrate_fit_kernels(const CalibrateFitOptions& options);
 // Communication profiles of the systems that have a row. Throws ConfigError.
 std::vector<CommProfile> calibrate_fit_communication(const CalibrateFitOptions& options);

@@ -61,7 +61,9 @@ CatalogFolders catalog_folders(const std::vector<std::string>& roots) {
     folders.hardware.push_back((root / "hardware" / "catalog").string());
     folders.models.push_back((root / "models" / "catalog").string());
     folders.kernel_profiles.push_back((root / "models" / "profiles").string());
-    folders.comm_profiles.push_back((root / "hardware" / "profiles").string());
+    folders.comm_profiles.push_back((root / "models" / "comm" / "profiles").string());
+    folders.comm_profiles.push_back(
+        (root / "hardware" / "profiles").string());  // of older catalogs
     folders.routing_profiles.push_back((root / "workloads" / "profiles").string());
   }
   return folders;

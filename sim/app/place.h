@@ -16,6 +16,7 @@
 #include "sim/engine/catalog_folders.h"
 #include "sim/engine/placement_problem.h"
 #include "sim/engine/placement_verdict.h"
+#include "sim/engine/scenario_file.h"
 
 namespace moesim {
 

@@ -13,6 +13,7 @@
 #include "sim/core/progress.h"
 #include "sim/core/units.h"
 #include "sim/engine/catalog_folders.h"
+#include "sim/engine/scenario_file.h"
 
 namespace moesim {
 

@@ -48,8 +48,8 @@ PlacementProblem other_problem_of(const Simulation& simulation, CommModel comm) 
   const System& system = simulation.system();
   const Scenario& scenario = system.scenario();
   return placement_problem(
-      statistics_batch(*system.routing(), system.batch(0), scenario.placement.statistics_tokens,
-                       ~scenario.seed, 1),
+      statistics_batch(*system.routing(), system.first_batch(),
+                       scenario.placement.statistics_tokens, ~scenario.seed, 1),
       system.placement_shape(), comm, system.placement_costs(), system.pairs_per_step(),
       scenario.where + "/placement");
 }

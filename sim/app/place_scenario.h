@@ -26,7 +26,7 @@ struct PlaceScenarioOptions {
 // generator has no rest: other seeds are unseen.
 class PlaceScenario {
  public:
-  // Throws ConfigError.
+  // `document`: its paths lead from the working directory. Throws ConfigError.
   PlaceScenario(const nlohmann::json& document, const PlaceScenarioOptions& options);
 
   [[nodiscard]] const PlacementProblem& problem() const { return problem_; }

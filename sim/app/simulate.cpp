@@ -38,6 +38,10 @@ struct Ran {
 Ran run_steps(Simulation& simulation, const SimulateOptions& options) {
   const std::unique_ptr<Backend> backend = make_backend(options.backend);
   const int count = simulation.scenario().run.steps;
+  if (const std::string note = simulation.system().drawing_note();
+      options.notice && !note.empty()) {
+    options.notice(note);
+  }
   std::vector<double> steps;
   Ran ran;
   for (int i = 0; i < count; ++i) {

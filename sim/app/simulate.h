@@ -13,6 +13,7 @@
 
 #include "sim/engine/library.h"
 #include "sim/engine/results/step_report.h"
+#include "sim/engine/scenario_file.h"
 
 namespace moesim {
 
@@ -24,6 +25,8 @@ struct SimulateOptions {
   bool timeline = false;
   int threads = 1;  // that draw and count tokens; results do not depend on it
   std::function<void(double)> progress = {};  // share of the steps that are done; may be empty
+  // Told before a run that takes a while why it does; may be empty.
+  std::function<void(const std::string&)> notice = {};
 };
 
 // The largest difference of any task's end between the two backends.

@@ -68,6 +68,9 @@ void add_calibrate_command(CLI::App& app, Command& command) {
       ->required()
       ->type_name("DIR");
   fit_sub->add_option("--out", options->out, "folder for the kernel profiles")->type_name("DIR");
+  fit_sub->add_flag("--spec-sheet", options->task.spec_sheet,
+                    "also spec_sheet.json, which answers for devices and kernels that nobody "
+                    "measured; in a catalog it takes the place of the shipped one");
   fit_sub->add_option("--comm-out", options->comm_out, "folder for the communication profiles")
       ->type_name("DIR");
   fit_sub->add_option("--date", options->task.date, "of the measurements, YYYY-MM or YYYY-MM-DD")
@@ -79,7 +82,7 @@ void add_calibrate_command(CLI::App& app, Command& command) {
       "SYSTEM/nccl-VERSION.csv.\n"
       "Example:\n  moesim calibrate fit measured --date 2026-11 \\\n"
       "      --out my_catalog/models/profiles --comm-out "
-      "my_catalog/hardware/profiles\n"
+      "my_catalog/models/comm/profiles\n"
       "  moesim simulate SCENARIO --catalog my_catalog --set "
       "/policy/kernels=FRAMEWORK");
   fit_sub->callback([options, &command] { command.run = [options] { return fit(*options); }; });

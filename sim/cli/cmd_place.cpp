@@ -110,6 +110,9 @@ int run(const Options& options) {
   PlaceOptions task = task_of(options);
   const PlaceKind kind = place_kind(document);
   if (kind == PlaceKind::scenario) {
+    ScenarioDocument scenario = read_scenario_document(options.input, options.overrides);
+    print_warnings(scenario.warnings);
+    document = std::move(scenario.json);
     task.catalogs = catalogs_of(options.common);
   }
   task.already_spent_s = std::chrono::duration<double>(Clock::now() - start).count();

@@ -8,8 +8,8 @@
 #include "sim/app/simulate.h"
 #include "sim/cli/command_line.h"
 #include "sim/cli/step_table.h"
-#include "sim/core/config.h"
 #include "sim/core/error.h"
+#include "sim/core/output_file.h"
 
 namespace moesim {
 namespace {
@@ -25,12 +25,9 @@ struct Options {
 };
 
 Scenario load_scenario(const Options& options) {
-  nlohmann::json document = read_json_file(options.scenario);
-  for (const std::string& assignment : options.overrides) {
-    apply_override(document, assignment);
-  }
+  ScenarioDocument document = read_scenario_document(options.scenario, options.overrides);
   if (options.seed) {
-    document["seed"] = *options.seed;
+    document.json["seed"] = *options.seed;
   }
   return parse_scenario(document, options.scenario);
 }
@@ -57,7 +54,8 @@ int run(const Options& options) {
                 .crosscheck = options.crosscheck,
                 .timeline = !options.timeline.empty(),
                 .threads = options.common.threads,
-                .progress = [&progress](double done) { progress.show(done); }});
+                .progress = [&progress](double done) { progress.show(done); },
+                .notice = [](const std::string& note) { print_warnings({note}); }});
   if (result.crosscheck) {
     print_crosscheck(*result.crosscheck);
   }

@@ -64,6 +64,12 @@ std::string data_root() {
                     "installation tree");
 }
 
+void print_warnings(const std::vector<std::string>& warnings) {
+  for (const std::string& text : warnings) {
+    std::cerr << "moesim: " << text << "\n";
+  }
+}
+
 CatalogFolders catalogs_of(const CommonOptions& options) {
   std::vector<std::string> roots = options.catalog;
   roots.push_back(data_root());

@@ -33,6 +33,9 @@ std::string data_root();
 // used. Says on stderr, in one line, which of their files are used instead of others.
 CatalogFolders catalogs_of(const CommonOptions& options);
 
+// One line each on stderr, for commands whose report has no place for them.
+void print_warnings(const std::vector<std::string>& warnings);
+
 // Column-aligned text for people.
 class Table {
  public:

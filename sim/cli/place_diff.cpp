@@ -79,6 +79,9 @@ int run(const Options& options) {
   if (!task.problem.empty()) {
     problem = read_json_file(task.problem);
     if (place_kind(*problem) != PlaceKind::problem) {
+      ScenarioDocument scenario = read_scenario_document(task.problem, {});
+      print_warnings(scenario.warnings);
+      problem = std::move(scenario.json);
       task.catalogs = catalogs_of(options.common);
     }
   }

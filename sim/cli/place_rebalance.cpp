@@ -72,11 +72,9 @@ std::optional<Json> take_sources(const Arguments& arguments, PlaceRebalanceOptio
     }
   }
   if (!task.scenario.empty()) {
-    Json scenario = read_json_file(task.scenario);
-    for (const std::string& assignment : arguments.overrides) {
-      apply_override(scenario, assignment);
-    }
-    return scenario;
+    ScenarioDocument scenario = read_scenario_document(task.scenario, arguments.overrides);
+    print_warnings(scenario.warnings);
+    return std::move(scenario.json);
   }
   if (!arguments.overrides.empty()) {
     throw ConfigError("--set", "overrides a scenario, but there is none");

@@ -65,7 +65,7 @@ std::vector<ShadowedEntry> shadowed_entries(const std::vector<std::string>& fold
 
 nlohmann::json resolve_reference(const nlohmann::json& value, const std::string& where,
                                  const std::vector<std::string>& folders,
-                                 std::string& document_where) {
+                                 std::string& document_where, std::string* file) {
   if (value.is_object()) {
     document_where = where;
     return value;
@@ -82,6 +82,9 @@ nlohmann::json resolve_reference(const nlohmann::json& value, const std::string&
                                            joined(catalog_names(folders)));
   }
   document_where = (is_path ? path : fs::path(path).filename().string()) + "#";
+  if (file != nullptr) {
+    *file = path;
+  }
   return read_json_file(path);
 }
 

@@ -25,9 +25,10 @@ std::vector<ShadowedEntry> shadowed_entries(const std::vector<std::string>& fold
 
 // Resolves a reference: an inline object is returned as it is, a text ending in ".json" is a path,
 // any other text a catalog name. `document_where` receives the prefix for messages about the
-// document. Throws ConfigError(where, ...) that lists the names there are.
+// document; `file`, if given, the path of the file that it stands in (empty for an inline object).
+// Throws ConfigError(where, ...) that lists the names there are.
 nlohmann::json resolve_reference(const nlohmann::json& value, const std::string& where,
                                  const std::vector<std::string>& folders,
-                                 std::string& document_where);
+                                 std::string& document_where, std::string* file = nullptr);
 
 }  // namespace moesim

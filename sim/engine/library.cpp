@@ -22,7 +22,8 @@ std::shared_ptr<const LoadedCluster> Library::cluster(const nlohmann::json& refe
   return clusters_.get(reference.dump(), [&] {
     auto loaded = std::make_shared<LoadedCluster>();
     nlohmann::json effective;
-    loaded->cluster = load_cluster(reference, where, folders_.hardware, &effective);
+    loaded->cluster =
+        load_cluster(reference, where, folders_.hardware, &effective, &loaded->warnings);
     loaded->effective = std::make_shared<nlohmann::json>(std::move(effective));
     return loaded;
   });

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "hardware/cluster.h"
-#include "hardware/comm_profile.h"
+#include "models/comm/comm_profile.h"
 #include "models/kernels/kernel_library.h"
 #include "models/network/moe_model.h"
 #include "placement/placement.h"
@@ -26,6 +26,7 @@ namespace moesim {
 struct LoadedCluster {
   Cluster cluster;
   std::shared_ptr<const nlohmann::json> effective;
+  std::vector<std::string> warnings;
 };
 struct LoadedModel {
   MoeModel model;

@@ -71,6 +71,41 @@ void require_ffn_experts(std::span<const RoutedTokens> parts, int experts,
   }
 }
 
+// Evenly strided tokens of all sequences, about as many as wanted; of a batch that has fewer, all,
+// several times over.
+std::vector<TokenRun> strided_runs(const StepBatch& batch, std::int64_t tokens) {
+  const std::int64_t all = batch.tokens();
+  const std::int64_t repeats = std::max<std::int64_t>(1, tokens / all);
+  const std::int64_t stride = std::max<std::int64_t>(1, all / tokens);
+  std::vector<TokenRun> runs;
+  std::uint32_t request = 0;
+  std::int64_t next = 0;  // first token to be kept, from the sequence's first new one
+  const auto add = [&](const SequenceClass& s) {
+    TokenRun run{.request = request++,
+                 .first_position = static_cast<std::uint32_t>(s.context - s.new_tokens),
+                 .count = static_cast<std::uint32_t>(s.new_tokens),
+                 .phase = s.phase == Phase::decode ? TokenPhase::decode : TokenPhase::prefill,
+                 .kept = {}};
+    for (; next < s.new_tokens; next += stride) {
+      run.kept.push_back(static_cast<std::uint32_t>(next));
+    }
+    next -= s.new_tokens;
+    if (!run.kept.empty()) {  // which would stand for all
+      runs.push_back(std::move(run));
+    }
+  };
+  for (std::int64_t repeat = 0; repeat < repeats; ++repeat) {
+    for (int r = 0; r < batch.ranks(); ++r) {
+      for (const SequenceClass& s : batch.rank(r).sequences) {
+        for (std::int64_t i = 0; i < s.count; ++i) {
+          add(s);
+        }
+      }
+    }
+  }
+  return runs;
+}
+
 }  // namespace
 
 std::uint64_t statistics_seed(std::uint64_t seed) { return mix64(seed ^ 0x5eedULL); }
@@ -81,6 +116,10 @@ std::vector<RoutedTokens> statistics_batch(const RoutingSource& source, const St
   shape.seed = statistics_seed(seed);
   shape.threads = threads;
   std::vector<RoutedTokens> parts;
+  if (!batch.plain()) {
+    parts.push_back(source.route(strided_runs(batch, tokens), shape.seed, threads));
+    return parts;
+  }
   if (batch.prefill_tokens() == 0) {
     shape.tokens_per_rank = tokens;
     shape.context = batch.largest(Phase::decode).context;

@@ -33,7 +33,8 @@ struct Parallelism {
 class RankMap {
  public:
   // `devices` ranks stand on devices of their own; more ranks than devices go round (several ranks,
-  // or stages, per device). Steps are lowered with one stage and one rank per device so far. Throws
+  // or stages, per device). Steps are lowered with one stage, and with ranks of every group on
+  // devices of their own; a System has one rank per device so far. Throws
   // InvariantError unless both cuts cover the ranks and the ranks are a multiple of the devices.
   RankMap(const Parallelism& parallelism, int devices);
 

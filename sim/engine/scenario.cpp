@@ -1,6 +1,7 @@
 #include "sim/engine/scenario.h"
 
 #include <array>
+#include <utility>
 
 #include "placement/solver.h"
 #include "sim/core/config.h"
@@ -12,12 +13,17 @@
 namespace moesim {
 namespace {
 
-constexpr std::array<std::string_view, 5> collective_keys{"default", "all_reduce", "all_gather",
-                                                          "reduce_scatter", "all_to_all"};
+// Operations that steps run, by a library's name.
+constexpr std::array<std::string_view, 3> collective_keys{"default", "all_reduce", "all_gather"};
 constexpr std::array<std::string_view, 2> residencies{"home", "last_expert"};
 constexpr std::array<std::string_view, 2> routing_uses{"tokens", "expected"};
 constexpr std::int64_t most_tokens = 1 << 24;  // of placement statistics
 constexpr int most_ranks = 1 << 14;
+
+constexpr std::array<std::pair<std::string_view, std::string_view>, 3> not_cut_yet{
+    {{"cp", "a sequence is not cut over ranks yet; use tp or dp"},
+     {"pp", "layers are not cut over pipeline stages yet; use tp or dp"},
+     {"vpp", "there is one pipeline stage, and its layers are not cut into parts"}}};
 
 template <class Table>
 std::vector<std::string_view> names_of(const Table& table) {
@@ -33,11 +39,9 @@ Parallelism parse_parallelism(ConfigObject object) {
   ConfigObject attention = object.object("attention");
   p.attention_tp = static_cast<int>(attention.integer_or("tp", 1, 1, most_ranks));
   p.attention_dp = static_cast<int>(attention.integer_or("dp", 1, 1, most_ranks));
-  for (const std::string_view key : {"cp", "pp", "vpp"}) {
+  for (const auto& [key, why] : not_cut_yet) {
     if (attention.has(key) && attention.integer(key, 1, most_ranks) != 1) {
-      attention.fail(key,
-                     "is 1 in steps: sequences are not cut over ranks, and layers not over "
-                     "stages");
+      attention.fail(key, "is 1 in steps: " + std::string(why));
     }
   }
   attention.reject_unknown_keys();
@@ -107,17 +111,25 @@ void parse_overlap(ConfigObject& object, Policy& policy) {
   }
 }
 
+std::string library_name(ConfigObject& object, std::string_view key) {
+  std::string name = object.text_or(key, k_auto_library);
+  if (name.empty()) {
+    object.fail(key, "is empty; name a library, such as nccl, or auto");
+  }
+  return name;
+}
+
 // A library's name for every operation, or an object with one per operation.
 std::map<std::string, std::string> parse_collectives(ConfigObject& object) {
   const nlohmann::json* given = object.raw("collectives");
   if (given == nullptr || !given->is_object()) {
-    return {{"default", object.text_or("collectives", k_auto_library)}};
+    return {{"default", library_name(object, "collectives")}};
   }
   ConfigObject choices = object.object("collectives");
   std::map<std::string, std::string> libraries;
   for (const std::string_view key : collective_keys) {
-    if (key == "default" || choices.has(key)) {
-      libraries[std::string(key)] = choices.text_or(key, k_auto_library);
+    if (choices.raw(key) != nullptr || key == "default") {
+      libraries[std::string(key)] = library_name(choices, key);
     }
   }
   choices.reject_unknown_keys();

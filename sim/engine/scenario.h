@@ -88,8 +88,9 @@ struct Scenario {
   Policy policy;
   RunOptions run;
   std::uint64_t seed = 1;
-  nlohmann::json effective;  // the document with every default filled in
-  KeyRecord keys;            // which keys the document gives
+  nlohmann::json effective;           // the document with every default filled in
+  KeyRecord keys;                     // which keys the document gives
+  std::vector<std::string> warnings;  // of how the document was read; for reports
 };
 
 // Throws ConfigError("name#/pointer", ...).

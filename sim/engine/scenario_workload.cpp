@@ -46,6 +46,9 @@ SequenceClass parse_sequences(ConfigObject object) {
   sequences.new_tokens = sequences.phase == Phase::decode
                              ? object.integer_or("new_tokens", 1, 1, most_tokens)
                              : object.integer("new_tokens", 1, most_tokens);
+  if (sequences.phase == Phase::prefill) {
+    sequences.last_chunk = object.boolean_or("last_chunk", true);
+  }
   sequences.context =
       object.integer_or("context", sequences.new_tokens, sequences.new_tokens, longest_context);
   object.reject_unknown_keys();

@@ -42,16 +42,16 @@ StepOutcome Simulation::run_step(int index, const Backend& backend, bool record_
 }
 
 StepOutcome Simulation::run_batch(std::uint64_t routing_seed, const Backend& backend) {
-  return run(system().batch(0), routing_seed, backend, false);
+  return run(system().first_batch(), routing_seed, backend, false);
 }
 
 StepOutcome Simulation::run(const StepBatch& batch, std::uint64_t routing_seed,
                             const Backend& backend, bool record_segments) {
   StepOutcome outcome = runner_.run(deployment_, batch, routing_seed, backend, record_segments);
   host_.routing_s += outcome.routing_s;
-  host_.engine_s = outcome.engine_s;
-  host_.events = outcome.result.events;
-  host_.tasks = outcome.lowered.graph.tasks().size();
+  host_.engine_s += outcome.engine_s;
+  host_.events += outcome.result.events;
+  host_.tasks += outcome.lowered.graph.tasks().size();
   return outcome;
 }
 
@@ -70,10 +70,9 @@ std::vector<std::string> Simulation::routing_notes() const {
   if (scenario().run.routing == RoutingUse::expected) {
     return {
         "expected, not drawn: " + routing()->statistics(threads_)->describe() +
-        "; with shipped profiles a step's time was off the mean of drawn batches by 0.15 % in the "
-        "median and 0.7 % at worst (sim/engine/README.md)"};
+        "; batches that are drawn scatter around this step (sim/engine/README.md has the bias)"};
   }
-  return routing_warnings(*routing(), system().batch(0));
+  return routing_warnings(*routing(), system().first_batch());
 }
 
 }  // namespace moesim

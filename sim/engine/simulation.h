@@ -11,12 +11,13 @@
 
 namespace moesim {
 
-// Wall-clock seconds of the stages; the only part of a run that may differ between two runs.
+// Wall-clock seconds of the stages; the only part of a run that may differ between two runs. Of
+// routing and engine, as tasks and events, sums over all steps run so far.
 struct HostTimes {
   double load_s = 0.0;       // catalogs, profiles, traces
   double placement_s = 0.0;  // placing experts
   double routing_s = 0.0;    // drawing or replaying tokens and counting them
-  double engine_s = 0.0;     // lowering and event loop, of the last step
+  double engine_s = 0.0;     // lowering and event loop
   std::uint64_t events = 0;
   std::size_t tasks = 0;
 };

@@ -1,6 +1,7 @@
 #include "sim/engine/step_batch.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "sim/core/error.h"
@@ -30,7 +31,8 @@ RankBatch merged(const RankBatch& rank) {
   RankBatch classes;
   for (const SequenceClass& s : rank.sequences) {
     const auto known = std::ranges::find_if(classes.sequences, [&](const SequenceClass& c) {
-      return c.phase == s.phase && c.new_tokens == s.new_tokens && c.context == s.context;
+      return c.phase == s.phase && c.new_tokens == s.new_tokens && c.context == s.context &&
+             c.last_chunk == s.last_chunk;
     });
     if (known == classes.sequences.end()) {
       classes.sequences.push_back(s);
@@ -57,6 +59,12 @@ std::int64_t RankBatch::prefill_tokens() const {
   });
 }
 
+std::int64_t RankBatch::output_tokens() const {
+  return sum_over(sequences, [](const SequenceClass& s) {
+    return s.phase == Phase::decode ? s.new_tokens : std::int64_t{s.last_chunk ? 1 : 0};
+  });
+}
+
 std::int64_t RankBatch::cached_tokens() const {
   return sum_over(sequences, [](const SequenceClass& s) { return s.context; });
 }
@@ -66,7 +74,8 @@ std::vector<AttentionBatch> RankBatch::attention() const {
   std::vector<std::int64_t> keys;  // of all sequences, by batch
   for (const SequenceClass& s : sequences) {
     const auto known = std::ranges::find_if(batches, [&](const AttentionBatch& b) {
-      return s.phase == Phase::decode && b.phase == s.phase && b.query_len == s.new_tokens;
+      return b.phase == s.phase && b.query_len == s.new_tokens &&
+             (s.phase == Phase::decode || b.context == s.context);
     });
     if (known == batches.end()) {
       batches.push_back({.phase = s.phase,
@@ -85,13 +94,14 @@ std::vector<AttentionBatch> RankBatch::attention() const {
 }
 
 StepBatch::StepBatch(std::span<const RankBatch> ranks) {
+  std::map<RankBatch, std::int32_t> known;
   for (const RankBatch& listed : ranks) {
     check(listed);
-    RankBatch rank = merged(listed);
-    const auto known = std::ranges::find(kinds_, rank);
-    kind_.push_back(static_cast<std::int32_t>(known - kinds_.begin()));
-    if (known == kinds_.end()) {
-      kinds_.push_back(std::move(rank));
+    const auto next = static_cast<std::int32_t>(kinds_.size());
+    const auto [kind, fresh] = known.try_emplace(merged(listed), next);
+    kind_.push_back(kind->second);
+    if (fresh) {
+      kinds_.push_back(kind->first);
     }
   }
 }
@@ -105,14 +115,6 @@ std::int64_t StepBatch::tokens() const {
   std::int64_t sum = 0;
   for (int r = 0; r < ranks(); ++r) {
     sum += rank(r).tokens();
-  }
-  return sum;
-}
-
-std::int64_t StepBatch::sequences() const {
-  std::int64_t sum = 0;
-  for (int r = 0; r < ranks(); ++r) {
-    sum += rank(r).count();
   }
   return sum;
 }
@@ -133,6 +135,30 @@ std::int64_t StepBatch::prefill_tokens() const {
     sum += rank(r).prefill_tokens();
   }
   return sum;
+}
+
+std::int64_t StepBatch::output_tokens() const {
+  std::int64_t sum = 0;
+  for (int r = 0; r < ranks(); ++r) {
+    sum += rank(r).output_tokens();
+  }
+  return sum;
+}
+
+bool StepBatch::plain() const {
+  if (!uniform() || kinds_.front().sequences.empty()) {
+    return false;
+  }
+  int decode = 0;
+  int prefill = 0;
+  for (const SequenceClass& s : kinds_.front().sequences) {
+    const bool is_decode = s.phase == Phase::decode;
+    if (is_decode ? s.new_tokens != 1 : s.context != s.new_tokens) {
+      return false;
+    }
+    (is_decode ? decode : prefill) += 1;
+  }
+  return decode <= 1 && prefill <= 1;
 }
 
 SequenceClass StepBatch::largest(Phase phase) const {

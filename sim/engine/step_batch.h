@@ -2,6 +2,7 @@
 // may differ, or idle; prompts may come in pieces; prefill and decode may stand side by side.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -15,8 +16,9 @@ struct SequenceClass {
   std::int64_t count = 0;       // sequences
   std::int64_t new_tokens = 1;  // of each in this step
   std::int64_t context = 0;     // keys of each, the new tokens included
+  bool last_chunk = true;       // prefill: the prompt ends here; false: more of it is to come
 
-  friend bool operator==(const SequenceClass&, const SequenceClass&) = default;
+  friend auto operator<=>(const SequenceClass&, const SequenceClass&) = default;
 };
 
 struct RankBatch {
@@ -25,12 +27,14 @@ struct RankBatch {
   [[nodiscard]] std::int64_t tokens() const;
   [[nodiscard]] std::int64_t count() const;  // sequences
   [[nodiscard]] std::int64_t prefill_tokens() const;
+  // A decoding sequence puts out its new tokens, a prompt's last chunk its first one.
+  [[nodiscard]] std::int64_t output_tokens() const;
   [[nodiscard]] std::int64_t cached_tokens() const;  // keys of all sequences
   // What attention kernels see: one batch of all decoding sequences with as many new tokens, at
   // their mean context (a decode kernel reads every key once), and one per class of prompts.
   [[nodiscard]] std::vector<AttentionBatch> attention() const;
 
-  friend bool operator==(const RankBatch&, const RankBatch&) = default;
+  friend auto operator<=>(const RankBatch&, const RankBatch&) = default;
 };
 
 class StepBatch {
@@ -50,12 +54,15 @@ class StepBatch {
     return kinds_[static_cast<std::size_t>(kind_of(rank))];
   }
   [[nodiscard]] bool uniform() const { return kinds_.size() == 1; }
+  // Every rank has the same: one class of decoding sequences with one new token each, one class of
+  // whole prompts, or one of each.
+  [[nodiscard]] bool plain() const;
 
   // Of all ranks together.
   [[nodiscard]] std::int64_t tokens() const;
-  [[nodiscard]] std::int64_t sequences() const;
   [[nodiscard]] std::int64_t decode_sequences() const;
   [[nodiscard]] std::int64_t prefill_tokens() const;
+  [[nodiscard]] std::int64_t output_tokens() const;
 
   // The class with most new tokens of the phase, of any rank; no sequences if there is none.
   [[nodiscard]] SequenceClass largest(Phase phase) const;

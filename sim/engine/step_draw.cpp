@@ -11,23 +11,6 @@ TokenPhase phase_of(const SequenceClass& s) {
   return s.phase == Phase::decode ? TokenPhase::decode : TokenPhase::prefill;
 }
 
-// One decode class of single tokens, one class of whole prompts, or one of each.
-bool is_plain(const StepBatch& batch) {
-  if (!batch.uniform() || batch.kinds().front().sequences.empty()) {
-    return false;
-  }
-  int decode = 0;
-  int prefill = 0;
-  for (const SequenceClass& s : batch.kinds().front().sequences) {
-    const bool is_decode = s.phase == Phase::decode;
-    if (is_decode ? s.new_tokens != 1 : s.context != s.new_tokens) {
-      return false;
-    }
-    (is_decode ? decode : prefill) += 1;
-  }
-  return decode <= 1 && prefill <= 1;
-}
-
 // Decode first, then prefill: drawn separately and joined rank by rank.
 std::vector<BatchShape> plain_shapes(const StepBatch& batch, std::uint64_t seed, int threads) {
   std::vector<BatchShape> shapes;
@@ -165,7 +148,7 @@ std::vector<std::vector<RoutedPart>> draw_batch(const RoutingSource& source, con
       drawn[m].push_back(std::move(parts[m]));
     }
   };
-  if (is_plain(batch)) {
+  if (batch.plain()) {
     std::int64_t left_over = 0;
     for (const BatchShape& shape : plain_shapes(batch, seed, threads)) {
       RoutedTokens tokens = source.batch(shape);
@@ -183,7 +166,7 @@ std::vector<std::vector<RoutedPart>> draw_batch(const RoutingSource& source, con
 
 std::vector<std::string> routing_warnings(const RoutingSource& source, const StepBatch& batch) {
   std::vector<std::string> warnings;
-  if (is_plain(batch)) {
+  if (batch.plain()) {
     for (const BatchShape& shape : plain_shapes(batch, 0, 1)) {
       for (std::string& text : source.warnings(shape)) {
         warnings.push_back(std::move(text));

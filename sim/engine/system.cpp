@@ -1,6 +1,7 @@
 #include "sim/engine/system.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "sim/core/error.h"
 #include "sim/core/quantity_text.h"
@@ -22,11 +23,15 @@ RouterSpec router_of(const RoutingShape& shape) {
 }  // namespace
 
 System::System(Scenario scenario, const Library& library)
-    : scenario_(std::move(scenario)), ranks_(scenario_.parallelism, scenario_.parallelism.ranks()) {
+    : scenario_(std::move(scenario)),
+      ranks_(scenario_.parallelism, scenario_.parallelism.ranks()),
+      first_batch_(batch(0)) {
   const std::string& where = scenario_.where;
   // References give way to what they stand for, so that a run can be repeated from its report.
   cluster_ = library.cluster(scenario_.hardware, where + "/hardware");
   scenario_.effective["hardware"] = *cluster_->effective;
+  scenario_.warnings.insert(scenario_.warnings.end(), cluster_->warnings.begin(),
+                            cluster_->warnings.end());
   topology_ = std::make_shared<Topology>(cluster());
   model_ = library.model(scenario_.model, where + "/model");
   scenario_.effective["model"] = *model_->effective;
@@ -39,7 +44,7 @@ System::System(Scenario scenario, const Library& library)
   check_link_rate();
   kernels_ = library.kernels(peaks_of(cluster().node.device), scenario_.policy.kernels,
                              where + "/policy/kernels");
-  bind_kernels(*kernels_, model(), batch(0), scenario_.policy.precision);
+  bind_kernels(*kernels_, model(), first_batch_, scenario_.policy.precision);
   comm_profiles_ = library.comm_profiles();
   placements_ = library.placements();
   check_collectives();
@@ -137,14 +142,17 @@ void System::check_formats() const {
 }
 
 void System::check_collectives() const {
+  const auto known = collective_libraries(*comm_profiles_);
+  const std::string where = scenario_.where + "/policy/collectives";
+  const bool one_for_all = scenario_.effective["policy"]["collectives"].is_string();
   for (const auto& [operation, name] : scenario_.policy.collectives) {
-    const auto known = collective_libraries(*comm_profiles_);
     const bool exists = std::ranges::any_of(
         known, [&](const std::string& library) { return is_of_library(library, name); });
     if (name != k_auto_library && !exists) {
       throw ConfigError(
-          scenario_.where + "/policy/collectives",
-          "no communication profile is of \"" + name + "\"; there are: auto, " + joined(known));
+          one_for_all ? where : where + "/" + operation,
+          "no communication profile is of \"" + name +
+              "\"; auto, or what one of these begins with, letter case aside: " + joined(known));
     }
   }
 }
@@ -189,7 +197,7 @@ void System::check_batches() const {
                       std::to_string(workload.batches.size()) + " ranks' batches for " +
                           std::to_string(ranks) + " attention data-parallel ranks");
   }
-  if (batch(0).tokens() == 0) {
+  if (first_batch_.tokens() == 0) {
     throw ConfigError(scenario_.where + "/workload/ranks", "every rank is idle; a step has tokens");
   }
 }
@@ -197,7 +205,7 @@ void System::check_batches() const {
 void System::check_overlap() const {
   const std::string where = scenario_.where + "/policy/overlap";
   const OverlapEntry& overlap = find_overlap(scenario_.policy.overlap, where);
-  if (overlap.decode_only && batch(0).prefill_tokens() > 0) {
+  if (overlap.decode_only && first_batch_.prefill_tokens() > 0) {
     throw ConfigError(where, scenario_.policy.overlap + " is a schedule of decode steps");
   }
   if (overlap.micro_batches > 1 && scenario_.policy.residency == TokenResidency::last_expert) {
@@ -207,9 +215,33 @@ void System::check_overlap() const {
   }
 }
 
+double System::routed_tokens() const {
+  if (!has_experts() || scenario_.run.routing == RoutingUse::expected) {
+    return 0.0;
+  }
+  const StepBatch& whole = first_batch_;
+  return static_cast<double>(whole.routing_sample > 0 ? whole.routing_sample * whole.ranks()
+                                                      : whole.tokens());
+}
+
+std::string System::drawing_note() const {
+  constexpr double many = 2e8;  // (token, expert) pairs: some 5 to 10 seconds on one core
+  const double pairs = routed_tokens() * static_cast<double>(routing_shape_.top_k) *
+                       static_cast<double>(routing_shape_.layers) * scenario_.run.steps;
+  if (pairs < many) {
+    return "";
+  }
+  constexpr double million = 1e6;
+  return "routing " + format_number(std::round(pairs / million)) +
+         " million (token, expert) pairs one by one; /run/routing=expected counts them without "
+         "drawing any" +
+         (scenario_.workload.kind == StepKind::prefill ? ", /workload/routing_sample draws fewer"
+                                                       : "");
+}
+
 // Counts of a layer are 32-bit, and every routed token is held in memory for all layers.
 void System::check_routing_size() const {
-  const StepBatch whole = batch(0);
+  const StepBatch& whole = first_batch_;
   const auto top_k = static_cast<double>(routing_shape_.top_k);
   const double pairs = static_cast<double>(whole.tokens()) * top_k;
   if (pairs >= 0x1p31) {
@@ -221,10 +253,8 @@ void System::check_routing_size() const {
   if (scenario_.run.routing == RoutingUse::expected) {
     return;
   }
-  const auto routed = static_cast<double>(
-      whole.routing_sample > 0 ? whole.routing_sample * whole.ranks() : whole.tokens());
   const double bytes =
-      routed * top_k * static_cast<double>(routing_shape_.layers) * sizeof(std::uint16_t);
+      routed_tokens() * top_k * static_cast<double>(routing_shape_.layers) * sizeof(std::uint16_t);
   constexpr double most = 8e9;
   if (bytes > most) {
     throw ConfigError(scenario_.where + "/workload",

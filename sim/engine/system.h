@@ -34,8 +34,12 @@ class System {
   [[nodiscard]] const RoutingSource* routing() const { return routing_.get(); }
   [[nodiscard]] const RankMap& ranks() const { return ranks_; }
 
-  // The batch of the run's step `index`.
+  // The batch of the run's step `index`, and that of step 0.
   [[nodiscard]] StepBatch batch(int index) const;
+  [[nodiscard]] const StepBatch& first_batch() const { return first_batch_; }
+
+  // What to say before a run that draws tokens for a while; empty where it does not.
+  [[nodiscard]] std::string drawing_note() const;
 
   // For placing the experts of a model that has some: the problem's shape, what the costs are, how
   // many tokens and (token, expert) pairs an expert group handles per layer, and tokens to count.
@@ -48,6 +52,7 @@ class System {
   [[nodiscard]] ExpertPlacement place_experts(int threads) const;
 
  private:
+  [[nodiscard]] double routed_tokens() const;  // of the first step, one by one
   [[nodiscard]] ExpertPlacement solve_placement(const PlacementProblem& problem, int threads) const;
   void check_ranks() const;
   void check_batches() const;
@@ -69,6 +74,7 @@ class System {
   std::shared_ptr<const RoutingSource> routing_;
   std::shared_ptr<const PlacementCache> placements_;
   RankMap ranks_;
+  StepBatch first_batch_;
 };
 
 }  // namespace moesim

@@ -47,7 +47,7 @@ PlacementShape System::placement_shape() const {
 }
 
 double System::tokens_per_group() const {
-  return static_cast<double>(batch(0).tokens()) / ranks_.expert_groups();
+  return static_cast<double>(first_batch_.tokens()) / ranks_.expert_groups();
 }
 
 double System::pairs_per_step() const {
@@ -55,7 +55,7 @@ double System::pairs_per_step() const {
 }
 
 std::vector<RoutedTokens> System::placement_statistics(int threads) const {
-  return statistics_batch(*routing_, batch(0), scenario_.placement.statistics_tokens,
+  return statistics_batch(*routing_, first_batch_, scenario_.placement.statistics_tokens,
                           scenario_.seed, threads);
 }
 

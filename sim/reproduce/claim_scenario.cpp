@@ -240,8 +240,8 @@ std::vector<ClaimScenario> read_claim_scenarios(const std::vector<std::string>& 
   return scenarios;
 }
 
-Json run_document(const ClaimScenario& scenario, const std::string& run,
-                  const std::vector<std::string>& scenario_folders) {
+ScenarioDocument run_document(const ClaimScenario& scenario, const std::string& run,
+                              const std::vector<std::string>& scenario_folders) {
   const ClaimRun& description = scenario.runs.at(run);
   const std::string where = scenario.path + "#/runs/" + run;
   const bool is_path = description.base.ends_with(".json");
@@ -254,10 +254,10 @@ Json run_document(const ClaimScenario& scenario, const std::string& run,
                                                      "\" is no shipped scenario; there are: " +
                                                      joined(catalog_names(scenario_folders)));
   }
-  Json document = read_json_file(path);
+  ScenarioDocument document = read_scenario_document(path, {});
   for (const std::string& edit : description.edits) {
     try {
-      apply_override(document, edit);
+      apply_override_of(scenario.path, edit, document);
     } catch (const ConfigError& error) {
       throw ConfigError(where + "/set", error.what());
     }

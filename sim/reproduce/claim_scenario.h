@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "sim/engine/scenario_file.h"
 #include "sim/reproduce/expression.h"
 #include "sim/reproduce/verdict.h"
 
@@ -60,8 +61,9 @@ ClaimScenario parse_claim_scenario(const nlohmann::json& document, const std::st
 std::vector<ClaimScenario> read_claim_scenarios(const std::vector<std::string>& folders);
 
 // The run's scenario document: its base (looked up beside `scenario`, then by name in the folders
-// of shipped scenarios) with its edits. Throws ConfigError.
-nlohmann::json run_document(const ClaimScenario& scenario, const std::string& run,
-                            const std::vector<std::string>& scenario_folders);
+// of shipped scenarios) with its edits. Paths are relative to the file that they stand in. Throws
+// ConfigError.
+ScenarioDocument run_document(const ClaimScenario& scenario, const std::string& run,
+                              const std::vector<std::string>& scenario_folders);
 
 }  // namespace moesim

@@ -23,7 +23,7 @@ struct Attempt {
   const ClaimMeasure* measure = nullptr;
 };
 
-Json simulate(const Json& document, const std::string& name, const Library& library) {
+Json simulate(const ScenarioDocument& document, const std::string& name, const Library& library) {
   Simulation simulation(parse_scenario(document, name), library, 1);
   const auto backend = make_fast_backend();
   std::vector<double> steps;
@@ -167,15 +167,15 @@ class Reproduction {
     }
   }
 
-  [[nodiscard]] Json document_of(std::size_t s, const std::string& run,
-                                 std::optional<double> fitted) const {
+  [[nodiscard]] ScenarioDocument document_of(std::size_t s, const std::string& run,
+                                             std::optional<double> fitted) const {
     const ClaimScenario& scenario = task_.scenarios[s];
-    Json document = run_document(scenario, run, task_.scenario_folders);
+    ScenarioDocument document = run_document(scenario, run, task_.scenario_folders);
     if (fitted && std::ranges::find(scenario.fit->runs, run) != scenario.fit->runs.end()) {
       const std::string number = Json(*fitted).dump();
       const std::string& unit = scenario.fit->unit;
-      apply_override(document, scenario.fit->pointer + "=" +
-                                   (unit.empty() ? number : Json(number + " " + unit).dump()));
+      apply_override(document.json, scenario.fit->pointer + "=" +
+                                        (unit.empty() ? number : Json(number + " " + unit).dump()));
     }
     return document;
   }
@@ -223,7 +223,7 @@ class Reproduction {
   // Runs that are alike are run once.
   void run_all(Steps& progress) {
     struct Job {
-      Json document;
+      ScenarioDocument document;
       std::string name;
     };
     std::vector<Job> jobs;
@@ -234,8 +234,8 @@ class Reproduction {
       const std::optional<double> fitted =
           fits_[s] ? std::optional(fits_[s]->parameter) : std::nullopt;
       for (const std::string& run : needed_[s]) {
-        Json document = document_of(s, run, fitted);
-        const auto [known, fresh] = job_of_document.emplace(document.dump(), jobs.size());
+        ScenarioDocument document = document_of(s, run, fitted);
+        const auto [known, fresh] = job_of_document.emplace(document.json.dump(), jobs.size());
         job_of[s][run] = known->second;
         if (fresh) {
           jobs.push_back({std::move(document), name_of_run(s, run)});

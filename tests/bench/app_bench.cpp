@@ -16,7 +16,7 @@ CatalogFolders shipped() {
   return {.hardware = {root + "/hardware/catalog"},
           .models = {root + "/models/catalog"},
           .kernel_profiles = {root + "/models/profiles"},
-          .comm_profiles = {root + "/hardware/profiles"},
+          .comm_profiles = {root + "/models/comm/profiles"},
           .routing_profiles = {root + "/workloads/profiles"}};
 }
 
@@ -74,8 +74,7 @@ void run_engine(benchmark::State& state, const std::string& overlap) {
   const auto backend = make_fast_backend();
   simulation.run_step(0, *backend, false);
   for (auto _ : state) {
-    simulation.run_step(0, *backend, false);
-    state.SetIterationTime(simulation.host().engine_s);
+    state.SetIterationTime(simulation.run_step(0, *backend, false).engine_s);
   }
 }
 
@@ -88,6 +87,23 @@ BENCHMARK(BM_Engine)
     ->UseManualTime();
 BENCHMARK(BM_EngineTwoBatches)->Arg(32)->Arg(256)->Unit(benchmark::kMillisecond)->UseManualTime();
 
+// Every rank has a batch of its own: kinds of ranks are as many as ranks.
+void BM_DifferentRanks(benchmark::State& state) {
+  std::vector<RankBatch> ranks;
+  for (std::int64_t r = 0; r < state.range(0); ++r) {
+    ranks.push_back({{{.count = 64, .context = 1000 + r}, {.count = 64, .context = 3000 + r}}});
+  }
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(StepBatch(ranks));
+  }
+  state.SetComplexityN(state.range(0));
+}
+BENCHMARK(BM_DifferentRanks)
+    ->RangeMultiplier(4)
+    ->Range(256, 16'384)
+    ->Unit(benchmark::kMillisecond)
+    ->Complexity();
+
 // Attention tp 8 on 1,024 devices.
 void BM_EngineTensorParallel(benchmark::State& state) {
   Json scenario = shipped_scenario("deepseek_v3_decode_ep256_h100");
@@ -99,8 +115,7 @@ void BM_EngineTensorParallel(benchmark::State& state) {
   Simulation simulation(parse_scenario(scenario, "bench.json"), library, 1);
   const auto backend = make_fast_backend();
   for (auto _ : state) {
-    simulation.run_step(0, *backend, false);
-    state.SetIterationTime(simulation.host().engine_s);
+    state.SetIterationTime(simulation.run_step(0, *backend, false).engine_s);
   }
 }
 BENCHMARK(BM_EngineTensorParallel)->Unit(benchmark::kMillisecond)->UseManualTime();

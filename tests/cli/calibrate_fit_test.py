@@ -44,12 +44,18 @@ def main(moesim, scenarios):
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         write_tables(folder / "measured")
-        kernels, comm = folder / "mine/models/profiles", folder / "mine/hardware/profiles"
+        kernels, comm = folder / "mine/models/profiles", folder / "mine/models/comm/profiles"
         run(moesim, "calibrate", "fit", folder / "measured", "--date", "2026-11", status=2)
         written = run(moesim, "calibrate", "fit", folder / "measured", "--date", "2026-11", "--out",
                       kernels, "--comm-out", comm).stdout.splitlines()
         assert [pathlib.Path(p).name for p in written] == [
-            "h100_sxm.moesim-7.json", "spec_sheet.json", "h100_sxm.json"], written
+            "h100_sxm.moesim-7.json", "h100_sxm.json"], written
+        # A spec sheet would answer for all that these tables do not have.
+        assert not (kernels / "spec_sheet.json").exists()
+        sheet = run(moesim, "calibrate", "fit", folder / "measured", "--date", "2026-11", "--out",
+                    folder / "sheet", "--spec-sheet").stdout.splitlines()
+        assert [pathlib.Path(p).name for p in sheet] == [
+            "h100_sxm.moesim-7.json", "spec_sheet.json"], sheet
         # A profile of the same name is in the shipped catalog: this one is of another machine.
         document = json.loads((comm / "h100_sxm.json").read_text())
         assert [(c["op"], c["library"]) for c in document["collectives"]] == [
@@ -74,6 +80,12 @@ def main(moesim, scenarios):
         assert "/policy/kernels" in error and "infersim" in error and "spec_sheet" in error, error
         error = simulate("/policy/collectives=mpi", status=2).stderr
         assert "/policy/collectives" in error and "nccl-9.9" in error, error
+        # Where catalogs kept them before the laws were models'.
+        (folder / "mine/hardware").mkdir()
+        comm.rename(folder / "mine/hardware/profiles")
+        report = json.loads(simulate("/policy/collectives=nccl-9.9").stdout)
+        row = row_of(report, "communication", "collective/all_reduce")
+        assert (row["profile"], row["library"]) == ("my_h100", "nccl-9.9"), row
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "hardware/comm_profile.h"
+#include "models/comm/comm_profile.h"
 #include "models/kernels/kernel_profile.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"

@@ -50,6 +50,7 @@ def predict(moesim, scenario, settings):
         "laws": {law["family"]: {"profile": law["profile"], "basis": law["basis"],
                                  "mean_device_s": law["mean_device_s"]}
                  for law in laws if law.get("calls", 0) > 0},
+        "warnings": report["warnings"],
     }
 
 

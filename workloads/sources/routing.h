@@ -134,10 +134,15 @@ struct RouterSpec {
 // groups a token may use hold top_k experts, ...).
 void check_router(const RouterSpec& router, const std::string& where);
 
+// The path in a spec of make_routing_source: of a trace, or of a profile ("profile:mine.json");
+// empty: there is none.
+std::string_view routing_path(std::string_view spec);
+
 // `spec`: "balanced" (every expert equally often), "power_law:A" (i.i.d. popularity with exponent
-// A), "profile:NAME" (a shipped generator profile), or the path of a .moetrace file, if only a part
-// of its requests is wanted followed by their range: "F.moetrace[0:0.5]" is the first half. Throws
-// ConfigError(where, ...) when it does not exist or does not fit the router.
+// A), "profile:NAME" (a shipped generator profile, or the path of a .json file), or the path of a
+// .moetrace file, if only a part of its requests is wanted followed by their range:
+// "F.moetrace[0:0.5]" is the first half. Throws ConfigError(where, ...) when it does not exist or
+// does not fit the router.
 std::unique_ptr<RoutingSource> make_routing_source(const std::string& spec,
                                                    const RouterSpec& router,
                                                    const std::vector<std::string>& profile_dirs,

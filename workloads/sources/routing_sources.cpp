@@ -47,6 +47,20 @@ std::shared_ptr<const RoutingStatistics> RoutingSource::statistics(int threads) 
 
 std::vector<std::string> RoutingSource::warnings(const BatchShape& /*shape*/) const { return {}; }
 
+std::string_view routing_path(std::string_view spec) {
+  constexpr std::string_view profile = "profile:";
+  constexpr std::string_view trace = ".moetrace";
+  if (spec.starts_with(profile)) {
+    return spec.ends_with(".json") ? spec.substr(profile.size()) : std::string_view();
+  }
+  if (spec.ends_with("]")) {
+    const std::size_t range = spec.rfind(".moetrace[");
+    return range == std::string_view::npos ? std::string_view()
+                                           : spec.substr(0, range + trace.size());
+  }
+  return spec.ends_with(trace) ? spec : std::string_view();
+}
+
 namespace {
 
 // "F.moetrace[0:0.5]" -> "F.moetrace" and its first half.

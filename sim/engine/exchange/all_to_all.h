@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "hardware/comm_profile.h"
 #include "hardware/topology.h"
+#include "models/comm/comm_profile.h"
 #include "sim/core/dtype.h"
 #include "sim/engine/exchange/traffic.h"
 

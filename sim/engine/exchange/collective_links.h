@@ -6,8 +6,8 @@
 #include <tuple>
 #include <vector>
 
-#include "hardware/comm_profile.h"
 #include "hardware/topology.h"
+#include "models/comm/comm_profile.h"
 #include "sim/engine/exchange/collective_cost.h"
 
 namespace moesim {

@@ -28,7 +28,7 @@ AllToAllLowering make_all_to_all(const Topology& topology, std::span<const CommP
   for (int lane = 0; lane < ranks.lanes(); ++lane) {
     spec.lanes.emplace_back();
     for (int unit = 0; unit < ranks.units(); ++unit) {
-      spec.lanes.back().push_back(ranks.rank_of(group, unit, lane));
+      spec.lanes.back().push_back(ranks.device_of(ranks.rank_of(group, unit, lane)));
     }
   }
   return {topology, profiles, target, spec, "policy/all_to_all"};

@@ -14,6 +14,19 @@ constexpr ProgramId k_unknown = -2;
 
 std::size_t at(std::int32_t index) { return static_cast<std::size_t>(index); }
 
+// Of ranks that exchange. One rank's tokens need no link to another on its device.
+std::vector<int> devices_of(const RankMap& map, std::span<const int> ranks) {
+  std::vector<int> devices;
+  for (const int rank : ranks) {
+    devices.push_back(map.device_of(rank));
+  }
+  std::vector<int> sorted = devices;
+  std::ranges::sort(sorted);
+  ensure(std::ranges::adjacent_find(sorted) == sorted.end(),
+         "ranks of one group have devices of their own");
+  return devices;
+}
+
 bool of_expert_group(WorkKind kind) {
   return kind == WorkKind::dispatch || kind == WorkKind::combine ||
          kind == WorkKind::context_gather;
@@ -30,9 +43,11 @@ StepExpansion::StepExpansion(const LoweringInput& input, const Work& work, bool 
       collectives_(input.topology) {
   for (int g = 0; g < in_.ranks.tensor_groups(); ++g) {
     tensor_groups_.push_back(in_.ranks.tensor_group(g));
+    tensor_devices_.push_back(devices_of(in_.ranks, tensor_groups_.back()));
   }
   for (int g = 0; g < in_.ranks.expert_groups(); ++g) {
     expert_groups_.push_back(in_.ranks.expert_group(g));
+    expert_devices_.push_back(devices_of(in_.ranks, expert_groups_.back()));
   }
   ensure(
       in_.model.blocks.size() * static_cast<std::size_t>(k_entries * k_kinds_of_work) < 1U << 31U,
@@ -44,7 +59,7 @@ void StepExpansion::begin(LoweredStep& step) {
   programs_.begin_step(step);
   exchange_.begin_step();
   collectives_.begin_step();
-  batches_.clear();
+  kind_of_batch_.clear();
   kinds_.clear();
   kind_of_.clear();
   parts_.clear();
@@ -69,13 +84,12 @@ std::int32_t StepExpansion::resource_offset(int rank) const {
 }
 
 std::int32_t StepExpansion::kind_of(const RankBatch& batch) {
-  const auto known = std::ranges::find(batches_, batch);
-  const auto index = static_cast<std::int32_t>(known - batches_.begin());
-  if (known == batches_.end()) {
-    batches_.push_back(batch);
+  const auto [known, fresh] =
+      kind_of_batch_.try_emplace(batch, static_cast<std::int32_t>(kinds_.size()));
+  if (fresh) {
     kinds_.push_back({batch.tokens(), batch.attention()});
   }
-  return index;
+  return known->second;
 }
 
 std::int32_t StepExpansion::kind_on(const WorkNode& node, int rank) {
@@ -261,9 +275,10 @@ ProgramId StepExpansion::tensor_sum(const WorkNode& node, CollectiveOp op, int g
   if (bytes.si() == 0.0) {
     return k_no_program;
   }
-  return programs_.collective(
-      collectives_.lower(law_of(op), op, ranks, bytes), Category::tensor_parallel, name_of(op),
-      programs_.family("collective/" + std::string(name_of(op))), ranks.size());
+  return programs_.collective(collectives_.lower(law_of(op), op, tensor_devices_[at(group)], bytes),
+                              Category::tensor_parallel, name_of(op),
+                              programs_.family("collective/" + std::string(name_of(op))),
+                              ranks.size());
 }
 
 // A single unit exchanges nothing.
@@ -288,15 +303,15 @@ ProgramId StepExpansion::context_gather(const WorkNode& node, int group) {
   if (in_.ranks.units() == 1) {
     return k_no_program;
   }
-  const std::vector<int>& ranks = expert_groups_[at(group)];
+  const std::vector<int>& devices = expert_devices_[at(group)];
   const std::int64_t tokens = in_.micro_batches[at(node.batch)].traffic.home[at(group)].tokens();
   const Bytes rows =
       static_cast<double>(tokens) * activation_bytes(in_.model.hidden, in_.policy.dispatch);
   CollectiveCost cost =
-      collectives_.lower(law_of(CollectiveOp::all_gather), CollectiveOp::all_gather, ranks, rows);
+      collectives_.lower(law_of(CollectiveOp::all_gather), CollectiveOp::all_gather, devices, rows);
   cost.token_copies = static_cast<double>(tokens * (in_.ranks.units() - 1));
   return programs_.collective(cost, Category::combine, "context_gather",
-                              programs_.family("collective/all_gather"), ranks.size());
+                              programs_.family("collective/all_gather"), devices.size());
 }
 
 ProgramId StepExpansion::nothing() {
@@ -316,18 +331,15 @@ void StepExpansion::finish(int streams) {
     }
   }
   // Lanes: see lane().
-  const auto devices = [this](std::vector<int> ranks) {
-    for (int& rank : ranks) {
-      rank = in_.ranks.device_of(rank);
-    }
+  const auto lane_of = [this](const std::vector<int>& devices) {
     // A single rank exchanges nothing.
-    step_->stream_devices.push_back(ranks.size() > 1 ? std::move(ranks) : std::vector<int>{});
+    step_->stream_devices.push_back(devices.size() > 1 ? devices : std::vector<int>{});
   };
-  for (const auto& ranks : expert_groups_) {
-    devices(ranks);  // dispatch
-    devices(ranks);  // combine
+  for (const auto& devices : expert_devices_) {
+    lane_of(devices);  // dispatch
+    lane_of(devices);  // combine
   }
-  std::ranges::for_each(tensor_groups_, devices);
+  std::ranges::for_each(tensor_devices_, lane_of);
   std::vector<LayerLoad> loads = exchange_.loads();
   for (const WorkNode& node : work_.nodes()) {
     if (node.kind == WorkKind::experts && node.batch == 0) {

@@ -69,7 +69,9 @@ class StepExpansion final : public WorkExpansion {
   CollectiveLowering collectives_;
   std::vector<std::vector<int>> tensor_groups_;
   std::vector<std::vector<int>> expert_groups_;
-  std::vector<RankBatch> batches_;  // by kind
+  std::vector<std::vector<int>> tensor_devices_;  // of these ranks
+  std::vector<std::vector<int>> expert_devices_;
+  std::map<RankBatch, std::int32_t> kind_of_batch_;
   std::vector<Kind> kinds_;
   std::vector<std::vector<std::int32_t>> kind_of_;  // by micro-batch, by kind of its StepBatch
   std::map<std::int64_t, std::vector<KernelPrograms::Estimated>> parts_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <vector>
 
 #include "sim/engine/lowered_step.h"
@@ -9,9 +10,21 @@
 
 namespace moesim {
 
-// Task ids, first to last: from the last task to end, back over the predecessor that ended last
-// (ties: lowest id). Their durations add up to the makespan.
-std::vector<TaskId> critical_path(const TaskGraph& graph, const RunResult& result);
+// What a task waited for longest: nothing, a predecessor, its executor, or its date.
+enum class WaitedFor : std::uint8_t { nothing, predecessor, executor, date };
+
+struct PathTask {
+  TaskId id = 0;
+  WaitedFor waited_for = WaitedFor::nothing;
+
+  friend bool operator==(const PathTask&, const PathTask&) = default;
+};
+
+// First to last: from the last task to end, back over what each waited for longest: the predecessor
+// that ended last, or the task that its executor ran before it (ties: a predecessor, the lowest
+// id). A date that was waited for begins the path. Durations add up to the makespan, less that
+// date.
+std::vector<PathTask> critical_path(const TaskGraph& graph, const RunResult& result);
 
 // Calls visit(kernel, seconds) for the task's kernels: `took_s` is split over them in proportion to
 // their times alone.

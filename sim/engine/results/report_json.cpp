@@ -10,21 +10,24 @@ using Json = nlohmann::json;
 
 void add_rates(const StepReport& report, Json& metrics) {
   const double sigma = report.uncertainty.sigma;
-  // A prompt's first token comes at the end of its step; a decoding request gets one per step.
   const double output = report.output_tokens_per_s();
   metrics["output_tokens_per_s"] = output;
   metrics["output_tokens_per_s_p10"] = p10_p90(output, sigma).p10;
   metrics["output_tokens_per_s_p90"] = p10_p90(output, sigma).p90;
   metrics["output_tokens_per_s_per_device"] = output / report.devices;
   if (report.decode_sequences > 0) {
-    metrics["tpot_s"] = report.metrics.step_s;
+    const double each =
+        static_cast<double>(report.decode_tokens) / static_cast<double>(report.decode_sequences);
+    metrics["tpot_s"] = report.metrics.step_s / each;
     metrics["output_tokens_per_s_per_node"] = output / report.nodes;
     metrics["cost_usd_per_million_output_tokens"] =
         output > 0 ? report.metrics.cost_usd / report.metrics.step_s / output * 1e6 : 0.0;
   }
   if (report.prefill_tokens > 0) {
     const double input = report.input_tokens_per_s();
-    metrics["ttft_s"] = report.metrics.step_s;
+    if (report.output_tokens > report.decode_tokens) {
+      metrics["ttft_s"] = report.metrics.step_s;
+    }
     metrics["input_tokens_per_s"] = input;
     metrics["input_tokens_per_s_p10"] = p10_p90(input, sigma).p10;
     metrics["input_tokens_per_s_p90"] = p10_p90(input, sigma).p90;

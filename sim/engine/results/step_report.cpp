@@ -18,9 +18,10 @@ std::vector<LayerReport> layer_reports(const StepOutcome& step) {
     row.layer = static_cast<int>(l);
     row.is_moe = lowered.layer_is_moe[l] != 0;
   }
-  for (const TaskId id : critical_path(lowered.graph, step.result)) {
-    const Task& task = lowered.graph.tasks()[static_cast<std::size_t>(id)];
-    const TaskTimes& times = step.result.tasks[static_cast<std::size_t>(id)];
+  for (const PathTask& on_path : critical_path(lowered.graph, step.result)) {
+    const auto id = static_cast<std::size_t>(on_path.id);
+    const Task& task = lowered.graph.tasks()[id];
+    const TaskTimes& times = step.result.tasks[id];
     LayerReport& row = rows.at(static_cast<std::size_t>(task.layer));
     if (row.end_s == 0.0) {
       row.start_s = times.start_s;
@@ -187,8 +188,9 @@ StepReport step_report(const Simulation& simulation, const std::vector<double>& 
   report.metrics = step_metrics(simulation, steps, last);
   report.devices = simulation.cluster().devices();
   report.nodes = simulation.cluster().nodes;
-  report.output_tokens = batch.sequences();
+  report.output_tokens = batch.output_tokens();
   report.decode_sequences = batch.decode_sequences();
+  report.decode_tokens = batch.tokens() - batch.prefill_tokens();
   report.prefill_tokens = batch.prefill_tokens();
   report.memory = simulation.memory(last);
   report.uncertainty = propagate_uncertainty(last.lowered, last.result);
@@ -198,6 +200,7 @@ StepReport step_report(const Simulation& simulation, const std::vector<double>& 
   report.links = link_use(simulation.topology(), last);
   report.kernels = kernel_laws(simulation, last.lowered);
   report.communication = communication_laws(simulation, last.lowered);
+  report.warnings = simulation.scenario().warnings;
   warn_of_run(simulation, report, report.warnings);
   warn_of_policies(simulation, report.warnings);
   warn_about(report.kernels, report.warnings);

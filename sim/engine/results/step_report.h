@@ -45,8 +45,9 @@ struct StepReport {
   StepMetrics metrics;
   int devices = 0;
   int nodes = 0;
-  std::int64_t output_tokens = 0;  // of a step: one per sequence
+  std::int64_t output_tokens = 0;  // of a step, see RankBatch::output_tokens
   std::int64_t decode_sequences = 0;
+  std::int64_t decode_tokens = 0;   // of these; the other output tokens are prompts' first ones
   std::int64_t prefill_tokens = 0;  // of a step
   MemoryUse memory;
   Uncertainty uncertainty;

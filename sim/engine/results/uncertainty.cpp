@@ -68,8 +68,8 @@ Uncertainty propagate_uncertainty(const LoweredStep& step, const RunResult& resu
     families.push_back({.family = use.name});
   }
   ExtrapolatedOps extrapolated(step);
-  for (const TaskId id : critical_path(step.graph, result)) {
-    split_over_kernels(step, result, id, [&](const Kernel& kernel, double took) {
+  for (const PathTask& task : critical_path(step.graph, result)) {
+    split_over_kernels(step, result, task.id, [&](const Kernel& kernel, double took) {
       families[at(kernel.family)].critical_s += took;
       spread[at(kernel.family)] += took * kernel.sigma;
       if (kernel.extrapolated) {

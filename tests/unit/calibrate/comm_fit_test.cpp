@@ -14,7 +14,7 @@
 namespace moesim {
 namespace {
 
-const std::string k_profiles = std::string(MOESIM_SOURCE_DIR) + "/hardware/profiles";
+const std::string k_profiles = std::string(MOESIM_SOURCE_DIR) + "/models/comm/profiles";
 const std::string k_measured = std::string(MOESIM_SHARED_DIR) + "/data/measured";
 
 }  // namespace
@@ -158,7 +158,7 @@ TEST_CASE("the default all-reduce has no launch overhead", "[calibrate][unit]") 
   }
 }
 
-// `moesim calibrate fit DIR --comm-out hardware/profiles --date DATE` writes them.
+// `moesim calibrate fit DIR --comm-out models/comm/profiles --date DATE` writes them.
 TEST_CASE("shipped profiles are what the fit gives", "[calibrate][shared]") {
   if (!std::filesystem::exists(k_measured)) {
     WARN("skipped: no measured tables here");

@@ -17,7 +17,7 @@ CommRows read(const std::string& name, const std::string& text) {
   const test::TemporaryFolder folder;
   std::filesystem::create_directory(folder.path() / "h100_sxm");
   write_text_file(folder.file("h100_sxm/" + name), text);
-  const std::vector<std::string> profiles(1, MOESIM_SOURCE_DIR "/hardware/profiles");
+  const std::vector<std::string> profiles(1, MOESIM_SOURCE_DIR "/models/comm/profiles");
   return read_comm_rows(folder.path().string(), load_comm_profiles(profiles));
 }
 

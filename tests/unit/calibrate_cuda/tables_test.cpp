@@ -7,7 +7,7 @@
 #include "calibrate/tables/comm_rows.h"
 #include "calibrate/tables/kernel_rows.h"
 #include "every_case.h"
-#include "hardware/comm_profile.h"
+#include "models/comm/comm_profile.h"
 #include "tests/unit/calibrate/kernel_data.h"
 
 using namespace moesim;
@@ -86,8 +86,8 @@ TEST_CASE("kernel tables are read without a skipped row", "[calibrate][unit]") {
 TEST_CASE("collective tables are read without a skipped row", "[calibrate][unit]") {
   const test::MeasurementFolder folder("nccl_tables");
   const auto written = write_tables(folder.path(), made_up_exchange_ms);
-  const CommRows rows =
-      read_comm_rows(folder.path(), load_comm_profiles({MOESIM_SOURCE_DIR "/hardware/profiles"}));
+  const CommRows rows = read_comm_rows(
+      folder.path(), load_comm_profiles({MOESIM_SOURCE_DIR "/models/comm/profiles"}));
   CHECK(rows.skipped.empty());
   CHECK(static_cast<std::int64_t>(rows.rows.size()) == written.at("nccl").rows);
   CHECK(rows.read == written.at("nccl").rows);

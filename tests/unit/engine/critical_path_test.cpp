@@ -1,6 +1,7 @@
 #include "sim/engine/results/critical_path.h"
 
 #include <catch2/catch.hpp>
+#include <numeric>
 
 #include "tests/unit/engine/hand_made_step.h"
 
@@ -22,7 +23,10 @@ TEST_CASE("the critical path goes back over who ended last", "[results][unit]") 
   const TaskId last = hand.task(0, {{Category::head, 1.0}}, {shorter, longer});
   hand.task(1, {{Category::dense_ffn, 4.0}});
   const RunResult result = hand.run();
-  CHECK(critical_path(hand.step.graph, result) == std::vector<TaskId>{first, longer, last});
+  CHECK(critical_path(hand.step.graph, result) ==
+        std::vector<PathTask>{{first, WaitedFor::nothing},
+                              {longer, WaitedFor::predecessor},
+                              {last, WaitedFor::predecessor}});
   const auto seconds = breakdown(hand.step, result);
   CHECK(of(seconds, Category::attention) == 2.0);
   CHECK(of(seconds, Category::router) == 0.0);
@@ -37,7 +41,39 @@ TEST_CASE("of tasks that end together the first is on the critical path", "[resu
   const TaskId b = hand.task(1, {{Category::experts, 3.0}});
   const TaskId end = hand.task(2, {{Category::head, 1.0}}, {b, a});
   hand.task(1, {{Category::experts, 1.0}}, {b, a});
-  CHECK(critical_path(hand.step.graph, hand.run()) == std::vector<TaskId>{a, end});
+  CHECK(critical_path(hand.step.graph, hand.run()) ==
+        std::vector<PathTask>{{a, WaitedFor::nothing}, {end, WaitedFor::predecessor}});
+}
+
+// Both want the executor at 2 s; the second gets it at 6 s, which its successor at 7 s rests on.
+TEST_CASE("the critical path goes over who held the executor", "[results][unit]") {
+  HandMadeStep hand(2, {{0}, {1}});
+  const ExecutorId executor = hand.step.graph.add_executor();
+  const TaskId first = hand.task(0, {{Category::attention, 2.0}});
+  const TaskId held = hand.task(0, {{Category::experts, 4.0}}, {first}, 0, {.executor = executor});
+  const TaskId waits = hand.task(1, {{Category::router, 1.0}}, {first}, 0, {.executor = executor});
+  const TaskId last = hand.task(1, {{Category::head, 1.0}}, {waits});
+  const RunResult result = hand.run();
+  CHECK(critical_path(hand.step.graph, result) ==
+        std::vector<PathTask>{{first, WaitedFor::nothing},
+                              {held, WaitedFor::predecessor},
+                              {waits, WaitedFor::executor},
+                              {last, WaitedFor::predecessor}});
+  const auto seconds = breakdown(hand.step, result);
+  CHECK(of(seconds, Category::experts) == 4.0);
+  CHECK(std::accumulate(seconds.begin(), seconds.end(), 0.0) == result.makespan_s);
+}
+
+TEST_CASE("a date that was waited for begins the critical path", "[results][unit]") {
+  HandMadeStep hand(1, {{0}});
+  const TaskId early = hand.task(0, {{Category::attention, 2.0}});
+  const TaskId dated = hand.task(0, {{Category::router, 3.0}}, {early}, 0, {.not_before_s = 10.0});
+  const TaskId last = hand.task(0, {{Category::head, 1.0}}, {dated}, 0, {.not_before_s = 5.0});
+  const RunResult result = hand.run();
+  CHECK(critical_path(hand.step.graph, result) ==
+        std::vector<PathTask>{{dated, WaitedFor::date}, {last, WaitedFor::predecessor}});
+  const auto seconds = breakdown(hand.step, result);
+  CHECK(std::accumulate(seconds.begin(), seconds.end(), 0.0) == result.makespan_s - 10.0);
 }
 
 // The chain's kernels take 1 s and 3 s alone, but half of the device is taken by another chain.

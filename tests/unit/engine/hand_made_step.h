@@ -30,7 +30,7 @@ class HandMadeStep {
 
   // Runs the kernels one after the other, on nothing but their latency.
   TaskId task(StreamId stream, std::vector<HandKernel> kernels, std::vector<TaskId> after = {},
-              std::int32_t layer = 0) {
+              std::int32_t layer = 0, const Rules& rules = {}) {
     const ProgramId program = step.graph.begin_program();
     step.first_kernel.push_back(static_cast<std::uint32_t>(step.kernels.size()));
     for (const HandKernel& kernel : kernels) {
@@ -44,7 +44,7 @@ class HandMadeStep {
                                 .stream = stream,
                                 .label = static_cast<std::int32_t>(kernels.front().category),
                                 .layer = layer},
-                               after);
+                               after, rules);
   }
 
   [[nodiscard]] RunResult run() const { return make_fast_backend()->run(step.graph, true); }

@@ -117,8 +117,8 @@ TEST_CASE("the critical path has no gap", "[engine][property]") {
   const Ran run(small_scenario());
   const auto path = critical_path(run.step.lowered.graph, run.step.result);
   double now = 0.0;
-  for (const TaskId id : path) {
-    const TaskTimes& times = run.step.result.tasks[static_cast<std::size_t>(id)];
+  for (const PathTask& task : path) {
+    const TaskTimes& times = run.step.result.tasks[static_cast<std::size_t>(task.id)];
     CHECK(times.start_s == now);
     now = times.end_s;
   }
@@ -348,6 +348,51 @@ TEST_CASE("the policy says whose collectives run", "[simulation][unit]") {
   CHECK(libraries("trtllm", {{"all_reduce", "nccl"}}) == "nccl-2.27.3 nccl-2.27.3");
   CHECK_THROWS_WITH(libraries("trtllm", "mpi"), Contains("test.json#/policy/collectives") &&
                                                     Contains("custom_allreduce/TRTLLM"));
-  CHECK_THROWS_WITH(libraries("trtllm", {{"allreduce", "nccl"}}),
-                    Contains("test.json#/policy/collectives/allreduce"));
+  for (const char* nobodys : {"allreduce", "reduce_scatter", "all_to_all"}) {
+    CHECK_THROWS_WITH(libraries("trtllm", {{nobodys, "nccl"}}),
+                      Contains(std::string("test.json#/policy/collectives/") + nobodys) &&
+                          Contains("all_gather, all_reduce, default"));
+  }
+  CHECK_THROWS_WITH(libraries("trtllm", {{"all_gather", "mpi"}}),
+                    Contains("test.json#/policy/collectives/all_gather") && Contains("auto") &&
+                        Contains("begins with") && Contains("nccl-2.29.2"));
+  CHECK_THROWS_WITH(libraries("trtllm", ""), Contains("test.json#/policy/collectives: is empty"));
+  CHECK_THROWS_WITH(libraries("trtllm", {{"all_reduce", ""}}),
+                    Contains("test.json#/policy/collectives/all_reduce: is empty"));
+}
+
+TEST_CASE("long drawing is announced", "[simulation][unit]") {
+  auto scenario = small_scenario(8, 16);
+  const auto note = [&scenario] { return simulation_of(scenario).system().drawing_note(); };
+  CHECK(note().empty());
+  scenario["workload"]["requests_per_rank"] = 375'000;  // x 8 x top-6 x 26 layers
+  CHECK_THAT(note(), Contains("468 million") && Contains("/run/routing=expected") &&
+                         !Contains("routing_sample"));
+  scenario["run"]["routing"] = "expected";
+  CHECK(note().empty());
+  scenario["run"] = {{"steps", 500}};
+  scenario["workload"] = {{"kind", "prefill"}, {"tokens_per_rank", 1024}};
+  CHECK_THAT(note(), Contains("routing_sample"));
+  scenario["workload"]["routing_sample"] = 16;
+  CHECK(note().empty());
+}
+
+TEST_CASE("times and tasks of the host are sums over the steps", "[simulation][unit]") {
+  Simulation simulation = simulation_of(small_scenario(2, 4));
+  const auto backend = make_fast_backend();
+  double engine_s = 0.0;
+  double routing_s = 0.0;
+  std::size_t tasks = 0;
+  std::uint64_t events = 0;
+  for (int i = 0; i < 3; ++i) {
+    const StepOutcome step = simulation.run_step(i, *backend, false);
+    engine_s += step.engine_s;
+    routing_s += step.routing_s;
+    tasks += step.lowered.graph.tasks().size();
+    events += step.result.events;
+  }
+  CHECK(simulation.host().engine_s == engine_s);
+  CHECK(simulation.host().routing_s == routing_s);
+  CHECK(simulation.host().tasks == tasks);
+  CHECK(simulation.host().events == events);
 }

@@ -13,7 +13,7 @@ inline CatalogFolders shipped_catalogs() {
   return {.hardware = {root + "/hardware/catalog"},
           .models = {root + "/models/catalog"},
           .kernel_profiles = {root + "/models/profiles"},
-          .comm_profiles = {root + "/hardware/profiles"},
+          .comm_profiles = {root + "/models/comm/profiles"},
           .routing_profiles = {root + "/workloads/profiles"}};
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <functional>
+#include <map>
 #include <numeric>
 
 #include "sim/core/error.h"
@@ -56,7 +57,7 @@ TEST_CASE("a batch is cut into parts of nearly equally many sequences", "[engine
         {.phase = Phase::decode, .count = 2, .new_tokens = 1, .context = 7}}}};
   const StepBatch batch(ranks);
   CHECK(batch.tokens() == 5 + 64 + 2);
-  CHECK(batch.sequences() == 8);
+  CHECK(batch.output_tokens() == 8);
   CHECK(batch.decode_sequences() == 7);
   CHECK(batch.prefill_tokens() == 64);
   const auto parts = batch.split(2);
@@ -132,6 +133,86 @@ TEST_CASE("every token of unequal ranks finds its experts", "[engine][property]"
   const StepReport report = step_report(run.simulation, {run.step_s()}, run.step);
   CHECK(report.output_tokens == 16 + 1 + 3 + 2);
   CHECK(report.prefill_tokens == 200);
+}
+
+TEST_CASE("a chunk is no output before its prompt ends", "[engine][unit]") {
+  Json first = prefill(2, 64, 64);
+  first["last_chunk"] = false;
+  Json drafts = decode(10, 900);
+  drafts["new_tokens"] = 3;
+  const auto metrics_of = [](const Json& ranks) {
+    const Ran run(with_batches(ranks));
+    const StepReport report = step_report(run.simulation, {run.step_s()}, run.step);
+    return std::pair(report.output_tokens, to_json(report, Json()).at("metrics"));
+  };
+  const auto [middle_tokens, middle] = metrics_of({{first}, {decode(4, 99)}});
+  CHECK(middle_tokens == 4);
+  CHECK_FALSE(middle.contains("ttft_s"));
+  CHECK(middle.contains("input_tokens_per_s"));
+  CHECK(middle.at("tpot_s") == middle.at("step_s"));
+  const auto [last_tokens, last] = metrics_of({{first, prefill(3, 64, 128)}, {decode(4, 99)}});
+  CHECK(last_tokens == 3 + 4);
+  CHECK(last.contains("ttft_s"));
+  // 30 tokens of 10 sequences and 2 of 2: 2.67 a step in the mean.
+  const auto [draft_tokens, draft] = metrics_of({{drafts}, {decode(2, 99)}});
+  CHECK(draft_tokens == 32);
+  CHECK(draft.at("tpot_s").get<double>() == Approx(draft.at("step_s").get<double>() * 12 / 32));
+  Json decoding = decode(1, 9);
+  decoding["last_chunk"] = true;
+  CHECK_THROWS_WITH(simulation_of(with_batches({{decoding}, Json::array()})),
+                    Catch::Contains("/workload/ranks/0/0/last_chunk"));
+}
+
+TEST_CASE("whether a chunk is the last one changes no kernel", "[engine][unit]") {
+  SequenceClass chunk{.phase = Phase::prefill, .count = 4, .new_tokens = 64, .context = 128};
+  SequenceClass middle = chunk;
+  middle.last_chunk = false;
+  const auto both = RankBatch{{middle, chunk}}.attention();
+  chunk.count = 8;
+  const auto one = RankBatch{{chunk}}.attention();
+  REQUIRE(both.size() == 1);
+  CHECK(both[0].sequences == one[0].sequences);
+  CHECK(both[0].query_len == one[0].query_len);
+  CHECK(both[0].context == one[0].context);
+}
+
+// A placement rests on what all sequences choose: a quarter of these tokens decode at 100 keys,
+// a quarter at 5,000, half of them are prompts' second pieces.
+TEST_CASE("placement statistics have tokens of every class", "[engine][unit]") {
+  const auto simulation = simulation_of(with_batches(
+      {{decode(64, 100)}, {decode(64, 5000)}, {prefill(1, 96, 1096)}, {prefill(1, 32, 1032)}}));
+  for (const std::int64_t wanted : {64, 256, 4096}) {
+    const auto parts =
+        statistics_batch(*simulation.routing(), simulation.system().first_batch(), wanted, 1, 1);
+    std::map<std::pair<TokenPhase, bool>, std::int64_t> tokens;
+    std::int64_t all = 0;
+    for (const RoutedTokens& part : parts) {
+      for (std::size_t t = 0; t < part.position.size(); ++t) {
+        ++tokens[{part.phase[t], part.position[t] < 1000}];
+        ++all;
+      }
+    }
+    CAPTURE(wanted);
+    CHECK(all == wanted);
+    CHECK(tokens[{TokenPhase::decode, true}] == wanted / 4);
+    CHECK(tokens[{TokenPhase::decode, false}] == wanted / 4);
+    CHECK(tokens[{TokenPhase::prefill, false}] == wanted / 2);
+  }
+}
+
+TEST_CASE("ranks of equal batches are of one kind", "[engine][unit]") {
+  std::vector<RankBatch> ranks;
+  for (int r = 0; r < 300; ++r) {
+    ranks.push_back({{{.count = 1, .context = 100 + r % 3}, {.count = 2, .context = 7}}});
+  }
+  ranks.push_back({});
+  const StepBatch batch(ranks);
+  CHECK(batch.kinds().size() == 4);
+  for (int r = 0; r < 300; ++r) {
+    CHECK(batch.kind_of(r) == r % 3);  // numbered as they first appear
+    CHECK(batch.rank(r).sequences.front().context == 100 + r % 3);
+  }
+  CHECK(batch.kind_of(300) == 3);
 }
 
 TEST_CASE("equal tokens with other contexts are other kernels", "[engine][unit]") {

@@ -84,7 +84,7 @@ TEST_CASE("runs are shipped scenarios with edits", "[reproduce][unit]") {
   const std::vector<std::string> shipped{std::string(MOESIM_SOURCE_DIR) + "/sim/scenarios"};
   ClaimScenario read = parse_claim_scenario(scenario(), "s.json");
   read.runs.at("home").edits = {"/workload/context=17"};
-  CHECK(run_document(read, "home", shipped)["workload"]["context"] == 17);
+  CHECK(run_document(read, "home", shipped).json["workload"]["context"] == 17);
   CHECK_THROWS_WITH(run_document(read, "away", shipped),
                     Catch::Contains("s.json#/runs/away/base") && Catch::Contains("does not exist"));
   read.runs.at("away").base = "mixtral";

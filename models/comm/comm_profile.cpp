@@ -1,4 +1,4 @@
-#include "hardware/comm_profile.h"
+#include "models/comm/comm_profile.h"
 
 #include <array>
 #include <nlohmann/json.hpp>

@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
-#include "hardware/comm_profile.h"
+#include "models/comm/comm_profile.h"
 #include "sim/core/quantity_text.h"
 
 namespace moesim {

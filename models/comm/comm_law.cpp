@@ -3,7 +3,7 @@
 #include <cmath>
 #include <set>
 
-#include "hardware/comm_profile.h"
+#include "models/comm/comm_profile.h"
 #include "sim/core/error.h"
 
 namespace moesim {

@@ -1,4 +1,4 @@
-#include "hardware/comm_profile.h"
+#include "models/comm/comm_profile.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -9,7 +9,7 @@
 namespace moesim {
 namespace {
 
-const std::string k_profiles = std::string(MOESIM_SOURCE_DIR) + "/hardware/profiles";
+const std::string k_profiles = std::string(MOESIM_SOURCE_DIR) + "/models/comm/profiles";
 
 CommProfile profile_of(const std::string& device, const std::string& architecture,
                        const std::string& algorithm, double efficiency) {
