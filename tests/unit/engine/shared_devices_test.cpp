@@ -28,7 +28,7 @@ TEST_CASE("ranks that share a device share its links", "[engine][unit]") {
                             .policy = all.policy,
                             .placement = all.placement,
                             .micro_batches = all.micro_batches};
-  const LoweredStep step = lower_step(input);
+  const LoweredStep step = StepLowering(input).lower(input.micro_batches);
   const LoweredStep& eight = apart.step.lowered;
   CHECK(step.devices == 4);
   CHECK(step.flops == eight.flops);
@@ -60,5 +60,5 @@ TEST_CASE("ranks that share a device share its links", "[engine][unit]") {
                               .policy = all.policy,
                               .placement = all.placement,
                               .micro_batches = all.micro_batches};
-  CHECK_THROWS_AS(lower_step(refused), InvariantError);
+  CHECK_THROWS_AS(StepLowering(refused).lower(refused.micro_batches), InvariantError);
 }
