@@ -30,6 +30,8 @@ TEST_CASE("profiles are fitted to a folder's tables, and are files of a catalog"
   std::vector<double> shares;
   CalibrateFitOptions options = options_of(folder);
   options.progress = [&](double share) { shares.push_back(share); };
+  CHECK(calibrate_fit_kernels(options).size() == 1);
+  options.spec_sheet = true;
   const std::vector<KernelProfile> kernels = calibrate_fit_kernels(options);
   std::vector<std::string> names;
   for (const KernelProfile& profile : kernels) {
