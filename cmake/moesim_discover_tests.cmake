@@ -1,6 +1,7 @@
 # Writes a ctest file with one entry per test case of a Catch2 executable. Run after linking with
 # EXECUTABLE, PREFIX and OUTPUT set. Unlike Catch2's own script it asks the executable only
-# for names and labels every entry: `slow` for the tag [slow], `fast` for all others.
+# for names and labels every entry: `slow` for the tag [slow], `large` for [large], `fast` for all
+# others.
 
 function(list_cases spec result)
   # The exit code is the number of cases.
@@ -44,7 +45,8 @@ function(append_entries spec speed)
 endfunction()
 
 set(script "")
-append_entries("~[slow]~[.]" fast)
+append_entries("~[slow]~[large]~[.]" fast)
+append_entries("[large]~[slow]" large)
 append_entries("[slow]" slow)
 if(script STREQUAL "")
   message(FATAL_ERROR "${EXECUTABLE} holds no test")

@@ -36,7 +36,7 @@ struct Case {
 }  // namespace
 
 // 2 * scale = 2 (few tokens), 40 (dealt in turns), 20,000 (dealt as shares).
-TEST_CASE("expected counts conserve every source's picks", "[workloads][property]") {
+TEST_CASE("expected counts conserve every source's picks", "[workloads][property][large]") {
   const auto& [spec, router] = GENERATE(values<Case>({{"balanced", k_small_grouped},
                                                       {"power_law:0.8", k_small_grouped},
                                                       {"profile:mixtral-8x7b", k_mixtral},
@@ -139,7 +139,7 @@ TEST_CASE("reach is what counting the reference tokens gives", "[workloads][unit
 
 // The bounds are the sampling errors of one realisation of these many layers and of the drawn mean,
 // doubled; README.md has the table.
-TEST_CASE("expected routing is like drawn routing in the mean", "[workloads][property]") {
+TEST_CASE("expected routing is like drawn routing in the mean", "[workloads][property][large]") {
   const auto source = source_of("profile:deepseek-v3", k_v3);
   const auto statistics = source->statistics(2);
   const auto tokens = GENERATE(std::int64_t{1}, std::int64_t{8}, std::int64_t{64});
@@ -154,7 +154,7 @@ TEST_CASE("expected routing is like drawn routing in the mean", "[workloads][pro
   CHECK(expected.distinct_nodes == Approx(drawn.distinct_nodes).epsilon(0.01));
 }
 
-TEST_CASE("tokens of one prompt make expected loads less even", "[workloads][property]") {
+TEST_CASE("tokens of one prompt make expected loads less even", "[workloads][property][large]") {
   const auto source = source_of("profile:deepseek-v2-lite", k_lite);
   const auto statistics = source->statistics(2);
   BatchShape shape{.ranks = 8, .tokens_per_rank = 512, .context = 1000, .threads = 2};

@@ -90,7 +90,8 @@ TEST_CASE("zero-cost experts get their share", "[workloads][unit]") {
 
 // A load of n expected selections deviates by sqrt(n), and calibration on a sample of its own adds
 // as much; 4 sigma of both, over all experts.
-TEST_CASE("calibrated loads are the targets within sampling error", "[workloads][property]") {
+TEST_CASE("calibrated loads are the targets within sampling error",
+          "[workloads][property][large]") {
   const auto router = GENERATE(k_plain, k_grouped, k_moge);
   const auto profile = calibrated(small_profile(router), 8192, 2);
   const RoutingGenerator generator(profile, 2);

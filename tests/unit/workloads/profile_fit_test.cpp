@@ -52,7 +52,7 @@ ProfileFitOptions small_fit(int threads) {
 
 }  // namespace
 
-TEST_CASE("a fit finds what a trace was drawn from", "[workloads][property]") {
+TEST_CASE("a fit finds what a trace was drawn from", "[workloads][property][large]") {
   const RoutedTokens data = tokens_of(calibrated(truth(), 4096, 1), 8000);
   TraceMetadata metadata;
   metadata.first_layer = 1;

@@ -26,7 +26,7 @@ TEST_CASE("every shipped profile is calibrated and says where it comes from",
 
 // Within 5 sigma of sampling (this sample's and half as much for the calibration's), first and last
 // layer: the stored bias belongs to the stored parameters.
-TEST_CASE("every shipped profile gives the loads it promises", "[workloads][contract]") {
+TEST_CASE("every shipped profile gives the loads it promises", "[workloads][contract][large]") {
   for (const auto& name : catalog_names({k_profiles})) {
     const auto profile = load_profile(name, {k_profiles}, "test");
     constexpr std::uint32_t count = 4096;

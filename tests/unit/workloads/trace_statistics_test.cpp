@@ -108,7 +108,7 @@ TEST_CASE("cache hits by hand", "[workloads][unit]") {
 
 // Uniform random routing: overlap top_k / experts, no information between layers, batches as the
 // multinomial says. 4 sigma bounds.
-TEST_CASE("statistics of random routing are those of chance", "[workloads][property]") {
+TEST_CASE("statistics of random routing are those of chance", "[workloads][property][large]") {
   const auto tokens = random_tokens(4, 16, 2, 20000, GENERATE(1U, 2U, 3U));
   const auto rows = token_statistics(tokens, 0, 1, 2);
   CHECK(value_of(rows, "token_expert_overlap", "mean of 4", "random token pair") ==
