@@ -66,7 +66,7 @@ TEST_CASE("statistics come with imbalance by batch size") {
   CHECK_FALSE(shares.empty());
 }
 
-TEST_CASE("a profile is fitted to a trace, and generates") {
+TEST_CASE("a profile is fitted to a trace, and generates", "[app][large]") {
   const test::TemporaryFolder folder;
   std::vector<double> shares;
   const TraceFitResult fit =

@@ -159,7 +159,7 @@ TEST_CASE("the default all-reduce has no launch overhead", "[calibrate][unit]") 
 }
 
 // `moesim calibrate fit DIR --comm-out models/comm/profiles --date DATE` writes them.
-TEST_CASE("shipped profiles are what the fit gives", "[calibrate][shared]") {
+TEST_CASE("shipped profiles are what the fit gives", "[calibrate][shared][large]") {
   if (!std::filesystem::exists(k_measured)) {
     WARN("skipped: no measured tables here");
     return;

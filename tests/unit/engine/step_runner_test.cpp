@@ -121,15 +121,17 @@ void check_same(const StepOutcome& a, const StepOutcome& b) {
   REQUIRE(same_times(a.result, b.result));
 }
 
-}  // namespace
-
-TEST_CASE("a step is a function of its batch, whatever the runner did before",
-          "[engine][property]") {
-  const std::vector<Simulation> all = systems();
-  const auto backend = make_fast_backend();
+struct Seen {
   int stayed = 0;   // steps of the deployment of the step before
   int swapped = 0;  // of another one
-  for (std::uint64_t sequence = 0; sequence < 200; ++sequence) {
+};
+
+// So many sequences of four steps, each step by a runner that ran those before it and by a new one.
+Seen compare_with_new_runners(std::uint64_t sequences) {
+  const std::vector<Simulation> all = systems();
+  const auto backend = make_fast_backend();
+  Seen seen;
+  for (std::uint64_t sequence = 0; sequence < sequences; ++sequence) {
     CAPTURE(sequence);
     std::uint64_t draw = 0;
     const auto below = [&](std::uint64_t n) { return mix64(sequence * 100 + draw++) % n; };
@@ -142,9 +144,9 @@ TEST_CASE("a step is a function of its batch, whatever the runner did before",
         deployment.reset();
         deployment = std::make_unique<Deployment>(below(2) == 0 ? simulation->deployment()
                                                                 : mirrored(*simulation));
-        ++swapped;
+        ++seen.swapped;
       } else {
-        stayed += step > 0 ? 1 : 0;
+        seen.stayed += step > 0 ? 1 : 0;
       }
       // Few tokens are routed otherwise than many, where they are expected.
       const StepBatch batch = random_batch(
@@ -154,8 +156,22 @@ TEST_CASE("a step is a function of its batch, whatever the runner did before",
       check_same(again, StepRunner(1).run(*deployment, batch, seed, *backend, true));
     }
   }
-  CHECK(stayed > 300);
-  CHECK(swapped > 150);
+  return seen;
+}
+
+}  // namespace
+
+TEST_CASE("a step is a function of its batch, whatever the runner did before",
+          "[engine][property][large]") {
+  const Seen seen = compare_with_new_runners(200);
+  CHECK(seen.stayed > 300);
+  CHECK(seen.swapped > 150);
+}
+
+TEST_CASE("a few steps are functions of their batches", "[engine][property]") {
+  const Seen seen = compare_with_new_runners(6);
+  CHECK(seen.stayed > 5);
+  CHECK(seen.swapped > 3);
 }
 
 TEST_CASE("a runner outlives the deployment that it ran last", "[engine][unit]") {
