@@ -54,11 +54,11 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
     <vector>)
 endif()
 
-# moesim_library(NAME [SEARCHES] SOURCES a.cpp ... DEPENDS target ... [PRIVATE_DEPENDS target ...])
-# SEARCHES: its loops run for minutes where sanitizers check unoptimised code, so that they check
+# moesim_library(NAME [HOT] SOURCES a.cpp ... DEPENDS target ... [PRIVATE_DEPENDS target ...])
+# HOT: its loops run for minutes where sanitizers check unoptimised code, so that they check
 # lightly optimised code instead.
 function(moesim_library name)
-  cmake_parse_arguments(ARG "SEARCHES" "" "SOURCES;DEPENDS;PRIVATE_DEPENDS" ${ARGN})
+  cmake_parse_arguments(ARG "HOT" "" "SOURCES;DEPENDS;PRIVATE_DEPENDS" ${ARGN})
   add_library(moesim_${name} STATIC ${ARG_SOURCES})
   add_library(moesim::${name} ALIAS moesim_${name})
   target_include_directories(moesim_${name} PUBLIC ${MOESIM_ROOT})
@@ -66,7 +66,7 @@ function(moesim_library name)
     moesim_${name}
     PUBLIC ${ARG_DEPENDS}
     PRIVATE moesim_options ${ARG_PRIVATE_DEPENDS})
-  if(ARG_SEARCHES AND MOESIM_SANITIZE)
+  if(ARG_HOT AND MOESIM_SANITIZE)
     target_compile_options(moesim_${name} PRIVATE -O1)
   elseif(TARGET moesim_precompiled)
     target_precompile_headers(moesim_${name} REUSE_FROM moesim_precompiled)
