@@ -69,7 +69,7 @@ TEST_CASE("dynamic programming finds the optimum", "[placement][property]") {
   CHECK_NOTHROW(check_feasible(p, placement_of(p, answer.devices), "test"));
 }
 
-TEST_CASE("no bound exceeds the optimum", "[placement][property]") {
+TEST_CASE("no bound exceeds the optimum", "[placement][property][large]") {
   const auto seed = GENERATE(range(std::uint64_t{0}, std::uint64_t{24}));
   CAPTURE(seed);
   RandomShape shape = tiny_shape(seed);
@@ -93,7 +93,7 @@ TEST_CASE("no bound exceeds the optimum", "[placement][property]") {
   CHECK(bound.joint <= exact.lower_bound * (1.0 + 1e-12));
 }
 
-TEST_CASE("no bound exceeds a placement with replicas", "[placement][property]") {
+TEST_CASE("no bound exceeds a placement with replicas", "[placement][property][large]") {
   const auto seed = GENERATE(range(std::uint64_t{0}, std::uint64_t{40}));
   CAPTURE(seed);
   RandomShape shape = tiny_shape(seed);

@@ -29,7 +29,7 @@ PlacementProblem small_problem(Rng& rng, int shape) {
 
 }  // namespace
 
-TEST_CASE("the joint integer program is exact on small problems", "[placement][property]") {
+TEST_CASE("the joint integer program is exact on small problems", "[placement][property][large]") {
   const auto seed = GENERATE(range(std::uint64_t{0}, std::uint64_t{3}));
   const int shape = GENERATE(0, 1, 2, 3);
   const int variant = GENERATE(0, 1, 2, 3);
