@@ -57,6 +57,9 @@ std::optional<RunResult> Lookahead::run() {
       return std::nullopt;
     }
   }
+  if (ended_ != states_.size() || !std::isfinite(makespan_s_)) {
+    return std::nullopt;  // something stands still, or takes for ever: not what this is for
+  }
   return take_result();
 }
 
@@ -73,6 +76,7 @@ bool Lookahead::attempt() {
   core_.reset();
   served_ = 0;
   foreseen_ = 0;
+  ended_ = 0;
   makespan_s_ = 0.0;
   for (std::size_t id = 0; id < tasks.size(); ++id) {
     states_[id].waits = static_cast<std::int32_t>(tasks[id].predecessor_count);
@@ -132,6 +136,7 @@ bool Lookahead::place(TaskId id) {
 }
 
 void Lookahead::ends(TaskId id, Instant when) {
+  ++ended_;
   times_[at(id)].end_s = when.time_s;
   makespan_s_ = std::max(makespan_s_, when.time_s);
   for (std::uint32_t i = first_after_[at(id)]; i < first_after_[at(id) + 1]; ++i) {
@@ -153,15 +158,18 @@ void Lookahead::ends(TaskId id, Instant when) {
 double Lookahead::length_s(const Task& task) const {
   double length = 0.0;
   for (const Segment& segment : graph_.segments(task.program)) {
-    double longest = 0.0;
-    for (const Need& need : graph_.needs(segment)) {
-      longest =
-          std::max(longest, need.amount / uses_[at(need.resource + task.resource_offset)].rate);
-    }
     length += segment.latency_s;
-    length += longest;
+    length += service_s(task, segment);
   }
   return length;
+}
+
+double Lookahead::service_s(const Task& task, const Segment& segment) const {
+  double longest = 0.0;
+  for (const Need& need : graph_.needs(segment)) {
+    longest = std::max(longest, need.amount / uses_[at(need.resource + task.resource_offset)].rate);
+  }
+  return longest;
 }
 
 // Others use some of its resources when it starts.
@@ -245,13 +253,8 @@ void Lookahead::record_foreseen(std::vector<double>& segment_ends_s) const {
     segment_ends_s.resize(std::max(segment_ends_s.size(), first + segments.size()));
     double length = 0.0;
     for (std::size_t i = 0; i < segments.size() && !states_[id].is_served; ++i) {
-      double longest = 0.0;
-      for (const Need& need : graph_.needs(segments[i])) {
-        longest =
-            std::max(longest, need.amount / uses_[at(need.resource + task.resource_offset)].rate);
-      }
       length += segments[i].latency_s;
-      length += longest;
+      length += service_s(task, segments[i]);
       segment_ends_s[first + i] = times_[id].start_s + length;
     }
     first += segments.size();

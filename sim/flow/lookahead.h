@@ -24,8 +24,9 @@ class Lookahead {
   // The graph suits. Throws InvariantError for rates that are not positive and finite.
   Lookahead(const TaskGraph& graph, bool record_segments);
 
-  // Nothing where so many tasks meet that events for all of them cost less. Called once. Throws
-  // InvariantError for a task whose resources do not exist.
+  // Nothing where so many tasks meet that events for all of them cost less, and where not every
+  // task ends at a finite time. Called once. Throws InvariantError for a task whose resources do
+  // not exist.
   std::optional<RunResult> run();
 
   // Tasks of a run that succeeded: by the event core, and all others.
@@ -67,6 +68,7 @@ class Lookahead {
   void note_conflict(const Task& task, Instant start);
   void start_served(Instant when);
   [[nodiscard]] double length_s(const Task& task) const;
+  [[nodiscard]] double service_s(const Task& task, const Segment& segment) const;
   [[nodiscard]] Use& use_of(const Task& task, std::int32_t relative) {
     return uses_[static_cast<std::size_t>(std::int64_t{relative} + task.resource_offset)];
   }
@@ -86,6 +88,7 @@ class Lookahead {
   int conflicts_ = 0;
   std::size_t served_ = 0;
   std::size_t foreseen_ = 0;
+  std::size_t ended_ = 0;
   double makespan_s_ = 0.0;
 };
 

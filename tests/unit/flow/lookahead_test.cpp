@@ -132,5 +132,16 @@ TEST_CASE("who meets somebody is served, and nobody else", "[flow][unit]") {
   CHECK(result->makespan_s == 8.0);
 }
 
+TEST_CASE("what takes for ever is not foreseen", "[flow][unit]") {
+  TaskGraph graph;
+  graph.resources.assign(1, {"link", ResourceKind::link, 1e-306});
+  const ProgramId program = graph.begin_program();
+  const std::array needs{Need{0, 1e6}};  // 1e312 s
+  graph.add_segment(0.0, needs);
+  const TaskId first = graph.add_task({.program = program}, {});
+  graph.add_task({.program = program}, std::array{first});
+  CHECK_FALSE(Lookahead(graph, false).run());
+}
+
 }  // namespace
 }  // namespace moesim::test
