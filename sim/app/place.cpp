@@ -91,6 +91,7 @@ PlaceResult place_scenario(const nlohmann::json& document, const PlaceOptions& o
   result.seed = options.seed;
   PlacedScenario& placed = result.scenario.emplace();
   placed.provenance = scenario.provenance();
+  placed.warnings = scenario.warnings();
   placed.provenance.preferred_files = preferred_files(options.catalogs);
   placed.generalisation = scenario.generalisation(result.found.placement);
   placed.decode = scenario.decode();

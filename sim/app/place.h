@@ -74,8 +74,9 @@ struct PlaceProvenance {
 struct PlacedScenario {
   PlaceProvenance provenance;
   std::vector<GeneralisationRow> generalisation;
-  bool decode = false;              // are steps times per output token?
-  std::vector<VerdictRow> verdict;  // empty unless asked for
+  bool decode = false;                // are steps times per output token?
+  std::vector<VerdictRow> verdict;    // empty unless asked for
+  std::vector<std::string> warnings;  // of how the files that the scenario names were read
 };
 
 struct PlaceResult {

@@ -17,6 +17,7 @@ struct Subject {
   int first_layer = 0;
   double intra_bandwidth = 0.0;
   double inter_bandwidth = 0.0;
+  std::vector<std::string> warnings = {};
 };
 
 Subject read_subject(const Json& document, const PlaceDiffOptions& options) {
@@ -31,7 +32,8 @@ Subject read_subject(const Json& document, const PlaceDiffOptions& options) {
           .is_scenario = true,
           .first_layer = subject.moe_layers().front(),
           .intra_bandwidth = node.device_link.bandwidth.si(),
-          .inter_bandwidth = node.nic_link.bandwidth.si() * nics / node.devices};
+          .inter_bandwidth = node.nic_link.bandwidth.si() * nics / node.devices,
+          .warnings = subject.warnings()};
 }
 
 // A scenario says nothing of the slots that a file may have.
@@ -127,6 +129,7 @@ PlaceDiffResult place_diff(const PlaceDiffOptions& options, const Json* problem)
   result.diff =
       diff_placements(before, after, result.cost, options.before + " and " + options.after);
   if (subject) {
+    result.warnings = subject->warnings;
     result.scores_in_seconds = subject->problem.in_seconds;
     for (PlaceDiffSide* side : {&result.before, &result.after}) {
       side->score = score_of(*subject, side->file, side->path);

@@ -5,6 +5,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "placement/diff.h"
 #include "placement/evaluate.h"
@@ -40,6 +41,7 @@ struct PlaceDiffResult {
   PlacementDiff diff;
   MoveCost cost;
   bool scores_in_seconds = false;
+  std::vector<std::string> warnings;  // of how the files that a scenario names were read
 
   // Whether bandwidths for all that moves are known.
   [[nodiscard]] bool has_time() const;

@@ -55,8 +55,10 @@ void check(const PlaceRebalanceOptions& options) {
 PlaceRebalanceResult place_rebalance(const PlaceRebalanceOptions& options, const Json* scenario) {
   check(options);
   const auto policies = chosen_policies(options);
-  RebalanceStudy study(read_rebalance_task(options, scenario), options.name);
+  RebalanceMachine machine = rebalance_machine(options, scenario);
+  RebalanceStudy study(read_rebalance_task(options, machine), options.name);
   PlaceRebalanceResult result;
+  result.warnings = std::move(machine.warnings);
   result.method = options.method;
   result.layers = study.task().problem.layers;
   result.devices = study.task().problem.devices;

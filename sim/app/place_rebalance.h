@@ -53,6 +53,7 @@ struct PlaceRebalanceResult {
   int layers = 0;
   int devices = 0;
   std::vector<RebalanceOutcome> outcomes;  // by policy
+  std::vector<std::string> warnings;       // of how the files that a scenario names were read
 };
 
 // `scenario`: says what the options leave open; null: none. Throws ConfigError that names the

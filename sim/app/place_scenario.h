@@ -42,6 +42,10 @@ class PlaceScenario {
   // The same placements in simulated steps.
   std::vector<VerdictRow> verdict(const ExpertPlacement& found, int batches,
                                   const Progress& progress);
+  // Of how the files that the scenario names were read.
+  [[nodiscard]] const std::vector<std::string>& warnings() const {
+    return fitted_->scenario().warnings;
+  }
   // Where costs and statistics come from.
   [[nodiscard]] PlaceProvenance provenance() const;
 

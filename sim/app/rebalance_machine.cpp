@@ -18,6 +18,7 @@ void take_scenario(nlohmann::json document, const PlaceRebalanceOptions& options
   if (simulation.routing() == nullptr) {
     throw ConfigError(options.scenario, "its model has no routed experts to place");
   }
+  machine.warnings = simulation.scenario().warnings;
   const PlacementShape shape = simulation.system().placement_shape();
   const PlacementCosts costs = simulation.system().placement_costs();
   machine.experts = shape.experts;

@@ -101,8 +101,7 @@ ExpertPlacement usual_placement(const PlacementProblem& problem) {
 }  // namespace
 
 RebalanceTask read_rebalance_task(const PlaceRebalanceOptions& options,
-                                  const nlohmann::json* scenario) {
-  const RebalanceMachine machine = rebalance_machine(options, scenario);
+                                  const RebalanceMachine& machine) {
   const LoadTrace trace = read_loads(machine.traces, options.windows);
   RebalanceTask task;
   task.problem = problem_of(machine, trace.shape);

@@ -20,6 +20,7 @@ struct RebalanceMachine {
   double expert_bytes = 0.0;
   double intra_bandwidth = 0.0;
   double inter_bandwidth = 0.0;
+  std::vector<std::string> warnings;  // of how the scenario's files were read
 };
 
 // Throws ConfigError naming the option that is missing.
@@ -28,6 +29,6 @@ RebalanceMachine rebalance_machine(const PlaceRebalanceOptions& options,
 
 // Reads the traces and checks everything. Throws ConfigError.
 RebalanceTask read_rebalance_task(const PlaceRebalanceOptions& options,
-                                  const nlohmann::json* scenario);
+                                  const RebalanceMachine& machine);
 
 }  // namespace moesim

@@ -79,6 +79,9 @@ std::string grounds(const Json& claims) {
       if (row->contains("why")) {
         text += "    " + (*row)["why"].get<std::string>() + "\n";
       }
+      for (const Json& warning : row->value("warnings", Json::array())) {
+        text += "    warning: " + warning.get<std::string>() + "\n";
+      }
     }
     if (rows.front()->contains("fit")) {
       text += fit_text((*rows.front())["fit"]);

@@ -103,14 +103,15 @@ PlaceOptions task_of(const Options& options) {
 int run(const Options& options) {
   const Clock::time_point start = Clock::now();
   std::signal(SIGINT, note_interrupt);
-  nlohmann::json document = read_json_file(options.input);
+  const nlohmann::json read = read_json_file(options.input);
+  nlohmann::json document = read;
   for (const std::string& assignment : options.overrides) {
     apply_override(document, assignment);
   }
   PlaceOptions task = task_of(options);
   const PlaceKind kind = place_kind(document);
   if (kind == PlaceKind::scenario) {
-    ScenarioDocument scenario = read_scenario_document(options.input, options.overrides);
+    ScenarioDocument scenario = scenario_document(read, options.input, options.overrides);
     print_warnings(scenario.warnings);
     document = std::move(scenario.json);
     task.catalogs = catalogs_of(options.common);
@@ -129,6 +130,9 @@ int run(const Options& options) {
   };
   const PlaceResult result = place(std::move(document), task);
   progress.reset();
+  if (result.scenario) {
+    print_warnings(result.scenario->warnings);
+  }
   finish(options, task, result);
   return 0;
 }

@@ -63,14 +63,14 @@ int run(const Options& options) {
   if (const auto preferred = preferred_files(folders); !preferred.empty()) {
     report["provenance"]["preferred_files"] = preferred;
   }
-  if (!options.timeline.empty()) {
-    write_text_file(options.timeline, result.timeline);
-    std::cerr << "timeline: " << options.timeline << " (open in ui.perfetto.dev)\n";
-  }
   const double wall_s =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   report["host"] = host_report(result.host, wall_s);
-  std::cout << (options.common.json ? report.dump(2) + "\n" : step_table(report));
+  std::cout << (options.common.json ? report.dump(2) + "\n" : step_table(report)) << std::flush;
+  if (!options.timeline.empty()) {  // last: a full disk must not cost the report
+    write_text_file(options.timeline, result.timeline);
+    std::cerr << "timeline: " << options.timeline << " (open in ui.perfetto.dev)\n";
+  }
   return 0;
 }
 

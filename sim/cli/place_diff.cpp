@@ -79,13 +79,14 @@ int run(const Options& options) {
   if (!task.problem.empty()) {
     problem = read_json_file(task.problem);
     if (place_kind(*problem) != PlaceKind::problem) {
-      ScenarioDocument scenario = read_scenario_document(task.problem, {});
+      ScenarioDocument scenario = scenario_document(*problem, task.problem, {});
       print_warnings(scenario.warnings);
       problem = std::move(scenario.json);
       task.catalogs = catalogs_of(options.common);
     }
   }
   const PlaceDiffResult result = place_diff(task, problem ? &*problem : nullptr);
+  print_warnings(result.warnings);
   if (options.common.json) {
     std::cout << to_json(result).dump(1) << "\n";
     return 0;

@@ -101,6 +101,7 @@ int run(const Arguments& arguments) {
     task.progress = [&progress](double share) { progress.show(share); };
     result = place_rebalance(task, scenario ? &*scenario : nullptr);
   }
+  print_warnings(result.warnings);
   std::cout << (arguments.common.json ? to_json(result).dump(1) + "\n" : text_of(result));
   return 0;
 }

@@ -14,6 +14,17 @@ bool is_there(const fs::path& path) {
   return fs::exists(path, unreadable);
 }
 
+// "./a" -> "a".
+fs::path without_dots(const fs::path& path) {
+  fs::path rest;
+  for (const fs::path& part : path) {
+    if (!rest.empty() || part != ".") {
+      rest /= part;
+    }
+  }
+  return rest;
+}
+
 class Rebasing {
  public:
   explicit Rebasing(const std::string& file) : file_(file), folder_(fs::path(file).parent_path()) {}
@@ -50,7 +61,8 @@ class Rebasing {
     if (part.empty() || path.is_absolute()) {
       return;
     }
-    const std::string beside = (folder_ / path).lexically_normal().string();
+    // Not normalised by its letters: "link/.." need not be where the link stands.
+    const std::string beside = (folder_ / without_dots(path)).string();
     if (!is_there(beside) && is_there(path)) {
       messages_.push_back(file_ + "#" + at + ": " + beside + " does not exist, " +
                           std::string(part) +
@@ -77,8 +89,10 @@ std::string_view json_file_name(std::string_view text) {
 
 std::vector<std::string> rebase_paths(Json& document, const std::string& file,
                                       std::span<const PathKey> keys) {
-  if (fs::path(file).parent_path().empty()) {
-    return {};  // of the working directory
+  std::error_code unreadable;
+  if (fs::path(file).parent_path().empty() ||
+      (fs::exists(file, unreadable) && !fs::is_regular_file(file, unreadable))) {
+    return {};  // of the working directory, or a pipe, which stands nowhere
   }
   Rebasing rebasing(file);
   for (const PathKey& key : keys) {

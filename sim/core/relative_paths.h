@@ -22,7 +22,8 @@ struct PathKey {
 
 // Rewrites the paths of a document read from `file`, so that they lead from the working directory
 // to what they name. Where only the working directory has such a file, the path stays; one message
-// each says so. Absolute paths stay, and so does what is no text. O(keys).
+// each says so. Absolute paths stay, and so does what is no text; those of a pipe lead from the
+// working directory already. O(keys).
 std::vector<std::string> rebase_paths(nlohmann::json& document, const std::string& file,
                                       std::span<const PathKey> keys);
 

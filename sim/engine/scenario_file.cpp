@@ -32,7 +32,12 @@ std::span<const PathKey> scenario_path_keys() {
 
 ScenarioDocument read_scenario_document(const std::string& path,
                                         std::span<const std::string> overrides) {
-  ScenarioDocument document{.json = read_json_file(path), .warnings = {}};
+  return scenario_document(read_json_file(path), path, overrides);
+}
+
+ScenarioDocument scenario_document(nlohmann::json json, const std::string& path,
+                                   std::span<const std::string> overrides) {
+  ScenarioDocument document{.json = std::move(json), .warnings = {}};
   append(document.warnings, rebase_paths(document.json, path, scenario_path_keys()));
   for (const std::string& assignment : overrides) {
     apply_override(document.json, assignment);

@@ -24,6 +24,10 @@ struct ScenarioDocument {
 ScenarioDocument read_scenario_document(const std::string& path,
                                         std::span<const std::string> overrides);
 
+// The same of what has been read from `path` already, which may be a pipe.
+ScenarioDocument scenario_document(nlohmann::json json, const std::string& path,
+                                   std::span<const std::string> overrides);
+
 // Applies an override that stands in `file`: its paths are relative to that. Throws ConfigError.
 void apply_override_of(const std::string& file, const std::string& assignment,
                        ScenarioDocument& document);

@@ -23,7 +23,12 @@ struct Attempt {
   const ClaimMeasure* measure = nullptr;
 };
 
-Json simulate(const ScenarioDocument& document, const std::string& name, const Library& library) {
+struct Ran {
+  Json report;
+  std::vector<std::string> warnings;  // of how its files were read
+};
+
+Ran simulate(const ScenarioDocument& document, const std::string& name, const Library& library) {
   Simulation simulation(parse_scenario(document, name), library, 1);
   const auto backend = make_fast_backend();
   std::vector<double> steps;
@@ -32,13 +37,14 @@ Json simulate(const ScenarioDocument& document, const std::string& name, const L
     last = simulation.run_step(i, *backend, false);
     steps.push_back(last.result.makespan_s);
   }
-  return to_json(step_report(simulation, steps, last), simulation.scenario().effective);
+  return {to_json(step_report(simulation, steps, last), simulation.scenario().effective),
+          simulation.scenario().warnings};
 }
 
 std::string run_of(const std::string& name) { return name.substr(0, name.find('.')); }
 
 // Reports of one scenario's runs, by name.
-using Reports = std::map<std::string, const Json*>;
+using Reports = std::map<std::string, const Ran*>;
 
 Expression::Lookup lookup_in(const Reports& reports, const std::string& where) {
   return [&reports, where](const std::string& name) {
@@ -47,7 +53,7 @@ Expression::Lookup lookup_in(const Reports& reports, const std::string& where) {
       throw ConfigError(
           where, "\"" + name + "\" is a run; add what of it, such as " + name + ".metrics.step_s");
     }
-    return report_values(*reports.at(run), name.substr(run.size() + 1), where);
+    return report_values(reports.at(run)->report, name.substr(run.size() + 1), where);
   };
 }
 
@@ -209,7 +215,7 @@ class Reproduction {
       runs.insert(run_of(name));
     }
     const auto figure = [&](double parameter) {
-      std::map<std::string, Json> documents;
+      std::map<std::string, Ran> documents;
       Reports reports;
       for (const std::string& run : runs) {
         documents[run] = simulate(document_of(s, run, parameter), name_of_run(s, run), library_);
@@ -268,6 +274,7 @@ class Reproduction {
     result.scenario = &scenario;
     result.fit = fits_[attempt.scenario];
     result.why = measure.why;
+    note_warnings(attempt, result.warnings);
     for (const Expression& figure : measure.figures) {
       result.asked += (result.asked.empty() ? "" : "; ") + figure.text();
       result.simulated.push_back(figure.value(lookup));
@@ -310,6 +317,20 @@ class Reproduction {
     result.verdict = judge(target, result.simulated);
   }
 
+  // Of the runs that it rests on, each once.
+  void note_warnings(const Attempt& attempt, std::vector<std::string>& warnings) const {
+    std::set<std::string> said;
+    for (const Expression& figure : attempt.measure->figures) {
+      for (const std::string& name : figure.names()) {
+        for (const std::string& text : reports_of_[attempt.scenario].at(run_of(name))->warnings) {
+          if (said.insert(text).second) {
+            warnings.push_back(text);
+          }
+        }
+      }
+    }
+  }
+
   static void restate(const ClaimMeasure& measure, const Expression::Lookup& lookup,
                       Target& target) {
     constexpr double rounding = 1e-9;  // a formula has no printed digits
@@ -327,7 +348,7 @@ class Reproduction {
   std::vector<Attempt> attempts_;
   std::vector<std::set<std::string>> needed_;  // by scenario: runs
   std::vector<std::optional<ParameterFit>> fits_;
-  std::vector<Json> reports_;
+  std::vector<Ran> reports_;
   std::vector<Reports> reports_of_;
 };
 

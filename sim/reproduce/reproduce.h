@@ -26,8 +26,9 @@ struct ClaimResult {
   std::vector<double> simulated{};
   std::vector<double> ratio{};
   Tolerance tolerance{};
-  std::string why{};                  // restated
-  std::optional<ParameterFit> fit{};  // of the scenario
+  std::string why{};                    // restated
+  std::optional<ParameterFit> fit{};    // of the scenario
+  std::vector<std::string> warnings{};  // of how its runs' files were read
 };
 
 struct ReproduceTask {

@@ -155,6 +155,9 @@ Json result_json(const ClaimResult& result) {
   if (!result.why.empty()) {
     row["why"] = result.why;
   }
+  if (!result.warnings.empty()) {
+    row["warnings"] = result.warnings;
+  }
   if (result.fit) {
     row["fit"] = fit_json(*result.scenario->fit, *result.fit);
   }

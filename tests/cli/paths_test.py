@@ -100,6 +100,29 @@ def check_working_directory(cli):
                                          "workload/routing")], told
     stderr = cli.run("case", "place", "old/s.json", "--json").stderr
     assert stderr.count("working directory") == 4, stderr
+    # A cluster's document names its device; who says "place" is told of that, too.
+    cluster = json.loads((cli.folder / "case/parts/cluster.json").read_text())
+    cluster["node"]["device"] = "parts/device/mine.json"
+    write(cli.folder / "case/parts/old.json", cluster)
+    scenario = json.loads((cli.folder / "case/s.json").read_text())
+    scenario["hardware"]["cluster"] = "parts/old.json"
+    write(cli.folder / "case/late.json", scenario)
+    cli.run("case", "place", "late.json", "--export", "moesim:p.json")
+    for command in (["place", "late.json", "--json"],
+                    ["place", "diff", "p.json", "p.json", "late.json"],
+                    ["place", "rebalance", "late.json", "parts/t.moetrace"]):
+        stderr = cli.run("case", *command).stderr
+        assert stderr.count("parts/old.json#/node/device") == 1, (command, stderr)
+
+
+def check_pipes(cli):
+    """A scenario may come from a pipe, which is read once; its paths are the working directory's."""
+    text = (cli.folder / "case/s.json").read_bytes()
+    for command in (["simulate", "/dev/stdin"], ["place", "/dev/stdin"]):
+        done = subprocess.run([cli.moesim, *command, "--json"], cwd=cli.folder / "case", input=text,
+                              capture_output=True, timeout=120, check=False)
+        assert done.returncode == 0, (command, done.stderr)
+        assert b"working directory" not in done.stderr, done.stderr
 
 
 def main():
@@ -112,7 +135,8 @@ def main():
         check_set(cli)
         check_messages(cli, good)
         check_working_directory(cli)
-    print("4 passed, 0 failed")
+        check_pipes(cli)
+    print("5 passed, 0 failed")
     return 0
 
 

@@ -46,7 +46,7 @@ TEST_CASE("paths of a document lead from where it lies", "[core][unit]") {
                 {"routing", "profile:mine.json"},
                 {"model.json", "c.json"}};
   CHECK(rebase_paths(document, "some/folder/s.json", k_keys).empty());
-  CHECK(document == Json{{"file", "some/x/batches.json"},
+  CHECK(document == Json{{"file", "some/folder/../x/batches.json"},
                          {"model", "deepseek-v3"},  // a name
                          {"node", {{"parts", {"some/folder/a.json", "a", 3}}, {"other", "b.json"}}},
                          {"routing", "profile:some/folder/mine.json"},
@@ -58,6 +58,26 @@ TEST_CASE("paths of a document lead from where it lies", "[core][unit]") {
   Json beside{{"file", "batches.json"}};
   CHECK(rebase_paths(beside, "s.json", k_keys).empty());
   CHECK(beside["file"] == "batches.json");
+  Json dotted{{"file", "./././batches.json"}};
+  CHECK(rebase_paths(dotted, "./folder/s.json", k_keys).empty());
+  CHECK(dotted["file"] == "./folder/batches.json");
+}
+
+TEST_CASE("what lies above a linked folder is where the link leads", "[core][unit]") {
+  const test::TemporaryFolder folder;
+  const WorkingDirectory here(folder.path());
+  std::filesystem::create_directories("far/away/cases");
+  std::filesystem::create_directory_symlink("far/away/cases", "linked");
+  write_text_file("far/away/batches.json", "{}");
+  Json document{{"file", "../batches.json"}};
+  CHECK(rebase_paths(document, "linked/s.json", k_keys).empty());
+  CHECK(std::filesystem::exists(document["file"].get<std::string>()));
+}
+
+TEST_CASE("paths of a document from no folder are the working directory's", "[core][unit]") {
+  Json document{{"file", "batches.json"}};
+  CHECK(rebase_paths(document, "/dev/null", k_keys).empty());
+  CHECK(document["file"] == "batches.json");
 }
 
 TEST_CASE("a file of the working directory alone is used, and said to be", "[core][unit]") {
