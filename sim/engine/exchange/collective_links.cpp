@@ -78,9 +78,10 @@ const CollectiveCost& CollectiveLowering::lower(const FoundCollective& law, Coll
   for (const int device : devices) {
     places_.push_back(device % topology_->devices_per_node());
   }
-  const auto [known, fresh] = known_.try_emplace({op, bytes.si(), places_});
-  if (fresh) {
-    known->second = {node, lower_collective(*topology_, law, op, devices, bytes)};
+  auto known = known_.find({op, bytes.si(), places_});
+  if (known == known_.end()) {  // worked out first: what throws must not be remembered
+    Remembered fresh{node, lower_collective(*topology_, law, op, devices, bytes)};
+    known = known_.emplace(Key{op, bytes.si(), places_}, std::move(fresh)).first;
   }
   move_to(node, known->second);
   return known->second.cost;

@@ -32,6 +32,7 @@ class CollectiveLowering {
                               std::span<const int> devices, Bytes bytes);
 
  private:
+  using Key = std::tuple<CollectiveOp, double, std::vector<int>>;  // bytes, places
   struct Remembered {
     int node = 0;  // where the links of `cost` are
     CollectiveCost cost;
@@ -40,7 +41,7 @@ class CollectiveLowering {
 
   const Topology* topology_;
   std::vector<int> places_;  // scratch
-  std::map<std::tuple<CollectiveOp, double, std::vector<int>>, Remembered> known_;
+  std::map<Key, Remembered> known_;
   CollectiveCost spread_;  // of a group over several nodes: not remembered
 };
 
