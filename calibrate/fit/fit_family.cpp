@@ -370,6 +370,8 @@ FittedFamily fit_family(const Rows& rows, const KernelForm& form, const KernelCo
   family.kind = key.kind;
   family.dtype = key.dtype;
   family.storage = key.storage;
+  family.algorithm = key.algorithm;
+  family.products_alone = rows.front()->products_alone;
   family.kernel_source = kernel_source;
   family.form = &form;
   const FamilyFit fit(rows, form, context, kernel_source, options);

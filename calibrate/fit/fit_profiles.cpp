@@ -5,6 +5,7 @@
 #include <set>
 #include <tuple>
 
+#include "calibrate/fit/slow_paths.h"
 #include "sim/core/error.h"
 #include "sim/core/quantile.h"
 #include "sim/core/thread_pool.h"
@@ -230,6 +231,7 @@ std::vector<KernelProfile> fit_profiles(const std::string& dir, const DeviceLook
   });
   using Id = std::tuple<std::string, std::string, std::string>;
   std::map<Id, KernelProfile> profiles;
+  const std::set<MeasuredKernel> slow = slow_paths(tables);
   std::vector<FittedFamily> evidence;
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     const MeasuredFile& file = jobs[i].table->file;
@@ -238,6 +240,9 @@ std::vector<KernelProfile> fit_profiles(const std::string& dir, const DeviceLook
     profile.framework = file.framework;
     profile.version = file.version;
     profile.date = options.date;
+    fitted[i].family.slow_path =
+        slow.contains({file.system, file.framework, file.version, fitted[i].family.name(),
+                       fitted[i].family.kernel_source});
     profile.families.push_back(std::move(fitted[i].family));
     evidence.push_back(std::move(fitted[i].roofline));
   }

@@ -134,6 +134,7 @@ void read_deepep_moe(RowReader& reader, bool contiguous) {
       m.shape.dims[dim::tokens] = std::ceil(load.pairs);  // each pair arrives as a row of its own
     }
     m.source.insert(0, contiguous ? "contiguous:" : "masked:");
+    m.shape.key.algorithm.layout = contiguous ? ExpertLayout::contiguous : ExpertLayout::masked;
     m.group = reader.group(
         "moe", std::string(format->our_name) + (contiguous ? "/contiguous" : "/masked"));
     m.checkable = balanced;

@@ -67,11 +67,36 @@ Json error_json(const ErrorSummary& error) {
   return {{"median", rounded(error.median)}, {"p90", rounded(error.p90)}};
 }
 
+// What steps lower goes without saying.
+Json algorithm_json(const FittedFamily& family) {
+  const KernelAlgorithm& algorithm = family.algorithm;
+  Json json;
+  if (algorithm.layout != ExpertLayout::fused) {
+    json["layout"] = name_of(algorithm.layout);
+  }
+  if (algorithm.prefill != MlaPrefill::expanded) {
+    json["prefill"] = k_prefill_names.at(static_cast<std::size_t>(algorithm.prefill));
+  }
+  if (algorithm.cache != CacheRead::native) {
+    json["cache"] = k_cache_names.at(static_cast<std::size_t>(algorithm.cache));
+  }
+  if (family.products_alone) {
+    json["timed"] = k_timed_names.back();
+  }
+  return json;
+}
+
 Json family_json(const FittedFamily& family) {
   Json json;
   json["operation"] = name_of(family.kind);
   json["dtype"] = family.dtype ? name_of(*family.dtype) : "any";
   json["storage"] = family.storage ? name_of(*family.storage) : "any";
+  if (Json algorithm = algorithm_json(family); !algorithm.empty()) {
+    json["algorithm"] = std::move(algorithm);
+  }
+  if (family.slow_path) {
+    json["slow_path"] = true;
+  }
   json["kernel_source"] = family.kernel_source;
   json["preferred"] = family.preferred;
   json["form"] = family.form->name;
@@ -132,6 +157,13 @@ std::string kernel_profile_text(const KernelProfile& profile) {
   }
   for (const KernelKind kind : operations_of(profile)) {
     json["operations"].push_back(name_of(kind));
+  }
+  for (const auto& [name, law] : laws_of(profile)) {
+    Json& known = json["laws"][name];
+    known = {rounded(law.left_out.median), rounded(law.left_out.p90)};
+    if (law.slow_path) {
+      known.push_back(1);
+    }
   }
   for (const FittedFamily& family : profile.families) {
     json["families"].push_back(family_json(family));

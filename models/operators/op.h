@@ -31,6 +31,13 @@ struct ExpertLoad {
   std::int64_t busiest = 0;          // largest pairs_e
 };
 
+// How the rows of routed experts lie when their products begin; the all-to-all decides it.
+enum class ExpertLayout : std::uint8_t {
+  fused,       // tokens as they arrived; the framework's kernel permutes them itself
+  contiguous,  // one list of rows, sorted by expert (what DeepEP's normal kernels feed)
+  masked,      // a block of rows per expert, partly filled (DeepEP's low-latency kernels)
+};
+
 // The routed experts of one layer on one rank: permute, gate+up, activation, down, finalize.
 struct MoeOp {
   std::int64_t entering_tokens = 0;  // rows that enter the kernel (before selection of local pairs)
@@ -44,6 +51,7 @@ struct MoeOp {
   DType dtype = DType::bf16;
   DType weight_storage = DType::bf16;
   double weight_bits = 0.0;  // > 0: stored bits per weight, instead of the format's
+  ExpertLayout layout = ExpertLayout::fused;
 };
 
 enum class Phase : std::uint8_t { prefill = 0, decode = 1 };

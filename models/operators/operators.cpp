@@ -203,7 +203,36 @@ Op routed_expert_op(const MoeModel& model, const FfnGroup& group, const ExpertSh
                            .load = shard.load,
                            .dtype = precision.expert_gemm,
                            .weight_storage = precision.weights.routed_expert,
-                           .weight_bits = expert.weight_bits}};
+                           .weight_bits = expert.weight_bits,
+                           .layout = shard.layout}};
+}
+
+std::vector<Op> expert_passes(const MoeOp& experts, DType activation) {
+  const double pairs = real(experts.load.pairs);
+  const double hidden = real(experts.hidden);
+  const double inter = real(experts.inter);
+  const double rows = real(experts.entering_tokens) * hidden;
+  // Narrow products take rows with a scale per 128 values.
+  const bool narrow = stored_bits(experts.dtype) < 16;
+  const auto operands = [&experts, narrow](double values) {
+    return size(values, peak_class(experts.dtype)) +
+           (narrow ? size(values / 128, DType::fp32) : Bytes());
+  };
+  std::vector<Op> ops;
+  if (experts.load.pairs == 0) {
+    return ops;
+  }
+  const bool moves = experts.layout != ExpertLayout::masked;
+  if (moves) {
+    ops.push_back({"experts_scatter", MemoryOp{operands(rows), operands(pairs * hidden)}});
+  }
+  ops.push_back(
+      {"experts_activation", MemoryOp{size((experts.matrices - 1) * pairs * inter, activation),
+                                      operands(pairs * inter)}});
+  if (moves) {
+    ops.push_back(memory_op("experts_gather", pairs * hidden, rows, activation));
+  }
+  return ops;
 }
 
 std::vector<Op> embedding_ops(const MoeModel& model, std::int64_t tokens,

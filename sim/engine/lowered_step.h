@@ -3,10 +3,12 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "models/operators/op.h"
 #include "sim/flow/task_graph.h"
 
 namespace moesim {
@@ -44,6 +46,8 @@ struct FamilyUse {
   std::int64_t kernels = 0;
   std::int64_t extrapolated = 0;  // how many of them lie outside the fitted range
   double device_s = 0.0;          // sum of their times
+  double longest_s = 0.0;         // of kernels, the longest alone
+  std::optional<OpShape> longest = {};
 };
 
 // How one MoE layer's load is spread over the expert ranks.

@@ -136,6 +136,27 @@ std::map<std::string, std::string> parse_collectives(ConfigObject& object) {
   return libraries;
 }
 
+// "auto", a framework or a version for every operation, or an object with one per operation. Which
+// there are is the library's affair.
+KernelWishes parse_kernels(ConfigObject& object) {
+  KernelWishes wishes;
+  const nlohmann::json* given = object.raw("kernels");
+  std::string& usual = wishes.by_operation["default"];
+  if (given == nullptr || !given->is_object()) {
+    usual = object.text_or("kernels", usual);
+    return wishes;
+  }
+  ConfigObject choices = object.object("kernels");
+  usual = choices.text_or("default", usual);
+  for (const std::string_view operation : kernel_operations()) {
+    if (choices.has(operation)) {
+      wishes.by_operation[std::string(operation)] = choices.text(operation);
+    }
+  }
+  choices.reject_unknown_keys();
+  return wishes;
+}
+
 Policy parse_policy(ConfigObject object) {
   Policy policy;
   policy.all_to_all =
@@ -143,7 +164,7 @@ Policy parse_policy(ConfigObject object) {
   if (object.has("all_to_all_link_rate")) {
     policy.all_to_all_link_rate = object.positive<Bandwidth>("all_to_all_link_rate");
   }
-  policy.kernels = object.text_or("kernels", "trtllm");  // the library knows which there are
+  policy.kernels = parse_kernels(object);
   policy.collectives = parse_collectives(object);
   parse_overlap(object, policy);
   policy.dispatch = object.dtype_or("dispatch", DType::bf16);
@@ -189,6 +210,11 @@ auto section_or_defaults(ConfigObject& root, std::string_view key, Parse parse) 
 const std::string& Policy::collective_library(std::string_view operation) const {
   const auto found = collectives.find(std::string(operation));
   return found == collectives.end() ? collectives.at("default") : found->second;
+}
+
+std::string Policy::framework() const {
+  const std::string& usual = kernels.by_operation.at("default");
+  return usual == "auto" ? "" : usual.substr(0, usual.find('-'));
 }
 
 Scenario parse_scenario(const nlohmann::json& document, const std::string& name) {

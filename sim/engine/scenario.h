@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "models/kernels/kernel_model.h"
 #include "models/operators/operators.h"
 #include "placement/problem.h"
 #include "sim/core/key_record.h"
@@ -54,7 +55,7 @@ struct Policy {
   std::string all_to_all;
   // What a framework's all-to-all reaches on a device's link; 0: as the profile of its law says.
   Bandwidth all_to_all_link_rate;
-  std::string kernels;  // framework whose kernel profiles apply
+  KernelWishes kernels;
   // Library of collectives by operation ("all_reduce", ...; "default": of the others).
   std::map<std::string, std::string> collectives{{"default", k_auto_library}};
   std::string overlap;  // a schedule's name
@@ -65,6 +66,8 @@ struct Policy {
   OpPrecision precision;
 
   [[nodiscard]] const std::string& collective_library(std::string_view operation) const;
+  // Whose custom all-reduce is the usual one: the framework that kernels are asked of, else empty.
+  [[nodiscard]] std::string framework() const;
 };
 
 // How a step uses its routing source: tokens drawn or replayed one by one, or their counts as they

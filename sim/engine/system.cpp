@@ -6,6 +6,7 @@
 #include "sim/core/error.h"
 #include "sim/core/quantity_text.h"
 #include "sim/engine/device_peaks.h"
+#include "sim/engine/exchange/all_to_all.h"
 #include "sim/engine/kernel_binding.h"
 
 namespace moesim {
@@ -44,7 +45,8 @@ System::System(Scenario scenario, const Library& library)
   check_link_rate();
   kernels_ = library.kernels(peaks_of(cluster().node.device), scenario_.policy.kernels,
                              where + "/policy/kernels");
-  bind_kernels(*kernels_, model(), first_batch_, scenario_.policy.precision);
+  bind_kernels(*kernels_, model(), first_batch_, scenario_.policy.precision,
+               expert_layout(scenario_.policy.all_to_all, ranks_.units()));
   comm_profiles_ = library.comm_profiles();
   placements_ = library.placements();
   check_collectives();

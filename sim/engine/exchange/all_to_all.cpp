@@ -41,4 +41,9 @@ const AllToAllEntry& find_all_to_all_algorithm(std::string_view name, std::strin
   throw ConfigError(where, "\"" + std::string(name) + "\" is not one of: " + joined(names));
 }
 
+ExpertLayout expert_layout(std::string_view algorithm, int units) {
+  return units > 1 ? find_all_to_all_algorithm(algorithm, "policy/all_to_all").layout
+                   : ExpertLayout::fused;
+}
+
 }  // namespace moesim

@@ -10,6 +10,7 @@
 
 #include "hardware/topology.h"
 #include "models/comm/comm_profile.h"
+#include "models/operators/op.h"
 #include "sim/core/dtype.h"
 #include "sim/engine/exchange/traffic.h"
 
@@ -43,6 +44,7 @@ struct AllToAllEntry {
   std::string_view name;
   std::string_view summary;
   bool needs_distinct = false;
+  ExpertLayout layout = ExpertLayout::fused;  // of the rows that it leaves to the experts
   // The copies of a dispatch: part of the traffic, or worked out into `scratch`. A combine moves
   // the same copies backwards.
   const TokenFlow& (*copies)(const LayerDemand&, TokenFlow& scratch) = nullptr;
@@ -57,6 +59,10 @@ std::span<const AllToAllEntry> all_to_all_algorithms();
 
 // Throws ConfigError(where, ...) that lists the names.
 const AllToAllEntry& find_all_to_all_algorithm(std::string_view name, std::string_view where);
+
+// How an algorithm leaves the rows of `units` expert units to their kernels: one unit exchanges
+// nothing, so that its framework's own kernel runs.
+ExpertLayout expert_layout(std::string_view algorithm, int units);
 
 // Ids (8 bytes) and gate weights (4 bytes) that travel with a token.
 inline Bytes routing_bytes(int top_k) { return Bytes(12.0 * top_k); }

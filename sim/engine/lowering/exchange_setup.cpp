@@ -39,8 +39,11 @@ FoundCollective collective_law(const LoweringInput& input, CollectiveOp op) {
   std::vector<std::string> names;
   if (wanted != k_auto_library) {
     names.push_back(wanted);
+  } else if (input.policy.framework().empty()) {
+    names.emplace_back("custom_allreduce");  // whichever framework's
   }
-  return choose_collective(input.comm_profiles, input.comm_target, op, names, input.policy.kernels);
+  return choose_collective(input.comm_profiles, input.comm_target, op, names,
+                           input.policy.framework());
 }
 
 std::vector<CommProvenance> comm_provenance(const LoweringInput& input) {

@@ -72,6 +72,11 @@ KernelPrograms::Estimated KernelPrograms::estimate(const Op& op, Category catego
                    .family = family_of(op),
                    .alone_s = result.time.alone().si(),
                    .sigma = result.time.sigma};
+  FamilyUse& use = step_->families[static_cast<std::size_t>(result.kernel.family)];
+  if (result.kernel.alone_s > use.longest_s) {
+    use.longest_s = result.kernel.alone_s;
+    use.longest = op.shape;
+  }
   result.flops = result.time.flops.si();
   result.bytes = result.time.bytes.si();
   return result;

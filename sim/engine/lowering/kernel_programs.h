@@ -31,6 +31,10 @@ class KernelPrograms {
     double bytes = 0.0;
   };
   Estimated estimate(const Op& op, Category category);
+  // Whether expert_passes are to be estimated beside these experts.
+  [[nodiscard]] bool products_alone(const Op& experts) const {
+    return kernels_.products_alone(experts.shape);
+  }
   std::vector<Estimated> estimate_all(std::span<const Op> ops, Category category);
 
   // A program grows until the next call of begin().

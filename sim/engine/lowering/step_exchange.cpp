@@ -9,7 +9,8 @@ std::size_t at(std::int32_t index) { return static_cast<std::size_t>(index); }
 
 }  // namespace
 
-StepExchange::StepExchange(const LoweringInput& input) : in_(input) {
+StepExchange::StepExchange(const LoweringInput& input)
+    : in_(input), layout_(expert_layout(input.policy.all_to_all, input.ranks.units())) {
   const int top_k = static_cast<int>(routing_shape(in_.model).top_k);
   for (int g = 0; g < in_.ranks.expert_groups() && top_k > 0; ++g) {
     all_to_all_.push_back(make_all_to_all(in_.topology, in_.comm_profiles, in_.comm_target,
@@ -62,6 +63,7 @@ ExpertShard StepExchange::shard(std::int32_t batch, std::int32_t decision, int g
   result.local_experts =
       in_.placement.first_slot[at(unit) + 1] - in_.placement.first_slot[at(unit)];
   result.etp = in_.ranks.lanes();
+  result.layout = layout_;
   result.load = traffic.load[at(unit)];
   result.entering_tokens =
       in_.ranks.units() == 1 ? step.home[at(group)].tokens_of(unit) : traffic.rows_received(unit);

@@ -46,6 +46,7 @@ class StepExchange {
   void fill(std::int32_t batch, std::int32_t decision, int group, Exchange& exchange);
 
   const LoweringInput& in_;
+  ExpertLayout layout_;
   std::vector<AllToAllLowering> all_to_all_;      // by group
   std::vector<std::vector<Exchange>> exchanges_;  // by micro-batch, by group
   CollectiveCost unused_;

@@ -208,6 +208,12 @@ ProgramId StepExpansion::expert_program(const WorkNode& node, int rank) {
     const Op op = routed_expert_op(in_.model, ffn_of(node), shard, in_.policy.precision);
     program = programs_.begin();
     programs_.add(programs_.estimate(op, Category::experts));
+    if (programs_.products_alone(op)) {
+      for (const Op& pass :
+           expert_passes(std::get<MoeOp>(op.shape), in_.policy.precision.activation)) {
+        programs_.add(programs_.estimate(pass, Category::experts));
+      }
+    }
   }
   programs_.ran(program);
   return program;

@@ -124,8 +124,14 @@ Json laws_json(const std::vector<LawReport>& laws, int devices) {
              {"basis", law.basis},
              {"source", law.source},
              {"date", law.date}};
-    if (!law.library.empty()) {
-      row["library"] = law.library;
+    for (const auto& [key, text] : {std::pair{"library", &law.library},
+                                    {"kernel_source", &law.kernel_source},
+                                    {"law", &law.law},
+                                    {"layout", &law.layout},
+                                    {"law_layout", &law.law_layout}}) {
+      if (!text->empty()) {
+        row[key] = *text;
+      }
     }
     if (law.median_error) {
       row["median_error"] = *law.median_error;

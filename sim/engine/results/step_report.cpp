@@ -63,15 +63,18 @@ std::vector<LawReport> kernel_laws(const Simulation& simulation, const LoweredSt
   std::vector<LawReport> rows;
   for (const std::string& name : used) {
     if (const auto p = simulation.kernels().provenance(name)) {
-      LawReport& row = rows.emplace_back(LawReport{.family = p->family,
-                                                   .profile = p->profile,
-                                                   .basis = std::string(name_of(p->basis)),
-                                                   .source = p->source,
-                                                   .date = p->date,
-                                                   .library = {},
-                                                   .median_error = {},
-                                                   .p90_error = {},
-                                                   .use = {}});
+      LawReport& row = rows.emplace_back();
+      row.family = p->family;
+      row.profile = p->profile;
+      row.basis = name_of(p->basis);
+      row.source = p->source;
+      row.date = p->date;
+      row.kernel_source = p->kernel_source;
+      row.law = p->law;
+      row.layout = p->layout;
+      row.law_layout = p->law_layout;
+      row.wish_granted = p->wish_granted;
+      row.better_known = p->better_known;
       if (p->basis != Basis::uncalibrated) {
         row.median_error = p->median_error;
         row.p90_error = p->p90_error;
@@ -86,15 +89,13 @@ std::vector<LawReport> communication_laws(const Simulation& simulation,
                                           const LoweredStep& lowered) {
   std::vector<LawReport> rows;
   for (const CommProvenance& p : simulation.communication()) {
-    LawReport& row = rows.emplace_back(LawReport{.family = p.family,
-                                                 .profile = p.profile,
-                                                 .basis = std::string(name_of(p.basis)),
-                                                 .source = p.fit.source,
-                                                 .date = p.fit.date,
-                                                 .library = p.library,
-                                                 .median_error = {},
-                                                 .p90_error = {},
-                                                 .use = {}});
+    LawReport& row = rows.emplace_back();
+    row.family = p.family;
+    row.profile = p.profile;
+    row.basis = name_of(p.basis);
+    row.source = p.fit.source;
+    row.date = p.fit.date;
+    row.library = p.library;
     if (p.basis != CommBasis::uncalibrated) {
       row.median_error = p.fit.median_error;
       row.p90_error = p.fit.p90_error;
@@ -109,7 +110,22 @@ void warn_about(const std::vector<LawReport>& laws, std::vector<std::string>& wa
     if (law.basis == "uncalibrated") {
       warnings.push_back(law.family + ": uncalibrated, nominal rates of the data sheet");
     } else if (law.basis == "transferred") {
-      warnings.push_back(law.family + ": transferred from " + law.profile);
+      const bool same = law.law.empty() || law.law == law.family;
+      warnings.push_back(law.family + ": transferred from " + (same ? "" : law.law + " of ") +
+                         law.profile);
+    }
+    if (law.layout != law.law_layout && law.basis != "uncalibrated") {
+      warnings.push_back(law.family + ": the all-to-all leaves " + law.layout +
+                         " rows, of which no law exists for this device and format; the law of a " +
+                         law.law_layout + " kernel stands in");
+    }
+    if (!law.better_known.empty()) {
+      warnings.push_back(law.family + ": its law rests on less than that of " + law.better_known +
+                         "; comparing these formats compares fits");
+    }
+    if (!law.wish_granted) {
+      warnings.push_back(law.family + ": the version that policy/kernels names has no law of it; " +
+                         law.profile + " answers");
     }
     if (law.use && law.use->extrapolated > 0) {
       warnings.push_back(law.family + ": " + std::to_string(law.use->extrapolated) + " of " +

@@ -32,6 +32,14 @@ struct LawReport {
   std::string source;
   std::string date;
   std::string library;  // of a collective
+  // Of kernels: the benchmark's name, the profile's family, how experts' rows lie (empty for other
+  // operations) and how the law's rows did, and whether a version that is named answers.
+  std::string kernel_source;
+  std::string law;
+  std::string layout;
+  std::string law_layout;
+  bool wish_granted = true;
+  std::string better_known;  // see KernelProvenance
   // Of the fit; absent for spec sheets.
   std::optional<double> median_error;
   std::optional<double> p90_error;

@@ -116,25 +116,25 @@ TEST_CASE("a folder's profiles are read when they are needed", "[models][unit]")
   CHECK(library.frameworks() == std::vector<std::string>{"spec_sheet", "trtllm"});
   const KernelKey key{KernelKind::gemm, DType::bf16, DType::bf16};
   SECTION("one that nobody needs may be damaged") {
-    CHECK(library.bind(test::round_device(), key, {.framework = "trtllm"}).profile->name() ==
+    CHECK(library.bind(test::round_device(), key, {.wish = "trtllm"}).profile->name() ==
           "round/trtllm-1");
   }
   SECTION("one that is needed may not") {
     for (int again = 0; again < 2; ++again) {
-      CHECK_THROWS_WITH(library.bind(of_other.device, key, {.framework = "trtllm"}),
+      CHECK_THROWS_WITH(library.bind(of_other.device, key, {.wish = "trtllm"}),
                         Contains("other.json#/families/0/coefficients"));
     }
     CHECK_THROWS_AS(library.profiles(), ConfigError);
   }
   SECTION("one whose head lists other operations is not needed") {
     const KernelKey memory{KernelKind::memory, DType::bf16, DType::bf16};
-    CHECK_THROWS_WITH(library.bind(of_other.device, memory, {.framework = "trtllm"}),
+    CHECK_THROWS_WITH(library.bind(of_other.device, memory, {.wish = "trtllm"}),
                       Contains("no kernel profile answers"));
   }
   SECTION("what was read is kept") {
-    const auto before = library.bind(test::round_device(), key, {.framework = "trtllm"});
+    const auto before = library.bind(test::round_device(), key, {.wish = "trtllm"});
     write_text_file(good, "{}");
-    CHECK(library.bind(test::round_device(), key, {.framework = "trtllm"}).family == before.family);
+    CHECK(library.bind(test::round_device(), key, {.wish = "trtllm"}).family == before.family);
   }
 }
 
