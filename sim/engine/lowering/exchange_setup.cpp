@@ -36,14 +36,16 @@ AllToAllLowering make_all_to_all(const Topology& topology, std::span<const CommP
 
 FoundCollective collective_law(const LoweringInput& input, CollectiveOp op) {
   const std::string& wanted = input.policy.collective_library(name_of(op));
+  const std::string framework = input.policy.framework();
+  if (wanted == k_auto_library && framework.empty()) {
+    const std::vector<std::string> usual{"custom_allreduce", "nccl", ""};  // whichever framework's
+    return find_collective(input.comm_profiles, input.comm_target, op, usual);
+  }
   std::vector<std::string> names;
   if (wanted != k_auto_library) {
     names.push_back(wanted);
-  } else if (input.policy.framework().empty()) {
-    names.emplace_back("custom_allreduce");  // whichever framework's
   }
-  return choose_collective(input.comm_profiles, input.comm_target, op, names,
-                           input.policy.framework());
+  return choose_collective(input.comm_profiles, input.comm_target, op, names, framework);
 }
 
 std::vector<CommProvenance> comm_provenance(const LoweringInput& input) {

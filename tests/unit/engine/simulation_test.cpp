@@ -342,6 +342,8 @@ TEST_CASE("the policy says whose collectives run", "[simulation][unit]") {
   CHECK(libraries("sglang", "auto") == "custom_allreduce/SGLang_CustomAllReduce_graph nccl-2.27.3");
   CHECK(libraries("vllm", "auto") == "custom_allreduce/vLLM_custom_graph nccl-2.27.3");
   CHECK(libraries("spec_sheet", "auto") == "nccl-2.27.3 nccl-2.27.3");
+  CHECK(libraries("vllm-0.24.0", "auto") == "custom_allreduce/vLLM_custom_graph nccl-2.27.3");
+  CHECK_THAT(libraries("auto", "auto"), Contains("custom_allreduce/") && Contains(" nccl-2.27.3"));
   CHECK(libraries("trtllm", "nccl-2.29") == "nccl-2.29.2 nccl-2.29.2");
   CHECK(libraries("trtllm", {{"default", "nccl-2.29"}, {"all_reduce", "auto"}}) ==
         "custom_allreduce/TRTLLM nccl-2.29.2");
