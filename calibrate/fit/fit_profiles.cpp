@@ -134,6 +134,11 @@ double median_of(const std::vector<const FittedFamily*>& families, Value value) 
   return rounded(median(std::move(values)));
 }
 
+// Absorbed prefill and converted caches are other work than what steps lower.
+bool is_lowered(const KernelAlgorithm& algorithm) {
+  return algorithm.prefill == MlaPrefill::expanded && algorithm.cache == CacheRead::native;
+}
+
 // `evidence`: the roofline's coefficients of every measured family.
 KernelProfile spec_sheet(const std::vector<FittedFamily>& evidence,
                          const KernelFitOptions& options) {
@@ -145,7 +150,7 @@ KernelProfile spec_sheet(const std::vector<FittedFamily>& evidence,
   for (std::size_t kind = 0; kind < k_kernel_kinds; ++kind) {
     std::vector<const FittedFamily*> families;
     for (const FittedFamily& family : evidence) {
-      if (family.kind == static_cast<KernelKind>(kind)) {
+      if (family.kind == static_cast<KernelKind>(kind) && is_lowered(family.algorithm)) {
         families.push_back(&family);
       }
     }

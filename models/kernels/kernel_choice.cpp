@@ -70,14 +70,10 @@ std::array<ExpertLayout, 3> layouts_by_preference(ExpertLayout wanted) {
 
 std::string_view advantage_of(LawCriterion criterion) {
   constexpr std::array<std::string_view, k_law_criteria> texts{
-      "the version that is named",
-      "experts' rows lie as the all-to-all leaves them",
-      "measured on this die",
-      "measured in the formats that are asked for",
-      "measured on this device or a nearer one",
-      "the framework that is named",
-      "no slow path that engines avoid",
-      "the kernel that is named",
+      "the version that is named",   "experts' rows lie as the all-to-all leaves them",
+      "measured on this die",        "measured in the formats that are asked for",
+      "the kernel that is named",    "measured on this device or a nearer one",
+      "the framework that is named", "no slow path that engines avoid",
       "the smaller expected error"};
   return texts.at(static_cast<std::size_t>(criterion));
 }

@@ -35,10 +35,10 @@ enum class LawCriterion : std::uint8_t {
   layout,         // experts' rows lie as the all-to-all leaves them
   die,            // this die, not another generation
   formats,        // the formats that are asked for, not relatives
+  kernel_source,  // the kernel that is named (validation)
   device,         // this device, else this die, else another generation, else another market
   framework,      // the framework that is named
   path,           // not a slow path
-  kernel_source,  // the kernel that is named (validation)
   error,          // the smaller expected error
 };
 inline constexpr std::size_t k_law_criteria = 9;
