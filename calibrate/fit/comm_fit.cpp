@@ -8,6 +8,7 @@
 #include <set>
 #include <tuple>
 
+#include "calibrate/fit/comm_fit_rows.h"
 #include "calibrate/fit/least_squares.h"
 #include "sim/core/error.h"
 #include "sim/core/quantile.h"
@@ -32,9 +33,6 @@ Law law_of(const Parameters<Law>& parameters, Law law, std::span<const double> v
   }
   return law;
 }
-
-// One family's rows; `tables` are CommRow pointers so that held-out subsets are cheap.
-using RowPointers = std::vector<const CommRow*>;
 
 double predict(const AllToAllLaw& law, const CommRow& row, const CommProfile& system) {
   return predicted_seconds(law, row.all_to_all, system);
@@ -76,7 +74,7 @@ void append_errors(const Law& law, const RowPointers& rows, const CommProfile& s
 
 // Errors of rows whose group (`key`) the fit did not see.
 template <class Law>
-void hold_out(const Parameters<Law>& parameters, const Law& start, const RowPointers& rows,
+void hold_out(const std::function<Law(const RowPointers&)>& refit, const RowPointers& rows,
               const CommProfile& system, const std::string& what,
               const std::function<std::int64_t(const CommRow&)>& key, CommFit& fit) {
   std::set<std::int64_t> groups;
@@ -93,7 +91,7 @@ void hold_out(const Parameters<Law>& parameters, const Law& start, const RowPoin
     for (const CommRow* row : rows) {
       (key(*row) == group ? unseen : seen).push_back(row);
     }
-    append_errors(fit_law(parameters, start, seen, system), unseen, system, errors);
+    append_errors(refit(seen), unseen, system, errors);
   }
   fit.held_out = what;
   fit.held_out_median_error = quantile(errors, 0.5);
@@ -166,22 +164,30 @@ Parameters<AllToAllLaw> all_to_all_parameters(const RowPointers& rows) {
   if (varies(rows, experts_of)) {
     p.push_back({[](Law& l, double v) { l.per_expert = Seconds(v); }, 5e-9});
   }
+  if (varies(rows, hidden_of)) {
+    p.push_back({[](Law& l, double v) { l.per_hidden = Seconds(v); }, 5e-10});
+  }
   if (algorithm == "deepep_low_latency" && one_node && varies(rows, experts_of)) {
-    p.push_back({[](Law& l, double v) { l.expert_rate = Bandwidth(v); }, 5e10});
+    p.push_back({[](Law& l, double v) { l.stream_rate = Bandwidth(v); }, 5e9});
   }
   if (normal) {
     p.push_back({[](Law& l, double v) { l.sm_rate = Bandwidth(v); }, 1.2e10});
     p.push_back({[](Law& l, double v) { l.sharpness = v; }, 5.0});
+    p.push_back({[](Law& l, double v) { l.sm_per_token = Seconds(v); }, 1e-7});
   }
-  if (algorithm == "deepep_normal" || algorithm.starts_with("rank_dedup")) {
+  if (algorithm.starts_with("rank_dedup")) {
     p.push_back({[](Law& l, double v) { l.per_token = Seconds(v); }, 1e-9});
+  }
+  if (algorithm != "expert_copies") {
+    p.push_back({[](Law& l, double v) { l.ramp = v; }, 1e-4});
   }
   return p;
 }
 
 // `start`: what the rows do not tell stays as it is there.
-AllToAllFamily fit_all_to_all(const RowPointers& rows, AllToAllLaw start, const CommProfile& system,
-                              const std::string& date) {
+AllToAllFamily fit_all_to_all(const RowPointers& measured, AllToAllLaw start,
+                              const CommProfile& system, const std::string& date) {
+  const RowPointers rows = measured.size() < k_few_rows ? measured : without_erratic(measured);
   const AllToAllRow& sample = rows.front()->all_to_all;
   const auto parameters = all_to_all_parameters(rows);
   const bool few = rows.size() < k_few_rows;
@@ -193,14 +199,19 @@ AllToAllFamily fit_all_to_all(const RowPointers& rows, AllToAllLaw start, const 
   family.direction = sample.direction;
   family.multi_node = sample.nodes > 1;
   family.law = fit_law(parameters, start, rows, system);
+  family.law.notify = fit_notify(rows);
   family.fit = describe_fit(family.law, rows, system, date);
+  family.fit.erratic = static_cast<std::int64_t>(measured.size() - rows.size());
   family.fit.tokens = range_of(rows, tokens_of);
   family.fit.hidden = range_of(rows, hidden_of);
   family.fit.ranks = range_of(rows, ranks_of);
+  const auto refit = [&](const RowPointers& seen) {
+    return fit_law(parameters, start, seen, system);
+  };
   if (!few && varies(rows, hidden_of)) {
-    hold_out<AllToAllLaw>(parameters, start, rows, system, "hidden", hidden_of, family.fit);
+    hold_out<AllToAllLaw>(refit, rows, system, "hidden", hidden_of, family.fit);
   } else if (!few && varies(rows, nodes_of)) {
-    hold_out<AllToAllLaw>(parameters, start, rows, system, "nodes", nodes_of, family.fit);
+    hold_out<AllToAllLaw>(refit, rows, system, "nodes", nodes_of, family.fit);
   }
   return family;
 }
@@ -224,7 +235,8 @@ std::vector<AllToAllFamily> fit_all_scopes(const std::map<AllToAllKey, RowPointe
     if (multi_node && other != families.end()) {
       // Between nodes the fabric hides what a device's own link can do: take that from one node.
       start.device_link_efficiency = fitted.back().law.device_link_efficiency;
-      start.expert_rate = fitted.back().law.expert_rate;
+      start.stream_rate = fitted.back().law.stream_rate;
+      start.per_hidden = fitted.back().law.per_hidden;
     }
     fitted.push_back(fit_all_to_all(used, start, system, date));
     fitted.back().multi_node = multi_node;
@@ -257,18 +269,22 @@ CollectiveFamily fit_collective(const RowPointers& rows, const CommProfile& syst
   CollectiveFamily family;
   family.op = rows.front()->collective.op;
   family.library = rows.front()->collective.library;
-  family.law = fit_law(parameters, start, rows, system);
+  const auto with_curves = [&](CollectiveLaw law, const RowPointers& seen) {
+    law.curves = measured_curves(seen, system);
+    return law;
+  };
+  family.law = with_curves(fit_law(parameters, start, rows, system), rows);
   family.fit = describe_fit(family.law, rows, system, date);
   family.fit.ranks =
       range_of(rows, [](const CommRow& r) { return std::int64_t{r.collective.ranks}; });
   family.fit.bytes = range_of(
       rows, [](const CommRow& r) { return static_cast<std::int64_t>(r.collective.bytes); });
+  const auto refit = [&](const RowPointers& seen) {
+    return with_curves(fit_law(parameters, start, seen, system), seen);
+  };
   hold_out<CollectiveLaw>(
-      parameters, start, rows, system, "factors of 64 in size",
-      [](const CommRow& r) {
-        return static_cast<std::int64_t>(std::log2(r.collective.bytes) / 6.0);
-      },
-      family.fit);
+      refit, rows, system, "rank counts",
+      [](const CommRow& r) { return std::int64_t{r.collective.ranks}; }, family.fit);
   return family;
 }
 
@@ -291,10 +307,14 @@ double predicted_seconds(const AllToAllLaw& law, const AllToAllRow& row,
   AllToAllLaw with_sms = law;
   with_sms.sms = row.sms > 0 ? row.sms : law.sms;
   const AllToAllVolume& v = row.volume;
-  const Seconds moving = std::max(
+  const Seconds crossing = std::max(
       {with_sms.crossing(Bytes(v.device_bytes), system.device_link, true),
-       law.crossing(Bytes(v.nic_bytes), system.nic, false), law.feeding(Bytes(v.expert_bytes))});
-  return (law.latency(row.nodes, row.experts, row.tokens) + moving).si();
+       law.crossing(Bytes(v.nic_bytes), system.nic, false), law.streaming(Bytes(v.stream_bytes))});
+  return with_sms
+      .time(
+          {.nodes = row.nodes, .experts = row.experts, .tokens = row.tokens, .hidden = row.hidden},
+          crossing)
+      .si();
 }
 
 double predicted_seconds(const CollectiveLaw& law, const CollectiveRow& row,

@@ -119,7 +119,12 @@ void Reader::nccl(const MeasuredTable& table, const std::string& stem, const std
     row.is_collective = true;
     const auto elements =
         static_cast<double>(table.count(i, "message_elements", 1, k_most_elements));
-    row.collective = {op->second, stem, table.small_count(i, "num_gpus", 2, k_most_ranks),
+    // Sums of bytes take other instructions than sums of halves.
+    const bool sums =
+        op->second == CollectiveOp::all_reduce || op->second == CollectiveOp::reduce_scatter;
+    const std::string library =
+        sums && dtype == "int8" ? "nccl_int8" + stem.substr(std::string_view("nccl").size()) : stem;
+    row.collective = {op->second, library, table.small_count(i, "num_gpus", 2, k_most_ranks),
                       elements * (dtype == "half" ? 2.0 : 1.0)};
     add(i, row, table.time(i, "latency_ms") * 1e-3);
   }
@@ -150,7 +155,7 @@ void Reader::add_all_to_all(std::size_t i, CommRow row, const std::string& group
   if (profile != nullptr) {
     const int n = std::min(profile->devices_per_node, a.ranks);
     const double payload = payload_of(a, a.dtype == "fp8" ? DType::fp8_block : DType::bf16);
-    a.volume = a.algorithm == "deepep_low_latency" ? low_latency_volume(a, n, payload)
+    a.volume = a.algorithm == "deepep_low_latency" ? busiest_low_latency_volume(a, n, payload)
                                                    : normal_volume(a, n, payload);
   }
   add(i, std::move(row), seconds);
@@ -186,6 +191,7 @@ void Reader::deepep(const MeasuredTable& table, const std::string& stem,
       a.algorithm = normal ? "deepep_normal" : "deepep_low_latency";
       a.sms = normal ? table.small_count(i, side + "_sms", 1, k_most_sms) : 0;
       const double us = table.time(i, side + (normal ? "_transmit_us" : "_avg_t_us"));
+      a.notify_s = normal ? table.time(i, side + "_notify_us") * 1e-6 : 0.0;
       std::string group =
           joined_by_slash({(normal ? "deepep_normal_" : "deepep_ll_") + side, framework_of(stem)});
       if (a.nodes > 1) {

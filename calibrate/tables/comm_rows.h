@@ -13,11 +13,11 @@ namespace moesim {
 // DeepEP's benchmark: a token's experts lie in at most 4 nodes.
 inline constexpr int k_top_nodes = 4;
 
-// Mean bytes of one rank over one direction of its links.
+// Bytes of one rank over one direction of its links.
 struct AllToAllVolume {
   double device_bytes = 0.0;
   double nic_bytes = 0.0;
-  double expert_bytes = 0.0;  // to the experts' slots: mean per expert
+  double stream_bytes = 0.0;  // of one source for one expert, in the mean
 };
 
 struct AllToAllRow {
@@ -31,6 +31,7 @@ struct AllToAllRow {
   int ranks = 1;
   int nodes = 1;
   int sms = 0;
+  double notify_s = 0.0;  // before the rows move, not part of their time; 0: not told
   AllToAllVolume volume;
 };
 
@@ -72,8 +73,11 @@ double ideal_seconds(const CommRow& row, const CommProfile& system);
 // Mean number of `bins` equal bins of n items that k different random items fall into.
 double expected_distinct(int bins, std::int64_t items, int picks);
 
-// Per-rank volumes; `payload`: bytes of a token copy.
+// Mean volumes of a rank; `payload`: bytes of a token copy.
 AllToAllVolume low_latency_volume(const AllToAllRow& row, int devices_per_node, double payload);
+// That of the rank that receives most, on average over routings: all wait for it.
+AllToAllVolume busiest_low_latency_volume(const AllToAllRow& row, int devices_per_node,
+                                          double payload);
 AllToAllVolume normal_volume(const AllToAllRow& row, int devices_per_node, double payload);
 
 }  // namespace moesim

@@ -72,6 +72,23 @@ void add_regimes(Json& document, const std::map<std::string, Regime>& worst) {
 
 }  // namespace
 
+namespace {
+
+// Without numbers of ranks on both sides there is nothing to interpolate.
+Json baseline(const CommGroup& group) {
+  Json figures{{"naive_median_ape", group.naive_median_ape},
+               {"interpolation_n", group.interpolated},
+               {"interpolation_median_ape", nullptr},
+               {"interpolation_p90_ape", nullptr}};
+  if (group.interpolated > 0) {
+    figures["interpolation_median_ape"] = group.interpolation_median_ape;
+    figures["interpolation_p90_ape"] = group.interpolation_p90_ape;
+  }
+  return figures;
+}
+
+}  // namespace
+
 ValidateKernelsResult validate_kernels(const ValidateOptions& options) {
   PointOutput output(options, kernel_point_dims());
   ValidateKernelsResult result;
@@ -88,8 +105,9 @@ ValidateKernelsResult validate_kernels(const ValidateOptions& options) {
 ValidateCollectivesResult validate_collectives(const ValidateOptions& options) {
   PointOutput output(options, comm_point_dims());
   ValidateCollectivesResult result;
-  result.report = validate_collectives(
-      options.directory, load_comm_profiles(options.catalogs.comm_profiles), output.visitor());
+  result.report =
+      validate_collectives(options.directory, load_comm_profiles(options.catalogs.comm_profiles),
+                           output.visitor(), options.leave_device_out);
   if (result.report.rows_read == 0) {
     throw ConfigError(options.directory,
                       "holds no table of measured collectives; give a folder of "
@@ -114,7 +132,11 @@ Json to_json(const ValidateCollectivesResult& result) {
                                   {"p90_ape", group.p90_ape},
                                   {"mean_signed_error", group.mean_signed_error},
                                   {"inside_p10_p90", group.inside_p10_p90},
-                                  {"baseline", {{"naive_median_ape", group.naive_median_ape}}}});
+                                  {"erratic",
+                                   {{"n", group.erratic},
+                                    {"median_ape_without", group.regular_median_ape},
+                                    {"p90_ape_without", group.regular_p90_ape}}},
+                                  {"baseline", baseline(group)}});
   }
   for (const auto& [reason, rows] : result.report.skipped) {
     document["skipped"].push_back({{"reason", reason}, {"n", rows}});

@@ -19,7 +19,7 @@ struct ValidateOptions {
   CatalogFolders catalogs = {};
   std::string points = {};        // CSV file to write, one line per judged row; empty: none
   bool regimes = false;           // also where each group is worst
-  bool leave_device_out = false;  // kernels: every device as if nobody had measured it
+  bool leave_device_out = false;  // every device as if nobody had measured it
   Progress progress = {};         // of kernels
 };
 

@@ -136,10 +136,23 @@ std::map<std::string, std::string> parse_collectives(ConfigObject& object) {
   return libraries;
 }
 
-Policy parse_policy(ConfigObject object) {
+// Do the ranks of an expert group have the same tokens, those of one attention group?
+bool shares_tokens(const Parallelism& p) {
+  return p.expert_ep > 1 && p.expert_ep * p.expert_tp == p.attention_tp;
+}
+
+Policy parse_policy(ConfigObject object, const Parallelism& parallelism) {
   Policy policy;
+  // Engines without attention data parallelism exchange nothing.
+  const bool no_exchange = parallelism.attention_dp == 1 && shares_tokens(parallelism);
   policy.all_to_all =
-      object.choice_or("all_to_all", "deepep_low_latency", names_of(all_to_all_algorithms()));
+      object.choice_or("all_to_all", no_exchange ? k_tp_allreduce : "deepep_low_latency",
+                       names_of(all_to_all_algorithms()));
+  if (policy.all_to_all == k_tp_allreduce && !shares_tokens(parallelism)) {
+    object.fail("all_to_all",
+                "tp_allreduce needs every token on all ranks of an expert group: attention's tp "
+                "must be ep * etp, with ep above 1; use an all-to-all, such as deepep_low_latency");
+  }
   if (object.has("all_to_all_link_rate")) {
     policy.all_to_all_link_rate = object.positive<Bandwidth>("all_to_all_link_rate");
   }
@@ -209,7 +222,9 @@ Scenario parse_scenario(const nlohmann::json& document, const std::string& name)
   scenario.workload = parse_workload(root.object("workload"));
   scenario.parallelism = parse_parallelism(root.object("parallelism"));
   scenario.placement = section_or_defaults(root, "placement", parse_placement);
-  scenario.policy = section_or_defaults(root, "policy", parse_policy);
+  scenario.policy = section_or_defaults(root, "policy", [&scenario](ConfigObject object) {
+    return parse_policy(std::move(object), scenario.parallelism);
+  });
   scenario.run = section_or_defaults(root, "run", parse_run);
   scenario.seed = static_cast<std::uint64_t>(root.integer_or("seed", 1, 0));
   root.reject_unknown_keys();

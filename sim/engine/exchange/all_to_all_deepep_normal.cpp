@@ -11,6 +11,7 @@ AllToAllEntry deepep_normal_entry() {
       .name = "deepep_normal",
       .summary = "once per destination node over the sender's rail, then once per rank in the node",
       .needs_distinct = true,
+      .received = ReceivedRows::tokens,
       .copies = [](const LayerDemand& demand, TokenFlow&) -> const TokenFlow& {
         return demand.traffic->distinct.per_node;
       },

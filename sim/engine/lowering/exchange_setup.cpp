@@ -46,7 +46,7 @@ FoundCollective collective_law(const LoweringInput& input, CollectiveOp op) {
 std::vector<CommProvenance> comm_provenance(const LoweringInput& input) {
   std::vector<CommProvenance> rows;
   const int top_k = static_cast<int>(routing_shape(input.model).top_k);
-  if (top_k > 0 && input.ranks.units() > 1) {
+  if (top_k > 0 && input.ranks.units() > 1 && input.policy.all_to_all != k_tp_allreduce) {
     const AllToAllLowering exchange =
         make_all_to_all(input.topology, input.comm_profiles, input.comm_target, input.model,
                         input.policy, input.ranks, 0, input.placement.slots(), top_k);

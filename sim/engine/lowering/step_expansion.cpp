@@ -249,8 +249,10 @@ ProgramId StepExpansion::collective(std::int32_t id, int group) {
     case WorkKind::logits_gather:
       return tensor_sum(node, CollectiveOp::all_gather, group);
     case WorkKind::expert_sum: {
-      // Slices of the batch come together; partial sums (of sliced experts) are added up.
-      const bool partial_sums = in_.ranks.lanes() > 1 || !ffn_of(node).shared.empty();
+      // Slices of the batch come together; partial sums (of sliced experts, or of the experts that
+      // a rank has) are added up.
+      const bool partial_sums = in_.ranks.lanes() > 1 || !ffn_of(node).shared.empty() ||
+                                exchange_.algorithm().tokens_everywhere;
       return tensor_sum(node, partial_sums ? CollectiveOp::all_reduce : CollectiveOp::all_gather,
                         group);
     }
@@ -284,7 +286,8 @@ ProgramId StepExpansion::tensor_sum(const WorkNode& node, CollectiveOp op, int g
 // A single unit exchanges nothing.
 ProgramId StepExpansion::exchange(const WorkNode& node, int group) {
   const bool out = node.kind == WorkKind::dispatch;
-  if (in_.ranks.units() == 1 || exchange_.idles(node.batch, group)) {
+  if (in_.ranks.units() == 1 || exchange_.algorithm().tokens_everywhere ||
+      exchange_.idles(node.batch, group)) {
     return k_no_program;
   }
   const StepExchange::Exchange& exchange = exchange_.of(node.batch, node.decision, group);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <cmath>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -29,7 +30,8 @@ TEST_CASE("expected number of distinct ranks", "[calibrate][unit]") {
 }
 
 // 16 ranks on 2 nodes, 128 tokens, top-8, 1000 bytes: 1,024,000 bytes, of which 7/16 go to the
-// other ranks of the node and 8/16 to the other node; an expert of 256 gets 16/256 of them.
+// other ranks of the node and 8/16 to the other node; an expert of 256 gets 1/256 of them from
+// each.
 TEST_CASE("volumes of the low-latency kernels", "[calibrate][unit]") {
   AllToAllRow row;
   row.tokens = 128;
@@ -40,7 +42,27 @@ TEST_CASE("volumes of the low-latency kernels", "[calibrate][unit]") {
   const AllToAllVolume volume = low_latency_volume(row, 8, 1000.0);
   CHECK(volume.device_bytes == Approx(448'000.0));
   CHECK(volume.nic_bytes == Approx(512'000.0));
-  CHECK(volume.expert_bytes == Approx(64'000.0));
+  CHECK(volume.stream_bytes == Approx(4'000.0));
+}
+
+// The mean of the largest of 16 standard normals is 1.766 (tables of order statistics). A token's 8
+// of 256 experts are on a rank of 16 with variance 8/16 15/16 248/255 = 0.45588; 7 ranks x 128
+// tokens: 20.211 deviations, so the busiest rank gets 35,700 bytes more from its node.
+TEST_CASE("the rank that receives most has more than the mean", "[calibrate][unit]") {
+  AllToAllRow row;
+  row.tokens = 128;
+  row.top_k = 8;
+  row.experts = 256;
+  row.ranks = 16;
+  row.nodes = 2;
+  const AllToAllVolume mean = low_latency_volume(row, 8, 1000.0);
+  const AllToAllVolume most = busiest_low_latency_volume(row, 8, 1000.0);
+  CHECK(most.device_bytes - mean.device_bytes == Approx(35'693.0).epsilon(0.01));
+  CHECK(most.nic_bytes - mean.nic_bytes == Approx(35'693.0 * std::sqrt(8.0 / 7.0)).epsilon(0.01));
+  CHECK(most.stream_bytes == mean.stream_bytes);
+  row.ranks = 8;
+  row.nodes = 1;
+  CHECK(busiest_low_latency_volume(row, 8, 1000.0).nic_bytes == 0.0);
 }
 
 // DeepEP's table for H800 (docs/legacy.md: 128 tokens, hidden 7168, top-8) has rows for EP 32 and

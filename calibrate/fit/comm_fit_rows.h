@@ -1,0 +1,31 @@
+// What rows of one family of communication say without a law: which are erratic, what the ranks'
+// notification takes, and the measured times of a collective.
+#pragma once
+
+#include <vector>
+
+#include "calibrate/tables/comm_rows.h"
+
+namespace moesim {
+
+// One family's rows; pointers, so that held-out subsets are cheap.
+using RowPointers = std::vector<const CommRow*>;
+
+// A number of nodes at which the NICs never reach this share of what they do at another is erratic:
+// a fabric that one number of hosts loads as far as it should carries another's traffic too.
+inline constexpr double k_erratic_share = 0.6;
+// Of such a number of nodes, rows within this factor of its shortest time wait for no bytes.
+inline constexpr double k_latency_bound = 2.0;
+
+// All rows but those of erratic numbers of nodes that wait for bytes; all, where rows have one
+// number of nodes or none uses NICs.
+RowPointers without_erratic(const RowPointers& rows);
+
+// Of rows that tell its time; `rows` is 0 in the result where none does.
+NotifyLaw fit_notify(const RowPointers& rows);
+
+// One curve per rank count: geometric means of rows with equal bytes, made to ascend by pooling
+// neighbours that do not.
+std::vector<MeasuredCurve> measured_curves(const RowPointers& rows, const CommProfile& system);
+
+}  // namespace moesim
