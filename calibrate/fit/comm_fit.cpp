@@ -176,6 +176,9 @@ Parameters<AllToAllLaw> all_to_all_parameters(const RowPointers& rows) {
     p.push_back({[](Law& l, double v) { l.sm_per_token = Seconds(v); }, 1e-7});
   }
   if (algorithm.starts_with("rank_dedup")) {
+    if (varies(rows, ranks_of)) {
+      p.push_back({[](Law& l, double v) { l.per_rank_doubling = Seconds(v); }, 1e-6});
+    }
     p.push_back({[](Law& l, double v) { l.per_token = Seconds(v); }, 1e-9});
   }
   if (algorithm != "expert_copies") {
@@ -212,6 +215,8 @@ AllToAllFamily fit_all_to_all(const RowPointers& measured, AllToAllLaw start,
     hold_out<AllToAllLaw>(refit, rows, system, "hidden", hidden_of, family.fit);
   } else if (!few && varies(rows, nodes_of)) {
     hold_out<AllToAllLaw>(refit, rows, system, "nodes", nodes_of, family.fit);
+  } else if (!few && varies(rows, ranks_of)) {
+    hold_out<AllToAllLaw>(refit, rows, system, "ranks", ranks_of, family.fit);
   }
   return family;
 }
@@ -283,8 +288,11 @@ CollectiveFamily fit_collective(const RowPointers& rows, const CommProfile& syst
     return with_curves(fit_law(parameters, start, seen, system), seen);
   };
   hold_out<CollectiveLaw>(
-      refit, rows, system, "rank counts",
-      [](const CommRow& r) { return std::int64_t{r.collective.ranks}; }, family.fit);
+      refit, rows, system, "factors of 4 in size",
+      [](const CommRow& r) {
+        return static_cast<std::int64_t>(std::log2(r.collective.bytes) / 2.0);
+      },
+      family.fit);
   return family;
 }
 
@@ -311,9 +319,12 @@ double predicted_seconds(const AllToAllLaw& law, const AllToAllRow& row,
       {with_sms.crossing(Bytes(v.device_bytes), system.device_link, true),
        law.crossing(Bytes(v.nic_bytes), system.nic, false), law.streaming(Bytes(v.stream_bytes))});
   return with_sms
-      .time(
-          {.nodes = row.nodes, .experts = row.experts, .tokens = row.tokens, .hidden = row.hidden},
-          crossing)
+      .time({.ranks = row.ranks,
+             .nodes = row.nodes,
+             .experts = row.experts,
+             .tokens = row.tokens,
+             .hidden = row.hidden},
+            crossing)
       .si();
 }
 
@@ -326,6 +337,7 @@ std::vector<CommProfile> fit_comm(const std::string& directory,
                                   const std::vector<CommProfile>& systems,
                                   const std::string& date) {
   CommRows table = read_comm_rows(directory, systems);
+  split_sums(table.rows, systems);
   std::vector<CommProfile> fitted;
   for (std::size_t i = 0, measured = table.rows.size(); i < measured; ++i) {
     if (table.rows[i].is_collective && table.rows[i].collective.op == CollectiveOp::all_to_all) {
@@ -338,7 +350,7 @@ std::vector<CommProfile> fit_comm(const std::string& directory,
     std::map<AllToAllKey, RowPointers> all_to_all;
     std::map<CollectiveKey, RowPointers> collectives;
     for (const CommRow& row : table.rows) {
-      if (row.system != system.device) {
+      if (row.system != system.device || row.fabric != system.fabric) {
         continue;
       }
       if (row.is_collective) {

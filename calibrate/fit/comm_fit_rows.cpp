@@ -2,36 +2,41 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <map>
+#include <set>
+#include <utility>
 
 #include "calibrate/fit/least_squares.h"
+#include "sim/core/error.h"
 #include "sim/core/quantile.h"
 
 namespace moesim {
 namespace {
 
-// Mean logarithms that do not ascend are pooled with their neighbours (pool adjacent violators).
-struct Pool {
-  double sum = 0.0;
-  std::size_t count = 0;
-
-  [[nodiscard]] double mean() const { return sum / static_cast<double>(count); }
-};
-
-std::vector<double> ascending(const std::vector<double>& values) {
+// Groups of logarithms whose medians do not ascend are pooled with their neighbours (pool adjacent
+// violators; a median, since single rows are off by a factor of ten).
+std::vector<double> ascending(const std::vector<std::vector<double>>& groups) {
+  struct Pool {
+    std::vector<double> values;
+    std::size_t groups = 0;
+    double median = 0.0;
+  };
   std::vector<Pool> pools;
-  for (const double value : values) {
-    pools.push_back({value, 1});
-    while (pools.size() > 1 && pools.back().mean() < pools[pools.size() - 2].mean()) {
-      const Pool last = pools.back();
+  for (const std::vector<double>& group : groups) {
+    pools.push_back({group, 1, quantile(group, 0.5)});
+    while (pools.size() > 1 && pools.back().median < pools[pools.size() - 2].median) {
+      const Pool last = std::move(pools.back());
       pools.pop_back();
-      pools.back().sum += last.sum;
-      pools.back().count += last.count;
+      Pool& pool = pools.back();
+      pool.values.insert(pool.values.end(), last.values.begin(), last.values.end());
+      pool.groups += last.groups;
+      pool.median = quantile(pool.values, 0.5);
     }
   }
   std::vector<double> result;
   for (const Pool& pool : pools) {
-    result.insert(result.end(), pool.count, pool.mean());
+    result.insert(result.end(), pool.groups, pool.median);
   }
   return result;
 }
@@ -52,13 +57,45 @@ RowPointers without_erratic(const RowPointers& rows) {
         nodes.shortest_s == 0.0 ? row->seconds : std::min(nodes.shortest_s, row->seconds);
     best = std::max(best, nodes.best_rate);
   }
+  // Best rates so far, by nodes and SMs, from few bytes to many.
+  RowPointers by_bytes = rows;
+  std::ranges::stable_sort(by_bytes, {},
+                           [](const CommRow* row) { return row->all_to_all.volume.nic_bytes; });
+  std::map<std::pair<int, int>, double> reached;
+  std::set<const CommRow*> erratic;
+  for (const CommRow* row : by_bytes) {
+    const AllToAllRow& a = row->all_to_all;
+    const Nodes& nodes = seen.at(a.nodes);
+    const double rate = a.volume.nic_bytes / row->seconds;
+    double& before = reached[{a.nodes, a.sms}];
+    if ((nodes.best_rate < k_erratic_share * best || rate < k_erratic_share * before) &&
+        a.nodes > 1 && row->seconds > k_latency_bound * nodes.shortest_s) {
+      erratic.insert(row);
+    }
+    before = std::max(before, rate);
+  }
   RowPointers kept;
-  std::ranges::copy_if(rows, std::back_inserter(kept), [&](const CommRow* row) {
-    const Nodes& nodes = seen.at(row->all_to_all.nodes);
-    return row->all_to_all.nodes == 1 || nodes.best_rate >= k_erratic_share * best ||
-           row->seconds <= k_latency_bound * nodes.shortest_s;
-  });
+  std::ranges::copy_if(rows, std::back_inserter(kept),
+                       [&](const CommRow* row) { return !erratic.contains(row); });
   return kept;
+}
+
+void split_sums(std::vector<CommRow>& rows, const std::vector<CommProfile>& systems) {
+  for (std::size_t i = 0, measured = rows.size(); i < measured; ++i) {
+    if (!rows[i].back) {
+      continue;
+    }
+    const CommProfile* system = system_of(rows[i], systems);
+    ensure(system != nullptr, "rows of unknown systems are skipped");
+    const double both = ideal_seconds(rows[i], *system);
+    rows[i].back = false;
+    const double share = ideal_seconds(rows[i], *system) / both;
+    CommRow back = rows[i];
+    back.all_to_all = back.combine;
+    back.seconds *= 1.0 - share;
+    rows[i].seconds *= share;
+    rows.push_back(std::move(back));
+  }
 }
 
 NotifyLaw fit_notify(const RowPointers& rows) {
@@ -105,23 +142,21 @@ NotifyLaw fit_notify(const RowPointers& rows) {
 }
 
 std::vector<MeasuredCurve> measured_curves(const RowPointers& rows, const CommProfile& system) {
-  std::map<int, std::map<double, Pool>> logs;  // by ranks, by bytes
+  std::map<int, std::map<double, std::vector<double>>> logs;  // by ranks, by bytes
   for (const CommRow* row : rows) {
-    Pool& pool = logs[row->collective.ranks][row->collective.bytes];
-    pool.sum += std::log(row->seconds);
-    ++pool.count;
+    logs[row->collective.ranks][row->collective.bytes].push_back(std::log(row->seconds));
   }
   std::vector<MeasuredCurve> curves;
   for (const auto& [ranks, by_bytes] : logs) {
     MeasuredCurve& curve = curves.emplace_back();
     curve.ranks = ranks;
-    std::vector<double> means;
-    for (const auto& [bytes, pool] : by_bytes) {
+    std::vector<std::vector<double>> groups;
+    for (const auto& [bytes, values] : by_bytes) {
       curve.link_s.push_back(bytes * link_volume(rows.front()->collective.op, ranks) /
                              system.device_link.si());
-      means.push_back(pool.mean());
+      groups.push_back(values);
     }
-    for (const double log : ascending(means)) {
+    for (const double log : ascending(groups)) {
       curve.time_s.push_back(std::exp(log));
     }
   }

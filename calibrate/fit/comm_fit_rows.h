@@ -12,20 +12,24 @@ namespace moesim {
 using RowPointers = std::vector<const CommRow*>;
 
 // A number of nodes at which the NICs never reach this share of what they do at another is erratic:
-// a fabric that one number of hosts loads as far as it should carries another's traffic too.
+// a fabric that one number of hosts loads as far as it should carries another's traffic too. So is
+// a row that reaches less than this share of what fewer bytes did with as many nodes and SMs.
 inline constexpr double k_erratic_share = 0.6;
 // Of such a number of nodes, rows within this factor of its shortest time wait for no bytes.
 inline constexpr double k_latency_bound = 2.0;
 
-// All rows but those of erratic numbers of nodes that wait for bytes; all, where rows have one
-// number of nodes or none uses NICs.
+// All rows but the erratic ones that wait for bytes; all, where none uses NICs.
 RowPointers without_erratic(const RowPointers& rows);
+
+// Rows that time both directions become one of each, in the proportion of what they take at nominal
+// rates.
+void split_sums(std::vector<CommRow>& rows, const std::vector<CommProfile>& systems);
 
 // Of rows that tell its time; `rows` is 0 in the result where none does.
 NotifyLaw fit_notify(const RowPointers& rows);
 
-// One curve per rank count: geometric means of rows with equal bytes, made to ascend by pooling
-// neighbours that do not.
+// One curve per rank count: medians of rows with equal bytes, made to ascend by pooling neighbours
+// that do not.
 std::vector<MeasuredCurve> measured_curves(const RowPointers& rows, const CommProfile& system);
 
 }  // namespace moesim

@@ -46,11 +46,14 @@ struct CollectiveRow {
 struct CommRow {
   std::string group;   // validation group, "deepep_ll_dispatch/sglang-0.5.12/h100_sxm/fp8"
   std::string system;  // "h100_sxm"
+  std::string fabric;  // of its NICs, as CommProfile::fabric
   std::string source;
   std::string file;
   std::int64_t line = 0;
   bool is_collective = false;
   AllToAllRow all_to_all;
+  AllToAllRow combine;  // that `seconds` holds too, if `back`
+  bool back = false;
   CollectiveRow collective;
   double seconds = 0.0;
 };
@@ -61,11 +64,18 @@ struct CommRows {
   std::vector<std::pair<std::string, std::int64_t>> skipped;  // reason, rows
 };
 
-// Searches the directory downwards for the tables it knows by name: nccl-*, custom_allreduce__*,
+// Searches the directory downwards for points that others published, known by their header
+// (comm_points.h), and for the tables it knows by name: nccl-*, custom_allreduce__*,
 // deepep_{ll,normal}*, alltoall__*, and the published deepep_v1_<gpu>_{lowlatency,normal}. The
 // system is the folder's name. A table row with two measurements (dispatch and combine) counts
 // twice. Throws ConfigError for damaged tables and for directories that do not exist.
 CommRows read_comm_rows(const std::string& directory, const std::vector<CommProfile>& systems);
+
+// The profile whose nominal rates a row refers to; nullptr: none.
+const CommProfile* system_of(const CommRow& row, const std::vector<CommProfile>& systems);
+
+// A token's copy in the engine's exchange: headers included.
+double copy_bytes(const AllToAllRow& row, DType dispatch);
 
 // By nominal link rates alone.
 double ideal_seconds(const CommRow& row, const CommProfile& system);

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "calibrate/tables/comm_rows.h"
+#include "sim/engine/exchange/all_to_all.h"
 
 namespace moesim {
 
@@ -27,6 +28,22 @@ double largest_of_normals(int n) {
 
 }  // namespace
 
+double copy_bytes(const AllToAllRow& row, DType dispatch) {
+  const TokenPayload payload{row.hidden, row.top_k, dispatch, DType::bf16};
+  const AllToAllEntry& entry =
+      find_all_to_all_algorithm(row.algorithm.substr(0, row.algorithm.find('.')), "measured row");
+  return (row.direction == Direction::dispatch ? entry.dispatch_bytes(payload)
+                                               : entry.combine_bytes(payload))
+      .si();
+}
+
+const CommProfile* system_of(const CommRow& row, const std::vector<CommProfile>& systems) {
+  const auto found = std::ranges::find_if(systems, [&](const CommProfile& system) {
+    return system.device == row.system && system.fabric == row.fabric;
+  });
+  return found == systems.end() ? nullptr : &*found;
+}
+
 double expected_distinct(int bins, std::int64_t items, int picks) {
   // A bin stays empty when all picks fall on the other items: product of the shares left.
   const double per_bin = static_cast<double>(items) / bins;
@@ -43,8 +60,10 @@ double ideal_seconds(const CommRow& row, const CommProfile& system) {
     return row.collective.bytes * link_volume(row.collective.op, row.collective.ranks) /
            system.device_link.si();
   }
-  const AllToAllVolume& v = row.all_to_all.volume;
-  return std::max(v.device_bytes / system.device_link.si(), v.nic_bytes / system.nic.si());
+  const auto crossing = [&](const AllToAllVolume& v) {
+    return std::max(v.device_bytes / system.device_link.si(), v.nic_bytes / system.nic.si());
+  };
+  return crossing(row.all_to_all.volume) + (row.back ? crossing(row.combine.volume) : 0.0);
 }
 
 AllToAllVolume low_latency_volume(const AllToAllRow& row, int devices_per_node, double payload) {

@@ -48,7 +48,20 @@ FoundCollective law_of(const CollectiveRow& row, const std::vector<CommProfile>&
 CommTarget target_of(const CommProfile& system) {
   return {.device = system.device,
           .architecture = system.architecture,
-          .device_link = system.device_link};
+          .device_link = system.device_link,
+          .nic = system.fabric};
+}
+
+Predicted predicted(const AllToAllRow& a, const std::vector<CommProfile>& profiles,
+                    const CommTarget& target, const CommProfile& system) {
+  FoundAllToAll found = find_all_to_all(profiles, target, a.algorithm, a.direction, a.nodes > 1);
+  if (found.basis == CommBasis::uncalibrated) {  // as a run would: any library's
+    found = find_all_to_all(profiles, target, a.algorithm.substr(0, a.algorithm.find('.')),
+                            a.direction, a.nodes > 1);
+  }
+  const bool outside = found.extrapolates(a.tokens, a.hidden, a.ranks);
+  return {predicted_seconds(found.law, a, system), standard_error(found.fit, found.basis, outside),
+          outside};
 }
 
 Predicted predicted(const CommRow& row, const std::vector<CommProfile>& profiles,
@@ -61,12 +74,13 @@ Predicted predicted(const CommRow& row, const std::vector<CommProfile>& profiles
     return {predicted_seconds(found.law, c, system),
             standard_error(found.fit, found.basis, outside), outside};
   }
-  const AllToAllRow& a = row.all_to_all;
-  const FoundAllToAll found =
-      find_all_to_all(profiles, target, a.algorithm, a.direction, a.nodes > 1);
-  const bool outside = found.extrapolates(a.tokens, a.hidden, a.ranks);
-  return {predicted_seconds(found.law, a, system), standard_error(found.fit, found.basis, outside),
-          outside};
+  Predicted there = predicted(row.all_to_all, profiles, target, system);
+  if (row.back) {
+    const Predicted back = predicted(row.combine, profiles, target, system);
+    there = {there.seconds + back.seconds, std::max(there.sigma, back.sigma),
+             there.extrapolated || back.extrapolated};
+  }
+  return there;
 }
 
 using Dims = std::array<double, k_all_to_all_dims.size()>;
@@ -126,7 +140,7 @@ std::set<const CommRow*> erratic_among(const std::vector<CommRow>& rows) {
   std::map<Key, RowPointers> families;
   for (const CommRow& row : rows) {
     const AllToAllRow& a = row.all_to_all;
-    if (!row.is_collective) {
+    if (!row.is_collective && !row.back) {
       families[{row.system, a.algorithm, a.direction, a.nodes > 1}].push_back(&row);
     }
   }
@@ -189,8 +203,8 @@ CommValidation validate_collectives(const std::string& directory,
       others[row.system] = without_laws_of(all_profiles, row.system);
     }
     const auto& profiles = leave_device_out ? others.at(row.system) : all_profiles;
-    const auto system = std::ranges::find(profiles, row.system, &CommProfile::device);
-    ensure(system != profiles.end(), "rows of unknown systems are skipped");
+    const CommProfile* system = system_of(row, profiles);
+    ensure(system != nullptr, "rows of unknown systems are skipped");
     const Predicted prediction = predicted(row, profiles, *system);
     const Dims dims = dims_of(row);
     const std::span<const std::string_view> names =

@@ -43,11 +43,15 @@ bool is_variant(const std::string& name, std::string_view algorithm) {
 struct Match {
   const CommProfile* profile = nullptr;
   std::size_t family = 0;
-  int distance = 3;
+  int distance = 3;  // no less than that of a profile
+  bool other_fabric = false;
   bool other_kind = false;
   std::int64_t rows = 0;
 
   [[nodiscard]] bool nearer_than(const Match& other) const {
+    if (other_fabric != other.other_fabric) {
+      return !other_fabric;
+    }
     if (distance != other.distance) {
       return distance < other.distance;
     }
@@ -55,9 +59,18 @@ struct Match {
   }
 };
 
+bool fits_fabric(const CommProfile& profile, const CommTarget& target,
+                 std::span<const CommProfile> profiles) {
+  const auto names_it = [&](const CommProfile& other) {
+    return !other.fabric.empty() && target.nic.starts_with(other.fabric);
+  };
+  return profile.fabric.empty() ? std::ranges::none_of(profiles, names_it) : names_it(profile);
+}
+
+// `between_nodes`: NICs matter, more than the device does.
 template <class Families, class Wanted>
 Match nearest(std::span<const CommProfile> profiles, const CommTarget& target, Families families,
-              Wanted wanted) {
+              bool between_nodes, Wanted wanted) {
   Match best;
   for (const CommProfile& profile : profiles) {
     const auto& list = profile.*families;
@@ -66,8 +79,12 @@ Match nearest(std::span<const CommProfile> profiles, const CommTarget& target, F
     if (found == list.end() || (far == 2 && target.same_architecture_only)) {
       continue;
     }
-    const Match match{&profile, static_cast<std::size_t>(found - list.begin()), far,
-                      other_kind(profile, target), found->fit.rows};
+    const Match match{&profile,
+                      static_cast<std::size_t>(found - list.begin()),
+                      far,
+                      between_nodes && !fits_fabric(profile, target, profiles),
+                      other_kind(profile, target),
+                      found->fit.rows};
     if (best.profile == nullptr || match.nearer_than(best)) {
       best = match;
     }
@@ -76,7 +93,8 @@ Match nearest(std::span<const CommProfile> profiles, const CommTarget& target, F
 }
 
 CommBasis basis_of(const Match& match) {
-  return match.distance == 0 ? CommBasis::calibrated : CommBasis::transferred;
+  return match.distance == 0 && !match.other_fabric ? CommBasis::calibrated
+                                                    : CommBasis::transferred;
 }
 
 }  // namespace
@@ -128,7 +146,8 @@ Seconds AllToAllLaw::time(const AllToAllSize& size, Seconds crossing) const {
   if (sms > 0) {
     moving += sm_per_token * (tokens / sms);
   }
-  return base + per_node_doubling * std::log2(static_cast<double>(size.nodes)) +
+  return base + per_rank_doubling * std::log2(static_cast<double>(size.ranks)) +
+         per_node_doubling * std::log2(static_cast<double>(size.nodes)) +
          per_expert * static_cast<double>(size.experts) +
          per_hidden * static_cast<double>(size.hidden) + moving +
          Seconds(ramp * std::sqrt(moving.si()));
@@ -234,8 +253,8 @@ bool FoundCollective::extrapolates(int ranks, Bytes bytes) const {
 
 FoundAllToAll find_all_to_all(std::span<const CommProfile> profiles, const CommTarget& target,
                               std::string_view algorithm, Direction direction, bool multi_node) {
-  const Match match =
-      nearest(profiles, target, &CommProfile::all_to_all, [&](const AllToAllFamily& family) {
+  const Match match = nearest(
+      profiles, target, &CommProfile::all_to_all, multi_node, [&](const AllToAllFamily& family) {
         return is_variant(family.algorithm, algorithm) && family.direction == direction &&
                family.multi_node == multi_node;
       });
@@ -253,8 +272,8 @@ FoundAllToAll find_all_to_all(std::span<const CommProfile> profiles, const CommT
   found.profile = match.profile->name;
   if (family.law.notify.rows == 0) {
     // Published tables leave it out: that of the nearest device where it was measured.
-    const Match told =
-        nearest(profiles, target, &CommProfile::all_to_all, [&](const AllToAllFamily& other) {
+    const Match told = nearest(
+        profiles, target, &CommProfile::all_to_all, multi_node, [&](const AllToAllFamily& other) {
           return other.algorithm == family.algorithm && other.direction == direction &&
                  other.multi_node == multi_node && other.law.notify.rows > 0;
         });
@@ -285,10 +304,10 @@ FoundCollective find_collective(std::span<const CommProfile> profiles, const Com
                                 CollectiveOp op, std::span<const std::string> names) {
   Match match;
   for (const std::string& name : names) {
-    const Match other =
-        nearest(profiles, target, &CommProfile::collectives, [&](const CollectiveFamily& family) {
-          return family.op == op && is_of_library(family.library, name);
-        });
+    const Match other = nearest(profiles, target, &CommProfile::collectives, false,
+                                [&](const CollectiveFamily& family) {
+                                  return family.op == op && is_of_library(family.library, name);
+                                });
     if (other.profile != nullptr && other.distance < match.distance) {
       match = other;
     }

@@ -55,6 +55,7 @@ NotifyLaw parse_notify(ConfigObject object) {
 AllToAllLaw parse_all_to_all_law(ConfigObject object) {
   AllToAllLaw law;
   law.base = object.non_negative<Seconds>("base");
+  law.per_rank_doubling = object.non_negative<Seconds>("per_rank_doubling", Seconds(0.0));
   law.per_node_doubling = object.non_negative<Seconds>("per_node_doubling", Seconds(0.0));
   law.per_expert = object.non_negative<Seconds>("per_expert", Seconds(0.0));
   law.per_hidden = object.non_negative<Seconds>("per_hidden", Seconds(0.0));
@@ -173,6 +174,7 @@ CommProfile parse_comm_profile(ConfigObject object, const std::string& name) {
   profile.nic = object.positive<Bandwidth>("nic");
   profile.devices_per_node = static_cast<int>(object.integer("devices_per_node", 1, 1024));
   profile.source = object.text("source");
+  profile.fabric = object.text_or("fabric", "");
   for (const ConfigObject& family : object.objects("all_to_all")) {
     profile.all_to_all.push_back(parse_all_to_all(family));
   }

@@ -46,6 +46,7 @@ struct NotifyLaw {
 
 // What sizes a direction of an all-to-all beside its bytes.
 struct AllToAllSize {
+  int ranks = 1;
   int nodes = 1;
   std::int64_t experts = 0;  // slots of a layer, over all ranks
   std::int64_t tokens = 0;   // of the rank that has most
@@ -53,8 +54,8 @@ struct AllToAllSize {
 };
 
 // Time of one direction of an all-to-all, alone on the machine and counts known:
-//   base + per_node_doubling log2(nodes) + per_expert * experts + per_hidden * hidden
-//   + moving + ramp sqrt(moving),
+//   base + per_rank_doubling log2(ranks) + per_node_doubling log2(nodes)
+//   + per_expert * experts + per_hidden * hidden + moving + ramp sqrt(moving),
 //   moving = max over links (bytes / (efficiency * nominal bandwidth))
 //            + (per_token + sm_per_token / sms) * tokens of a rank,
 // where the device link also has to handle the streams of the busiest expert, one per source rank,
@@ -62,6 +63,7 @@ struct AllToAllSize {
 // by a norm of order `sharpness`).
 struct AllToAllLaw {
   Seconds base;
+  Seconds per_rank_doubling;
   Seconds per_node_doubling;
   Seconds per_expert;
   Seconds per_hidden;
@@ -155,6 +157,9 @@ struct CommProfile {
   Bandwidth nic;
   int devices_per_node = 1;
   std::string source;  // of the nominal rates
+  // Of NICs with a protocol of their own, how their link's name begins: "efa". Its laws between
+  // nodes are for such NICs, those of profiles without one for all others.
+  std::string fabric = {};
   std::vector<AllToAllFamily> all_to_all;
   std::vector<CollectiveFamily> collectives;
 };
@@ -186,6 +191,7 @@ struct CommTarget {
   std::string device;
   std::string architecture;
   Bandwidth device_link{};              // 0: unknown
+  std::string nic = {};                 // the link's name, "efa_400g"
   bool same_architecture_only = false;  // NPUs: another vendor's library says nothing
 };
 

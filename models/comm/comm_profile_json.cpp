@@ -59,6 +59,7 @@ nlohmann::json law_json(const AllToAllLaw& law) {
   nlohmann::json object{{"base", text_of(law.base)},
                         {"device_link_efficiency", rounded(law.device_link_efficiency)},
                         {"nic_efficiency", rounded(law.nic_efficiency)}};
+  put_unless_zero(object, "per_rank_doubling", law.per_rank_doubling);
   put_unless_zero(object, "per_node_doubling", law.per_node_doubling);
   put_unless_zero(object, "per_expert", law.per_expert);
   put_unless_zero(object, "per_hidden", law.per_hidden);
@@ -128,6 +129,9 @@ nlohmann::json comm_profile_json(const CommProfile& profile) {
                           {"source", profile.source},
                           {"all_to_all", nlohmann::json::array()},
                           {"collectives", nlohmann::json::array()}};
+  if (!profile.fabric.empty()) {
+    document["fabric"] = profile.fabric;
+  }
   for (const AllToAllFamily& family : profile.all_to_all) {
     document["all_to_all"].push_back({{"algorithm", family.algorithm},
                                       {"direction", name_of(family.direction)},

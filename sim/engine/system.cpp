@@ -65,6 +65,7 @@ CommTarget System::comm_target() const {
   return {.device = device.name,
           .architecture = device.architecture,
           .device_link = cluster().node.device_link.bandwidth,
+          .nic = cluster().node.nic_link.name,
           .same_architecture_only = device.kind != DeviceKind::gpu};
 }
 

@@ -24,8 +24,9 @@ Bytes staged_rows(const TokenPayload& payload, const ExchangeSize& size) {
 
 std::span<const AllToAllEntry> all_to_all_algorithms() {
   static const std::array entries{
-      deepep_low_latency_entry(), deepep_normal_entry(),           rank_dedup_entry(),
-      expert_copies_entry(),      allgather_reducescatter_entry(), tp_allreduce_entry(),
+      deepep_low_latency_entry(), deepep_normal_entry(), deepep_v2_entry(),
+      rank_dedup_entry(),         expert_copies_entry(), allgather_reducescatter_entry(),
+      tp_allreduce_entry(),
   };
   return entries;
 }

@@ -81,6 +81,7 @@ inline constexpr std::string_view k_tp_allreduce = "tp_allreduce";
 // One file each.
 AllToAllEntry deepep_low_latency_entry();
 AllToAllEntry deepep_normal_entry();
+AllToAllEntry deepep_v2_entry();
 AllToAllEntry rank_dedup_entry();
 AllToAllEntry expert_copies_entry();
 AllToAllEntry allgather_reducescatter_entry();

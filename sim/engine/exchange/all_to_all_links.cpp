@@ -252,7 +252,8 @@ void AllToAllLowering::fill(Direction direction, const LayerDemand& demand, doub
   }
   cost.token_copies = copies;
   cost.payload_bytes = copies * copy.si() * static_cast<double>(spec_.lanes.size());
-  const AllToAllSize size{.nodes = grid_.nodes(),
+  const AllToAllSize size{.ranks = grid_.ranks,
+                          .nodes = grid_.nodes(),
                           .experts = spec_.slots,
                           .tokens = most_tokens,
                           .hidden = spec_.payload.hidden};

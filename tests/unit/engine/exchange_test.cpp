@@ -1,5 +1,6 @@
 // What an all-to-all means for a step: rows that experts are handed, ranks that share their tokens,
 // and what comes before the rows.
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "sim/core/error.h"
@@ -77,6 +78,24 @@ TEST_CASE("tensor-parallel ranks exchange no tokens with experts of their own", 
   auto exchanged = tensor_parallel(16);
   exchanged["policy"]["all_to_all"] = "deepep_low_latency";
   CHECK(run.step_s() < Ran(exchanged).step_s());
+}
+
+// Qwen3 has no shared experts, whose slices would be summed anyway.
+TEST_CASE("shares of the experts are added up", "[engine][unit]") {
+  auto scenario = tensor_parallel(16);
+  scenario["model"] = "qwen3-30b-a3b";
+  scenario["parallelism"] = {{"attention", {{"tp", 4}, {"dp", 2}}},
+                             {"experts", {{"ep", 4}, {"edp", 2}}}};
+  scenario["policy"]["all_to_all"] = "tp_allreduce";
+  const Ran run(scenario);
+  const auto named = [&](std::string_view label) {
+    return std::ranges::count_if(run.step.lowered.graph.tasks(), [&](const Task& task) {
+      const auto first = run.step.lowered.first_kernel[static_cast<std::size_t>(task.program)];
+      return run.step.lowered.kernels[first].label == label;
+    });
+  };
+  CHECK(named("all_reduce") == 2 * (1 + 48 * 2));  // groups x (embedding, attention and experts)
+  CHECK(named("all_gather") == 2);                 // logits
 }
 
 TEST_CASE("a batch may be smaller than its tensor-parallel group", "[engine][unit]") {

@@ -118,12 +118,14 @@ TEST_CASE("few SMs cap the device link", "[hardware][comm][unit]") {
   CHECK(law.effective_device_efficiency(Bandwidth(200e9)) == Approx(1.0 / std::sqrt(29.0)));
 }
 
-// 5 us + 4 nodes: 2 doublings of 3 us + 256 experts of 10 ns + 1000 values of 1 ns = 14.56 us. A
+// 2 us + 8 ranks: 3 doublings of 1 us + 4 nodes: 2 doublings of 3 us + 256 experts of 10 ns + 1000
+// values of 1 ns = 14.56 us. A
 // crossing of 4 us + 100 tokens of 20 ns + as many of 60 ns over 2 SMs = 9 us, with a ramp of 1e-3
 // sqrt(s) 3 us more. Two doublings of 5 us, 20 us and 100 tokens of 10 ns before that: 31 us.
 TEST_CASE("time of an all-to-all", "[hardware][comm][unit]") {
   AllToAllLaw law;
-  law.base = Seconds(5e-6);
+  law.base = Seconds(2e-6);
+  law.per_rank_doubling = Seconds(1e-6);
   law.per_node_doubling = Seconds(3e-6);
   law.per_expert = Seconds(10e-9);
   law.per_hidden = Seconds(1e-9);
@@ -131,7 +133,7 @@ TEST_CASE("time of an all-to-all", "[hardware][comm][unit]") {
   law.sm_per_token = Seconds(60e-9);
   law.sms = 2;
   law.ramp = 1e-3;
-  const AllToAllSize size{.nodes = 4, .experts = 256, .tokens = 100, .hidden = 1000};
+  const AllToAllSize size{.ranks = 8, .nodes = 4, .experts = 256, .tokens = 100, .hidden = 1000};
   CHECK(law.time(size, Seconds(4e-6)).si() == Approx(26.56e-6));
   law.notify = {Seconds(20e-6), Seconds(5e-6), Seconds(10e-9), 1, 0.0, 0.0};
   CHECK(law.notify.time(4, 100).si() == Approx(31e-6));
@@ -193,8 +195,11 @@ TEST_CASE("better links never make a transferred law slower", "[hardware][comm][
             const CommTarget target{"new", architecture, Bandwidth(link)};
             const AllToAllLaw law =
                 find_all_to_all(profiles, target, algorithm, Direction::dispatch, multi_node).law;
-            const AllToAllSize size{
-                .nodes = multi_node ? 4 : 1, .experts = 256, .tokens = 128, .hidden = 7168};
+            const AllToAllSize size{.ranks = 8,
+                                    .nodes = multi_node ? 4 : 1,
+                                    .experts = 256,
+                                    .tokens = 128,
+                                    .hidden = 7168};
             const Seconds crossing = std::max(law.crossing(Bytes(bytes), Bandwidth(link), true),
                                               law.crossing(Bytes(bytes), Bandwidth(50e9), false));
             const double s = (law.time(size, crossing) + law.notify.time(4, 128)).si();
@@ -237,7 +242,7 @@ TEST_CASE("profiles survive writing and reading", "[hardware][comm][unit]") {
     const nlohmann::json document = comm_profile_json(profile);
     const CommProfile again = parse_comm_profile(ConfigObject(document, "again#"), profile.name);
     CHECK(comm_profile_json(again) == document);
-    CHECK(profile.name == profile.device);
+    CHECK(profile.name == profile.device + (profile.fabric.empty() ? "" : ".") + profile.fabric);
   }
 }
 
