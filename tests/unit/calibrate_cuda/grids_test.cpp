@@ -93,7 +93,7 @@ TEST_CASE("devices get their names of the catalogue", "[calibrate][unit]") {
       {"l40s", "NVIDIA L40S"},
       {"rtx_4090", "NVIDIA GeForce RTX 4090"},
       {"rtx_a6000", "NVIDIA RTX A6000"},
-      {"rtx_pro_6000", "NVIDIA RTX PRO 6000 Blackwell Workstation Edition"},
+      {"rtx_pro_6000_workstation", "NVIDIA RTX PRO 6000 Blackwell Workstation Edition"},
       {"rtx_pro_6000_server", "NVIDIA RTX PRO 6000 Blackwell Server Edition"}};
   const std::filesystem::path devices(MOESIM_SOURCE_DIR "/hardware/catalog/devices");
   for (const auto& [system, device] : known) {
