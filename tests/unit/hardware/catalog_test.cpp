@@ -49,17 +49,24 @@ TEST_CASE("the catalog ships what the scenarios need", "[hardware][unit]") {
                                     "kunpeng_920",
                                     "l4",
                                     "l40s",
+                                    "mi300x",
+                                    "mi325x",
+                                    "mi355x",
                                     "rtx_4090",
                                     "rtx_a6000",
                                     "rtx_pro_6000_server",
                                     "rtx_pro_6000_workstation"});
-  CHECK(shipped("links") == Names{"hccs_910b", "infiniband_hdr", "infiniband_ndr", "infiniband_xdr",
-                                  "nvlink3", "nvlink4", "nvlink4_h800", "nvlink5", "nvlink_c2c",
-                                  "pcie4_x16", "pcie5_x16", "roce_200g"});
+  CHECK(shipped("links") == Names{"efa_2x400g", "efa_400g", "hccs_910b", "infiniband_hdr",
+                                  "infiniband_ndr", "infiniband_xdr", "nvlink3", "nvlink4",
+                                  "nvlink4_h800", "nvlink5", "nvlink_c2c", "pcie4_x16", "pcie5_x16",
+                                  "roce_200g", "roce_cx7_400g", "thor2_400g", "xgmi_mi300",
+                                  "xgmi_mi355"});
   CHECK(shipped("storage") == Names{"nvme_pm9a3"});
-  CHECK(shipped("clusters") == Names{"a100-8x-ib200", "a6000-1x", "ascend-800i-a2-8x",
-                                     "b200-8x-ib400", "b300-8x-ib800", "gb200-nvl72", "gb300-nvl72",
-                                     "h100-8x-ib400", "h200-8x-ib400", "h800-8x-ib400"});
+  CHECK(shipped("clusters") ==
+        Names{"a100-8x-ib200", "a6000-1x", "ascend-800i-a2-8x", "b200-8x-efa400", "b200-8x-ib400",
+              "b300-8x-efa800", "b300-8x-ib800", "gb200-nvl72", "gb300-nvl72", "h100-8x-ib400",
+              "h200-8x-efa400", "h200-8x-ib400", "h800-8x-ib400", "mi300x-8x-ib400",
+              "mi300x-8x-thor2", "mi325x-8x-thor2", "mi355x-8x-cx7"});
 }
 
 // Stricter than the parser: shipped numbers have real dates, and file names are the names.

@@ -109,10 +109,12 @@ TEST_CASE("a bad cluster is refused with pointer and remedy", "[hardware][unit]"
       BadInput{R"({"node": {"device": "no/such.json"}})",
                at + "/node/device: the file \"no/such.json\" does not exist"},
       BadInput{R"({"node": {"device_link": "nvlink4_h80"}})",
-               at + "/node/device_link: \"nvlink4_h80\" is not in the catalog; it has: hccs_910b, "
+               at + "/node/device_link: \"nvlink4_h80\" is not in the catalog; it has: efa_2x400g, "
+                    "efa_400g, hccs_910b, "
                     "infiniband_hdr, infiniband_ndr, infiniband_xdr, nvlink3, nvlink4, "
                     "nvlink4_h800, nvlink5, "
-                    "nvlink_c2c, pcie4_x16, pcie5_x16, roce_200g"},
+                    "nvlink_c2c, pcie4_x16, pcie5_x16, roce_200g, roce_cx7_400g, thor2_400g, "
+                    "xgmi_mi300, xgmi_mi355"},
       BadInput{R"({"node": {"nic_link": {"bandwidth": "100 GB"}}})",
                at + "/node/nic_link/bandwidth: \"100 GB\" is not a quantity such as \"400 "
                     "Gbit/s\""},
@@ -153,8 +155,10 @@ TEST_CASE("a bad cluster is refused with pointer and remedy", "[hardware][unit]"
 TEST_CASE("an unknown cluster names those there are", "[hardware][unit]") {
   CHECK_THROWS_WITH(load("h800"),
                     "run.json#/hardware: \"h800\" is not in the catalog; it has: a100-8x-ib200, "
-                    "a6000-1x, ascend-800i-a2-8x, b200-8x-ib400, b300-8x-ib800, gb200-nvl72, "
-                    "gb300-nvl72, h100-8x-ib400, h200-8x-ib400, h800-8x-ib400");
+                    "a6000-1x, ascend-800i-a2-8x, b200-8x-efa400, b200-8x-ib400, b300-8x-efa800, "
+                    "b300-8x-ib800, gb200-nvl72, gb300-nvl72, h100-8x-ib400, h200-8x-efa400, "
+                    "h200-8x-ib400, h800-8x-ib400, mi300x-8x-ib400, mi300x-8x-thor2, "
+                    "mi325x-8x-thor2, mi355x-8x-cx7");
   CHECK_THROWS_WITH(load(4), Catch::StartsWith("run.json#/hardware: is neither a name"));
 }
 
@@ -203,9 +207,12 @@ TEST_CASE("bad overrides point into the scenario", "[hardware][unit]") {
                at + "/cluster: is not the name or the path of a cluster"},
       BadInput{R"({"cluster": "h10"})", at + "/cluster: \"h10\" is not in the catalog; it has: "
                                              "a100-8x-ib200, a6000-1x, ascend-800i-a2-8x, "
-                                             "b200-8x-ib400, b300-8x-ib800, gb200-nvl72, "
-                                             "gb300-nvl72, h100-8x-ib400, h200-8x-ib400, "
-                                             "h800-8x-ib400"},
+                                             "b200-8x-efa400, b200-8x-ib400, "
+                                             "b300-8x-efa800, b300-8x-ib800, gb200-nvl72, "
+                                             "gb300-nvl72, h100-8x-ib400, h200-8x-efa400, "
+                                             "h200-8x-ib400, h800-8x-ib400, mi300x-8x-ib400, "
+                                             "mi300x-8x-thor2, mi325x-8x-thor2, "
+                                             "mi355x-8x-cx7"},
       BadInput{R"({"cluster": "a6000-1x", "nodes": 2})",
                at + "/node/nics: is 0, but the cluster has 2 nodes; give every node NICs (nics, "
                     "nic_link), or set /nodes to 1"},
