@@ -5,7 +5,7 @@
 
 #include "sim/core/error.h"
 #include "sim/engine/lowering/step_exchange.h"
-#include "sim/engine/results/metrics.h"
+#include "sim/engine/results/critical_path.h"
 #include "tests/unit/engine/small_scenario.h"
 
 using namespace moesim;
