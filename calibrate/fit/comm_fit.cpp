@@ -142,18 +142,22 @@ std::int64_t tokens_of(const CommRow& row) { return row.all_to_all.tokens; }
 std::int64_t ranks_of(const CommRow& row) { return row.all_to_all.ranks; }
 
 // Only what the rows vary can be told apart.
-Parameters<AllToAllLaw> all_to_all_parameters(const RowPointers& rows) {
+Parameters<AllToAllLaw> all_to_all_parameters(const RowPointers& rows, const AllToAllLaw& start) {
   using Law = AllToAllLaw;
   const std::string& algorithm = rows.front()->all_to_all.algorithm;
   const bool many_nodes = range_of(rows, nodes_of)[1] > 1;
   const bool one_node = range_of(rows, nodes_of)[0] == 1;
   const bool normal = algorithm == "deepep_normal";
-  Parameters<Law> p{{[](Law& l, double v) { l.base = Seconds(v); }, 1.5e-5}};
+  const bool known = start.base.si() > 0.0;
+  Parameters<Law> p{
+      {[](Law& l, double v) { l.base = Seconds(v); }, known ? start.base.si() : 1.5e-5}};
   if (one_node || normal) {
-    p.push_back({[](Law& l, double v) { l.device_link_efficiency = v; }, 0.6});
+    p.push_back({[](Law& l, double v) { l.device_link_efficiency = v; },
+                 known ? start.device_link_efficiency : 0.6});
   }
   if (many_nodes) {
-    p.push_back({[](Law& l, double v) { l.nic_efficiency = v; }, 0.9});
+    p.push_back(
+        {[](Law& l, double v) { l.nic_efficiency = v; }, known ? start.nic_efficiency : 0.9});
   }
   if (rows.size() < k_few_rows) {
     return p;
@@ -175,10 +179,10 @@ Parameters<AllToAllLaw> all_to_all_parameters(const RowPointers& rows) {
     p.push_back({[](Law& l, double v) { l.sharpness = v; }, 5.0});
     p.push_back({[](Law& l, double v) { l.sm_per_token = Seconds(v); }, 1e-7});
   }
+  if (one_node && !many_nodes && varies(rows, ranks_of)) {
+    p.push_back({[](Law& l, double v) { l.per_rank_doubling = Seconds(v); }, 1e-6});
+  }
   if (algorithm.starts_with("rank_dedup")) {
-    if (varies(rows, ranks_of)) {
-      p.push_back({[](Law& l, double v) { l.per_rank_doubling = Seconds(v); }, 1e-6});
-    }
     p.push_back({[](Law& l, double v) { l.per_token = Seconds(v); }, 1e-9});
   }
   if (algorithm != "expert_copies") {
@@ -192,7 +196,7 @@ AllToAllFamily fit_all_to_all(const RowPointers& measured, AllToAllLaw start,
                               const CommProfile& system, const std::string& date) {
   const RowPointers rows = measured.size() < k_few_rows ? measured : without_erratic(measured);
   const AllToAllRow& sample = rows.front()->all_to_all;
-  const auto parameters = all_to_all_parameters(rows);
+  const auto parameters = all_to_all_parameters(rows, start);
   const bool few = rows.size() < k_few_rows;
   if (sample.algorithm == "deepep_normal" && !few) {
     start.sms = 24;  // the library's default; rows bring their own
@@ -223,21 +227,29 @@ AllToAllFamily fit_all_to_all(const RowPointers& measured, AllToAllLaw start,
 
 using AllToAllKey = std::tuple<std::string, Direction, bool>;
 
-// A handful of published rows cannot carry a law per scope: those of one node and of several are
-// fitted together, and both scopes get the result.
+// A handful of published rows cannot carry a law per scope. They shift that of another device of
+// the architecture (of those `known`); without one, rows of one node and of several are fitted
+// together, and both scopes get the result.
 std::vector<AllToAllFamily> fit_all_scopes(const std::map<AllToAllKey, RowPointers>& families,
-                                           const CommProfile& system, const std::string& date) {
+                                           const CommProfile& system,
+                                           const std::vector<CommProfile>& known,
+                                           const std::string& date) {
   std::vector<AllToAllFamily> fitted;
   for (const auto& [key, rows] : families) {
     const auto& [algorithm, direction, multi_node] = key;
     RowPointers used = rows;
     const auto other = families.find({algorithm, direction, !multi_node});
-    if (rows.size() < k_few_rows && other != families.end() && other->second.size() < k_few_rows) {
+    const AllToAllLaw* relative =
+        rows.size() < k_few_rows ? relative_law(known, system, rows.front()->all_to_all) : nullptr;
+    if (relative == nullptr && rows.size() < k_few_rows && other != families.end() &&
+        other->second.size() < k_few_rows) {
       used.insert(used.end(), other->second.begin(), other->second.end());
       std::ranges::sort(used, {}, [](const CommRow* row) { return row->all_to_all.ranks; });
     }
     AllToAllLaw start;
-    if (multi_node && other != families.end()) {
+    if (relative != nullptr) {
+      start = *relative;
+    } else if (multi_node && other != families.end()) {
       // Between nodes the fabric hides what a device's own link can do: take that from one node.
       start.device_link_efficiency = fitted.back().law.device_link_efficiency;
       start.stream_rate = fitted.back().law.stream_rate;
@@ -296,18 +308,6 @@ CollectiveFamily fit_collective(const RowPointers& rows, const CommProfile& syst
   return family;
 }
 
-// NCCL's all-to-all, sized like the nccl-tests: what moves permuted tokens as expert copies.
-CommRow expert_copies_row(const CommRow& nccl, Direction direction) {
-  CommRow row = nccl;
-  row.is_collective = false;
-  row.all_to_all.algorithm = "expert_copies";
-  row.all_to_all.direction = direction;
-  row.all_to_all.ranks = nccl.collective.ranks;
-  row.all_to_all.volume.device_bytes =
-      nccl.collective.bytes * link_volume(CollectiveOp::all_to_all, nccl.collective.ranks);
-  return row;
-}
-
 }  // namespace
 
 double predicted_seconds(const AllToAllLaw& law, const AllToAllRow& row,
@@ -339,12 +339,7 @@ std::vector<CommProfile> fit_comm(const std::string& directory,
   CommRows table = read_comm_rows(directory, systems);
   split_sums(table.rows, systems);
   std::vector<CommProfile> fitted;
-  for (std::size_t i = 0, measured = table.rows.size(); i < measured; ++i) {
-    if (table.rows[i].is_collective && table.rows[i].collective.op == CollectiveOp::all_to_all) {
-      table.rows.push_back(expert_copies_row(table.rows[i], Direction::dispatch));
-      table.rows.push_back(expert_copies_row(table.rows[i], Direction::combine));
-    }
-  }
+  add_exchanges(table.rows);
   using CollectiveKey = std::pair<CollectiveOp, std::string>;
   for (CommProfile system : systems) {
     std::map<AllToAllKey, RowPointers> all_to_all;
@@ -363,7 +358,7 @@ std::vector<CommProfile> fit_comm(const std::string& directory,
     if (all_to_all.empty() && collectives.empty()) {
       continue;
     }
-    system.all_to_all = fit_all_scopes(all_to_all, system, date);
+    system.all_to_all = fit_all_scopes(all_to_all, system, fitted, date);
     system.collectives.clear();
     for (const auto& [key, rows] : collectives) {
       system.collectives.push_back(fit_collective(rows, system, date));

@@ -1,10 +1,12 @@
 #include "calibrate/fit/comm_fit_rows.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <iterator>
 #include <map>
 #include <set>
+#include <string_view>
 #include <utility>
 
 #include "calibrate/fit/least_squares.h"
@@ -98,6 +100,34 @@ void split_sums(std::vector<CommRow>& rows, const std::vector<CommProfile>& syst
   }
 }
 
+void add_exchanges(std::vector<CommRow>& rows) {
+  struct Exchange {
+    CollectiveOp op;
+    std::string_view algorithm;
+    Direction direction;
+  };
+  constexpr std::array<Exchange, 4> exchanges{
+      {{CollectiveOp::all_to_all, "expert_copies", Direction::dispatch},
+       {CollectiveOp::all_to_all, "expert_copies", Direction::combine},
+       {CollectiveOp::all_gather, "allgather_reducescatter", Direction::dispatch},
+       {CollectiveOp::reduce_scatter, "allgather_reducescatter", Direction::combine}}};
+  for (std::size_t i = 0, measured = rows.size(); i < measured; ++i) {
+    const CollectiveRow nccl = rows[i].collective;
+    for (const Exchange& exchange : exchanges) {
+      if (!rows[i].is_collective || nccl.op != exchange.op || !nccl.library.starts_with("nccl-")) {
+        continue;
+      }
+      CommRow row = rows[i];
+      row.is_collective = false;
+      row.all_to_all.algorithm = exchange.algorithm;
+      row.all_to_all.direction = exchange.direction;
+      row.all_to_all.ranks = nccl.ranks;
+      row.all_to_all.volume.device_bytes = nccl.bytes * link_volume(nccl.op, nccl.ranks);
+      rows.push_back(std::move(row));
+    }
+  }
+}
+
 NotifyLaw fit_notify(const RowPointers& rows) {
   NotifyLaw law;
   std::vector<const AllToAllRow*> told;
@@ -139,6 +169,20 @@ NotifyLaw fit_notify(const RowPointers& rows) {
   law.median_error = quantile(errors, 0.5);
   law.p90_error = quantile(errors, 0.9);
   return law;
+}
+
+const AllToAllLaw* relative_law(const std::vector<CommProfile>& fitted, const CommProfile& system,
+                                const AllToAllRow& sample) {
+  for (const CommProfile& other : fitted) {
+    for (const AllToAllFamily& family : other.all_to_all) {
+      if (other.architecture == system.architecture && other.fabric == system.fabric &&
+          family.algorithm == sample.algorithm && family.direction == sample.direction &&
+          family.multi_node == (sample.nodes > 1)) {
+        return &family.law;
+      }
+    }
+  }
+  return nullptr;
 }
 
 std::vector<MeasuredCurve> measured_curves(const RowPointers& rows, const CommProfile& system) {

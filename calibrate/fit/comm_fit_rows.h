@@ -25,8 +25,17 @@ RowPointers without_erratic(const RowPointers& rows);
 // rates.
 void split_sums(std::vector<CommRow>& rows, const std::vector<CommProfile>& systems);
 
+// Adds NCCL's collectives, sized like the nccl-tests, as the exchanges that they are too: its
+// all-to-all moves permuted tokens as expert copies, its all-gather all tokens, its reduce-scatter
+// all results.
+void add_exchanges(std::vector<CommRow>& rows);
+
 // Of rows that tell its time; `rows` is 0 in the result where none does.
 NotifyLaw fit_notify(const RowPointers& rows);
+
+// The law of another device of the architecture, or its default; nullptr: none of them has one.
+const AllToAllLaw* relative_law(const std::vector<CommProfile>& fitted, const CommProfile& system,
+                                const AllToAllRow& sample);
 
 // One curve per rank count: medians of rows with equal bytes, made to ascend by pooling neighbours
 // that do not.

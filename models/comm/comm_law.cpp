@@ -197,7 +197,7 @@ Seconds CollectiveLaw::time(CollectiveOp op, int ranks, Bytes bytes, Bandwidth d
   }
   if (above == curves.begin() || above == curves.end()) {
     const MeasuredCurve& edge = above == curves.end() ? curves.back() : curves.front();
-    return Seconds(at(edge, x) * form(ranks, x) / form(edge.ranks, x));
+    return Seconds(at(edge, x) + std::max(0.0, form(ranks, 0.0) - form(edge.ranks, 0.0)));
   }
   const auto below = above - 1;
   const double share = std::log(static_cast<double>(ranks) / below->ranks) /

@@ -103,7 +103,7 @@ struct AllToAllFamily {
 
 // Time of a symmetric collective of n ranks on `bytes` per rank, x = volume(op, n) * bytes / B.
 // At a measured n: the measured times, interpolated in log x. Between two: interpolated in log n at
-// equal x, so that bytes per link decide. Beyond: those of the nearest n, scaled as the form
+// equal x: bytes per link decide. More ranks: the form's latency more. Other bytes: as the form
 //   soft minimum (order 8) over protocols of
 //   base + per_doubling (log2 n - 1) + x / efficiency + ramp sqrt(x),
 // which answers alone where nothing was measured.

@@ -86,7 +86,8 @@ TEST_CASE("the H800 profile predicts rows that it was not fitted on", "[calibrat
       row.experts = 256;
       row.ranks = ranks;
       row.nodes = ranks / 8;
-      row.volume = low_latency_volume(row, 8, direction == Direction::dispatch ? 7408.0 : 14336.0);
+      row.volume =
+          busiest_low_latency_volume(row, 8, direction == Direction::dispatch ? 7408.0 : 14336.0);
       const double us = predicted_seconds(found.law, row, h800) * 1e6;
       CAPTURE(name_of(direction), ranks, us);
       CHECK(us == Approx(published_us.at({direction, ranks})).epsilon(0.1));
