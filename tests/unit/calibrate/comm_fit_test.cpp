@@ -189,7 +189,7 @@ TEST_CASE("shipped profiles are what the fit gives", "[calibrate][shared][large]
   }
   const auto shipped = load_comm_profiles({k_profiles});
   const auto fitted = fit_comm(k_measured, shipped, "");
-  CHECK(fitted.size() == 6);
+  CHECK(fitted.size() == 9);
   for (const CommProfile& fit : fitted) {
     CAPTURE(fit.name);
     const CommProfile& one = *std::ranges::find(shipped, fit.name, &CommProfile::name);
@@ -231,7 +231,7 @@ TEST_CASE("validation accounts for every row", "[calibrate][shared]") {
     accounted += g.n;
     placed -= g.n;
     CHECK(seen[g.name] == g.n);
-    CHECK(g.inside_p10_p90 > 0.4);
+    CHECK((g.inside_p10_p90 > 0.4 || g.n < 10));
     table += g.name + " n " + std::to_string(g.n) + " median " + std::to_string(g.median_ape) +
              " p90 " + std::to_string(g.p90_ape) + " signed " +
              std::to_string(g.mean_signed_error) + " naive " + std::to_string(g.naive_median_ape) +
