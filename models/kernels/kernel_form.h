@@ -96,6 +96,8 @@ struct KernelContext {
   double l2 = 0;             // B
   double storage_bytes = 2;  // of one weight or cached value
   double operand_bytes = 2;  // of one activation that enters the product
+
+  friend bool operator==(const KernelContext&, const KernelContext&) = default;
 };
 
 // Throws ConfigError naming the device and its formats when it cannot compute in key.dtype.

@@ -30,22 +30,6 @@ bool same_device(const DevicePeaks& device, const DevicePeaks& fitted) {
   return device.device == fitted.device && same_rates(device, fitted);
 }
 
-// Beyond the fitted range every octave costs as much trust again, and a little more.
-constexpr double k_sigma_per_octave = 0.05;
-constexpr double k_sigma_spec_sheet = 0.5;
-
-double sigma_of(const BoundFamily& bound, const KernelShape& shape, bool outside, double seconds) {
-  if (bound.basis == Basis::uncalibrated) {
-    return k_sigma_spec_sheet;
-  }
-  double own = standard_error(*bound.family, seconds);
-  if (outside) {
-    const double octaves = octaves_outside(*bound.family, shape.dims);
-    own = own * (1 + octaves) + k_sigma_per_octave * octaves;
-  }
-  return bound.basis == Basis::transferred ? std::hypot(own, bound.transfer_sigma) : own;
-}
-
 // Kernels of the two 16-bit formats differ in nothing that takes time.
 KernelKey with_bf16(const KernelKey& key) {
   const auto to_bf16 = [](DType dtype) { return dtype == DType::fp16 ? DType::bf16 : dtype; };
@@ -112,35 +96,6 @@ double e_comp_of(const FittedFamily& family) {
 }
 
 }  // namespace
-
-KernelEstimate BoundFamily::estimate(const KernelShape& shape) const {
-  if (shape.weight_bits > 0 && context.storage_bytes != storage_bytes(shape)) {
-    BoundFamily other = *this;
-    other.context.storage_bytes = storage_bytes(shape);
-    return other.estimate(shape);
-  }
-  const UsefulWork work = useful_work(shape);
-  KernelEstimate result = family->form->evaluate(family->coefficients, shape, context);
-  double scale = factor;
-  if (corrected) {
-    scale *= std::exp(family->correction->log_factor(features_of(shape, result, context)));
-  }
-  // Coefficients that a fit found below 1 (overlaps, caches) must not let another device, or a
-  // shape that nobody measured, beat its own peaks.
-  const double bound = least_seconds(work, spec);
-  const double alone = result.alone().si();
-  if (alone * scale < bound && alone > 0) {
-    scale = bound / alone;
-  }
-  result.fixed = result.fixed * scale;
-  result.compute = result.compute * scale;
-  result.memory = result.memory * scale;
-  result.extrapolated = !inside_range(*family, shape.dims);
-  result.flops = Flops(work.flops);
-  result.bytes = Bytes(work.bytes);
-  result.sigma = sigma_of(*this, shape, result.extrapolated, result.alone().si());
-  return result;
-}
 
 KernelLibrary::KernelLibrary(const std::vector<std::string>& profile_dirs) {
   for (const std::string& name : catalog_names(profile_dirs)) {
@@ -219,10 +174,11 @@ std::vector<std::string> KernelLibrary::frameworks() const {
 }
 
 const FittedFamily* KernelLibrary::find(const KernelProfile& profile, const KernelKey& key,
-                                        std::string_view kernel_source) const {
+                                        std::string_view kernel_source,
+                                        bool without_host_bound) const {
   const FittedFamily* best = nullptr;
   for (const FittedFamily& family : profile.families) {
-    if (!family.answers(key)) {
+    if (!family.answers(key) || (without_host_bound && family.host_floor > 0)) {
       continue;
     }
     if (!kernel_source.empty() && family.kernel_source == kernel_source) {
@@ -267,7 +223,8 @@ std::vector<KernelLibrary::Candidate> KernelLibrary::candidates(const DevicePeak
 // Another format on the same die is nearer than the same format on another generation.
 std::optional<KernelLibrary::Match> KernelLibrary::match(const std::vector<Candidate>& list,
                                                          const KernelKey& key,
-                                                         std::string_view kernel_source) const {
+                                                         std::string_view kernel_source,
+                                                         bool without_host_bound) const {
   for (const bool same_die : {true, false}) {
     for (const KernelKey& relative : relatives(key)) {
       for (const Candidate& candidate : list) {
@@ -275,8 +232,9 @@ std::optional<KernelLibrary::Match> KernelLibrary::match(const std::vector<Candi
             !candidate.profile->may_hold(relative.kind)) {
           continue;
         }
-        if (const auto* family = find(candidate.profile->whole(), relative, kernel_source)) {
-          return Match{candidate, family, with_bf16(relative) == with_bf16(key), same_die};
+        if (const auto* family =
+                find(candidate.profile->whole(), relative, kernel_source, without_host_bound)) {
+          return Match{candidate, family, with_bf16(relative) == with_bf16(key)};
         }
       }
     }
@@ -294,14 +252,18 @@ BoundFamily KernelLibrary::measured(const DevicePeaks& device, const KernelKey& 
   bound.family = match.family;
   bound.spec = kernel_context(device, key);
   bound.context = transferred_context(device, fitted, key, e_comp_of(*match.family));
+  bound.coefficients = transferred_coefficients(*match.family, device, fitted);
+  if (supports(fitted, key.dtype)) {
+    bound.fitted = kernel_context(fitted, key);
+    bound.moved = bound.context != bound.fitted;
+  }
   bound.basis = match.exact && same_device(device, fitted) ? Basis::calibrated : Basis::transferred;
-  bound.corrected = match.exact && match.same_die && match.family->correction != nullptr;
+  bound.corrected = match.exact && match.family->correction != nullptr;
   // Products of one die that differ in their links alone run the same kernels.
   const bool twin = kin == Kinship::same_die && same_rates(device, fitted);
   bound.transfer_sigma =
       std::max(twin ? 0.0 : transfer_sigma(kin),
                match.exact ? 0.0 : transfer_sigma(Kinship::same_device_framework));
-  bound.factor = match.same_die ? 1.0 : k_other_generation_factor;
   return bound;
 }
 
@@ -311,9 +273,9 @@ BoundFamily KernelLibrary::from_spec_sheet(const DevicePeaks& device, const Kern
       continue;
     }
     const KernelProfile& profile = file->whole();
-    const FittedFamily* family = find(profile, key, {});
+    const FittedFamily* family = find(profile, key, {}, false);
     if (family == nullptr) {
-      family = find(profile, {spec_sheet_kind(key.kind), key.dtype, key.storage}, {});
+      family = find(profile, {spec_sheet_kind(key.kind), key.dtype, key.storage}, {}, false);
     }
     if (family != nullptr) {
       BoundFamily bound;
@@ -321,6 +283,7 @@ BoundFamily KernelLibrary::from_spec_sheet(const DevicePeaks& device, const Kern
       bound.family = family;
       bound.spec = kernel_context(device, key);
       bound.context = bound.spec;
+      bound.coefficients = family->coefficients;
       return bound;
     }
   }
@@ -331,8 +294,14 @@ BoundFamily KernelLibrary::from_spec_sheet(const DevicePeaks& device, const Kern
 BoundFamily KernelLibrary::bind(const DevicePeaks& device, const KernelKey& key,
                                 const BindOptions& options) const {
   if (options.framework != k_spec_sheet) {
-    if (const auto found = match(candidates(device, options), key, options.kernel_source)) {
-      return measured(device, key, *found);
+    const auto list = candidates(device, options);
+    for (const bool without_host_bound : {true, false}) {
+      if (without_host_bound && !options.captured) {
+        continue;
+      }
+      if (const auto found = match(list, key, options.kernel_source, without_host_bound)) {
+        return measured(device, key, *found);
+      }
     }
   }
   return from_spec_sheet(device, key);

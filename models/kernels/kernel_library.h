@@ -8,24 +8,11 @@
 #include <string_view>
 #include <vector>
 
+#include "models/kernels/kernel_bound.h"
 #include "models/kernels/kernel_profile_file.h"
 #include "models/kernels/kernel_transfer.h"
 
 namespace moesim {
-
-// One fitted family bound to the device that it is evaluated for.
-struct BoundFamily {
-  const KernelProfile* profile = nullptr;
-  const FittedFamily* family = nullptr;
-  Basis basis = Basis::uncalibrated;
-  bool corrected = false;     // the family's correction holds for this key and die
-  double factor = 1.0;        // on the form's times
-  double transfer_sigma = 0;  // what the transfer adds to the family's standard error
-  KernelContext context;
-  KernelContext spec;  // the device's own rates, which nothing beats
-
-  [[nodiscard]] KernelEstimate estimate(const KernelShape& shape) const;
-};
 
 // By the numbers in them: "0.5.6.post2" < "0.5.14"; "1.3.0rc9" < "1.3.0rc20".
 std::strong_ordering compare_versions(std::string_view a, std::string_view b);
@@ -36,6 +23,9 @@ struct BindOptions {
   // answers.
   std::string_view kernel_source = {};
   std::string_view without_device = {};  // as if nobody had measured it
+  // The kernel's launch is captured: families that timed the host's (FittedFamily::host_floor)
+  // answer only where nothing else that was measured does.
+  bool captured = false;
 };
 
 // Immutable to its users and thread-safe; profiles are read when they are first considered.
@@ -69,18 +59,19 @@ class KernelLibrary {
   struct Match {
     Candidate candidate;
     const FittedFamily* family = nullptr;
-    bool exact = false;     // the formats that were asked for
-    bool same_die = false;  // not another generation
+    bool exact = false;  // the formats that were asked for
   };
   [[nodiscard]] std::vector<Candidate> candidates(const DevicePeaks& device,
                                                   const BindOptions& options) const;
   [[nodiscard]] std::optional<Match> match(const std::vector<Candidate>& list, const KernelKey& key,
-                                           std::string_view kernel_source) const;
+                                           std::string_view kernel_source,
+                                           bool without_host_bound) const;
   [[nodiscard]] static BoundFamily measured(const DevicePeaks& device, const KernelKey& key,
                                             const Match& match);
   [[nodiscard]] BoundFamily from_spec_sheet(const DevicePeaks& device, const KernelKey& key) const;
   [[nodiscard]] const FittedFamily* find(const KernelProfile& profile, const KernelKey& key,
-                                         std::string_view kernel_source) const;
+                                         std::string_view kernel_source,
+                                         bool without_host_bound) const;
 
   std::vector<std::unique_ptr<const KernelProfileFile>> profiles_;
 };

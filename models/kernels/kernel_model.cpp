@@ -33,8 +33,11 @@ KernelKey key_at(std::size_t index) {
 class ProfiledKernelModel final : public KernelModel {
  public:
   ProfiledKernelModel(DevicePeaks device, const std::string& framework,
-                      std::shared_ptr<const KernelLibrary> library)
-      : device_(std::move(device)), framework_(framework), library_(std::move(library)) {
+                      std::shared_ptr<const KernelLibrary> library, bool captured)
+      : device_(std::move(device)),
+        framework_(framework),
+        library_(std::move(library)),
+        captured_(captured) {
     const auto names = library_->frameworks();
     if (std::ranges::find(names, framework) == names.end()) {
       throw ConfigError(framework,
@@ -66,6 +69,7 @@ class ProfiledKernelModel final : public KernelModel {
           row.median_error = bound.family->left_out.median;
           row.p90_error = bound.family->left_out.p90;
         }
+        row.host_floor_s = captured_ ? bound.family->host_floor : 0.0;
         return row;
       }
     }
@@ -84,7 +88,8 @@ class ProfiledKernelModel final : public KernelModel {
       if (!can_run(key)) {
         kernel_context(device_, key);  // throws, naming the device's formats
       }
-      owned_.push_back(library_->bind(device_, key, {.framework = framework_}));
+      owned_.push_back(
+          library_->bind(device_, key, {.framework = framework_, .captured = captured_}));
       bound.store(&owned_.back(), std::memory_order_release);
     }
     return *bound;
@@ -93,6 +98,7 @@ class ProfiledKernelModel final : public KernelModel {
   DevicePeaks device_;
   std::string framework_;
   std::shared_ptr<const KernelLibrary> library_;
+  bool captured_;
   mutable std::mutex mutex_;
   mutable std::deque<BoundFamily> owned_;  // addresses stay
   mutable std::array<std::atomic<const BoundFamily*>, k_keys> bound_{};
@@ -114,14 +120,17 @@ std::string_view name_of(Basis basis) {
 
 std::unique_ptr<KernelModel> make_kernel_model(const DevicePeaks& device,
                                                const std::string& framework,
-                                               const std::vector<std::string>& profile_dirs) {
-  return make_kernel_model(device, framework, std::make_shared<KernelLibrary>(profile_dirs));
+                                               const std::vector<std::string>& profile_dirs,
+                                               bool captured) {
+  return make_kernel_model(device, framework, std::make_shared<KernelLibrary>(profile_dirs),
+                           captured);
 }
 
 std::unique_ptr<KernelModel> make_kernel_model(const DevicePeaks& device,
                                                const std::string& framework,
-                                               std::shared_ptr<const KernelLibrary> library) {
-  return std::make_unique<ProfiledKernelModel>(device, framework, std::move(library));
+                                               std::shared_ptr<const KernelLibrary> library,
+                                               bool captured) {
+  return std::make_unique<ProfiledKernelModel>(device, framework, std::move(library), captured);
 }
 
 }  // namespace moesim

@@ -56,6 +56,8 @@ struct KernelProvenance {
   std::string date;
   double median_error = 0.0;  // of the fit, |predicted/measured - 1|; 0 when uncalibrated
   double p90_error = 0.0;
+  double host_floor_s = 0.0;  // > 0: the measurements time the host's launches, and a captured step
+                              // has nothing better to go by
 };
 
 class KernelModel {
@@ -80,11 +82,16 @@ class KernelLibrary;
 // are searched in order for *.json. framework: "trtllm", "sglang", "vllm", or "spec_sheet" to force
 // the fallback. Throws ConfigError for an unknown framework or a file that is no profile; estimates
 // throw it for a profile that turns out to be damaged when it is first needed.
+//
+// captured: launches are replayed from a CUDA graph, so that measurements that timed the host do
+// not answer where others can (see BindOptions).
 std::unique_ptr<KernelModel> make_kernel_model(const DevicePeaks& device,
                                                const std::string& framework,
-                                               const std::vector<std::string>& profile_dirs);
+                                               const std::vector<std::string>& profile_dirs,
+                                               bool captured = false);
 std::unique_ptr<KernelModel> make_kernel_model(const DevicePeaks& device,
                                                const std::string& framework,
-                                               std::shared_ptr<const KernelLibrary> library);
+                                               std::shared_ptr<const KernelLibrary> library,
+                                               bool captured = false);
 
 }  // namespace moesim

@@ -159,6 +159,12 @@ FittedFamily parse_family(ConfigObject object) {
   if (auto ranges = object.object_if("fit_range")) {
     family.range = parse_ranges(*ranges, family.kind);
   }
+  if (object.has("measured_batches")) {
+    family.grid = object.numbers("measured_batches", 0.0, k_huge);
+    if (!std::ranges::is_sorted(family.grid, std::ranges::less_equal())) {
+      object.fail("measured_batches", "has values that do not rise");
+    }
+  }
   family.rows_used = object.integer("rows_used", 0);
   family.rows_skipped = object.integer("rows_skipped", 0);
   family.rows_erratic = object.integer("rows_erratic", 0);
@@ -170,6 +176,9 @@ FittedFamily parse_family(ConfigObject object) {
   if (auto bands = object.object_if("error_bands")) {
     family.error_bands = parse_bands(*bands);
     family.inside_p10_p90 = object.number("inside_p10_p90", 0.0, 1.0);
+  }
+  if (object.has("host_floor")) {
+    family.host_floor = object.positive<Seconds>("host_floor").si();
   }
   family.source = object.text("source");
   object.reject_unknown_keys();

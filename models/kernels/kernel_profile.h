@@ -37,6 +37,9 @@ struct FittedFamily {
   std::vector<double> coefficients;                    // in the order of form->parameters
   std::shared_ptr<const CorrectionForest> correction;  // null: the form alone
   std::vector<FitRange> range;                         // of the first dimensions of dim_names(kind)
+  // Batches that were measured (dims[0]), ascending, of kernels whose waves over the
+  // multiprocessors no row shows between them; empty: the form answers everywhere.
+  std::vector<double> grid;
   std::int64_t rows_used = 0;
   std::int64_t rows_skipped = 0;
   std::int64_t rows_erratic = 0;  // of rows_used: too slow for any shape to predict
@@ -45,6 +48,8 @@ struct FittedFamily {
   ErrorSummary left_out_form;          // same, of the form without its correction
   ErrorSummary neighbour;              // of the nearest measured shape, scaled by the roofline
   ErrorSummary naive;                  // spec-sheet roofline of ideal work
+  double host_floor = 0;               // s; > 0: of most rows it is the host's launches that were
+                                       // timed, whatever the size; 0: the device's work
   std::vector<ErrorBand> error_bands;  // ascending; longer predictions use the last one
   double inside_p10_p90 = 0;           // share of left-out rows within the bands of other folds
   std::string source;

@@ -87,6 +87,9 @@ Json family_json(const FittedFamily& family) {
     json["fit_range"][std::string(dims.names[i])] = {rounded(family.range[i].min),
                                                      rounded(family.range[i].max)};
   }
+  if (!family.grid.empty()) {
+    json["measured_batches"] = family.grid;
+  }
   json["rows_used"] = family.rows_used;
   json["rows_skipped"] = family.rows_skipped;
   json["rows_erratic"] = family.rows_erratic;
@@ -104,6 +107,9 @@ Json family_json(const FittedFamily& family) {
       bands["sigma"].push_back(rounded(band.sigma));
     }
     json["inside_p10_p90"] = rounded(family.inside_p10_p90);
+  }
+  if (family.host_floor > 0) {
+    json["host_floor"] = format_quantity(Seconds(family.host_floor));
   }
   json["source"] = family.source;
   return json;

@@ -22,6 +22,7 @@ KernelProfile small_profile() {
   family.in_sample = {0.01, 0.02};
   family.left_out = {0.03, 0.04};
   family.naive = {0.5, 0.75};
+  family.host_floor = 6.04e-5;
   return test::profile_of(test::round_device(), "trtllm", {family});
 }
 
@@ -39,6 +40,7 @@ TEST_CASE("a profile's text reads back as the same profile", "[models][unit]") {
   CHECK(read.device.peak.at(DType::fp8) == FlopRate(2e15));
   CHECK(read.families.at(0).range.at(1).max == 4096);
   CHECK(read.families.at(0).left_out.p90 == 0.04);
+  CHECK(read.families.at(0).host_floor == 6.04e-5);
 }
 
 TEST_CASE("a damaged profile names the place", "[models][unit]") {
