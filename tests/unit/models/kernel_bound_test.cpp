@@ -11,6 +11,7 @@ using namespace moesim;
 
 namespace {
 
+constexpr KernelKey gemm_bf16{KernelKind::gemm, DType::bf16, DType::bf16};
 constexpr KernelKey mla_bf16{KernelKind::mla_decode, DType::bf16, DType::bf16};
 
 FittedFamily mla_family() {
@@ -75,4 +76,26 @@ TEST_CASE("a caller's doubt widens the error", "[models][unit]") {
   CHECK(of_batch(bound, 8).sigma == 0.05);
   bound.extra_sigma = 0.12;
   CHECK(of_batch(bound, 8).sigma == Approx(0.13));
+}
+
+TEST_CASE("a captured step is not timed by the host's launches", "[models][unit]") {
+  FittedFamily eager = test::roofline_family(gemm_bf16, {6e-5, 1.1, 1}, "eager");
+  eager.host_floor = 6e-5;
+  eager.preferred = true;
+  const KernelProfile own = test::profile_of(test::round_device(), "vllm", {eager});
+  const FittedFamily device = test::roofline_family(gemm_bf16, {1e-6, 1.2, 1}, "device");
+  const auto answer = [](const KernelLibrary& library, bool captured) {
+    return library
+        .bind(test::round_device(), gemm_bf16, {.framework = "vllm", .captured = captured})
+        .family->kernel_source;
+  };
+  const KernelLibrary both({own, test::profile_of(test::round_device(), "trtllm", {device})});
+  CHECK(answer(both, false) == "eager");
+  CHECK(answer(both, true) == "device");
+  const KernelLibrary alone(std::vector<KernelProfile>{own});
+  CHECK(answer(alone, true) == "eager");  // better than a data sheet, and it says so:
+  const auto model =
+      make_kernel_model(test::round_device(), "vllm",
+                        std::make_shared<KernelLibrary>(std::vector<KernelProfile>{own}), true);
+  CHECK(model->provenance("gemm/bf16")->host_floor_s == 6e-5);
 }

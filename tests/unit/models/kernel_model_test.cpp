@@ -226,28 +226,6 @@ TEST_CASE("of several kernels the named one, else the preferred one answers", "[
   CHECK(e_comp("third") == 1.2);
 }
 
-TEST_CASE("a captured step is not timed by the host's launches", "[models][unit]") {
-  FittedFamily eager = test::roofline_family(gemm_bf16, {6e-5, 1.1, 1}, "eager");
-  eager.host_floor = 6e-5;
-  eager.preferred = true;
-  const KernelProfile own = test::profile_of(test::round_device(), "vllm", {eager});
-  const FittedFamily device = test::roofline_family(gemm_bf16, {1e-6, 1.2, 1}, "device");
-  const auto answer = [](const KernelLibrary& library, bool captured) {
-    return library
-        .bind(test::round_device(), gemm_bf16, {.framework = "vllm", .captured = captured})
-        .family->kernel_source;
-  };
-  const KernelLibrary both({own, test::profile_of(test::round_device(), "trtllm", {device})});
-  CHECK(answer(both, false) == "eager");
-  CHECK(answer(both, true) == "device");
-  const KernelLibrary alone(std::vector<KernelProfile>{own});
-  CHECK(answer(alone, true) == "eager");  // better than a data sheet, and it says so:
-  const auto model =
-      make_kernel_model(test::round_device(), "vllm",
-                        std::make_shared<KernelLibrary>(std::vector<KernelProfile>{own}), true);
-  CHECK(model->provenance("gemm/bf16")->host_floor_s == 6e-5);
-}
-
 TEST_CASE("shapes outside the fitted range are flagged at the edge", "[models][unit]") {
   FittedFamily family = test::roofline_family(gemm_bf16, {1e-6, 1.1, 1});
   family.range = {{8, 1000}, {8, 1000}, {8, 1000}};
