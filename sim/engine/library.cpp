@@ -46,16 +46,16 @@ std::shared_ptr<const KernelLibrary> Library::kernel_library() const {
 }
 
 std::shared_ptr<const KernelModel> Library::kernels(const DevicePeaks& device,
-                                                    const std::string& framework,
+                                                    const std::string& framework, bool captured,
                                                     const std::string& where) const {
-  return kernels_.get({device, framework}, [&] {
+  return kernels_.get({device, framework, captured}, [&] {
     const auto library = kernel_library();
     const auto known = library->frameworks();
     if (std::ranges::find(known, framework) == known.end()) {
       throw ConfigError(
           where, "no kernel profile is of \"" + framework + "\"; there are: " + joined(known));
     }
-    return make_kernel_model(device, framework, library);
+    return make_kernel_model(device, framework, library, captured);
   });
 }
 

@@ -1,5 +1,6 @@
 #include "sim/engine/scenario.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -136,6 +137,29 @@ std::map<std::string, std::string> parse_collectives(ConfigObject& object) {
   return libraries;
 }
 
+// A list's name, "none", or sizes. By default the list of the framework whose kernels answer.
+BatchPadding parse_batch_padding(ConfigObject& object, const std::string& kernels) {
+  constexpr std::int64_t most_sequences = 1 << 20;
+  BatchPadding padding;
+  const nlohmann::json* given = object.raw("batch_padding");
+  if (given != nullptr && given->is_array()) {
+    padding.name = "sizes";
+    padding.sizes = object.integers("batch_padding", 1, most_sequences);
+    if (padding.sizes.empty() || !std::ranges::is_sorted(padding.sizes)) {
+      object.fail("batch_padding", "needs ascending sizes; use \"none\" for no padding");
+    }
+    return padding;
+  }
+  std::vector<std::string_view> names = names_of(capture_lists());
+  names.insert(names.begin(), "none");
+  const bool known = find_capture_list(kernels) != nullptr;
+  padding.name = object.choice_or("batch_padding", known ? kernels : "none", names);
+  if (const CaptureList* list = find_capture_list(padding.name)) {
+    padding.sizes = list->sizes;
+  }
+  return padding;
+}
+
 Policy parse_policy(ConfigObject object) {
   Policy policy;
   policy.all_to_all =
@@ -145,6 +169,10 @@ Policy parse_policy(ConfigObject object) {
   }
   policy.kernels = object.text_or("kernels", "trtllm");  // the library knows which there are
   policy.collectives = parse_collectives(object);
+  if (object.has("cuda_graphs")) {
+    policy.cuda_graphs = object.boolean_or("cuda_graphs", true);
+  }
+  policy.batch_padding = parse_batch_padding(object, policy.kernels);
   parse_overlap(object, policy);
   policy.dispatch = object.dtype_or("dispatch", DType::bf16);
   policy.combine = object.dtype_or("combine", DType::bf16);

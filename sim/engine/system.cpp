@@ -42,8 +42,10 @@ System::System(Scenario scenario, const Library& library)
   check_residency();
   check_overlap();
   check_link_rate();
+  scenario_.policy.cuda_graphs = scenario_.policy.captures(first_batch_);
+  scenario_.effective["policy"]["cuda_graphs"] = *scenario_.policy.cuda_graphs;
   kernels_ = library.kernels(peaks_of(cluster().node.device), scenario_.policy.kernels,
-                             where + "/policy/kernels");
+                             *scenario_.policy.cuda_graphs, where + "/policy/kernels");
   bind_kernels(*kernels_, model(), first_batch_, scenario_.policy.precision);
   comm_profiles_ = library.comm_profiles();
   placements_ = library.placements();

@@ -45,6 +45,9 @@ bool looks_at_statistics(const Scenario& scenario) {
 
 std::vector<std::string> unused_key_warnings(const Scenario& scenario, const KeyUse& use) {
   Notes notes(scenario);
+  if (!scenario.policy.cuda_graphs.value_or(true)) {
+    notes.unused({"/policy/batch_padding"}, "the steps are not captured");
+  }
   if (!use.routed_experts) {
     constexpr const char* reason = "the model has no routed experts";
     notes.unused(for_routing, reason);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "sim/core/error.h"
+
 namespace moesim {
 namespace {
 
@@ -87,6 +89,17 @@ std::vector<KernelPrograms::Estimated> KernelPrograms::estimate_all(std::span<co
   return all;
 }
 
+void KernelPrograms::price_padding(std::vector<Estimated>& padded,
+                                   std::span<const Op> unpadded) const {
+  ensure(padded.size() == unpadded.size(), "a padded batch runs the same kernels");
+  for (std::size_t i = 0; i < padded.size(); ++i) {
+    const KernelEstimate plain = kernels_.estimate(unpadded[i].shape);
+    padded[i].flops = plain.flops.si();
+    padded[i].bytes = plain.bytes.si();
+    padded[i].kernel.padding_s = padded[i].kernel.alone_s - plain.alone().si();
+  }
+}
+
 ProgramId KernelPrograms::begin() {
   step_->first_kernel.push_back(static_cast<std::uint32_t>(step_->kernels.size()));
   runs_.push_back(0);
@@ -120,6 +133,7 @@ void KernelPrograms::finish() {
       use.device_s += kernel.alone_s * count;
       step_->flops += work_[k].flops * count;
       step_->memory_bytes += work_[k].bytes * count;
+      step_->padding_s += kernel.padding_s * count;
     }
   }
 }

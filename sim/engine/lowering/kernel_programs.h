@@ -32,6 +32,9 @@ class KernelPrograms {
   };
   Estimated estimate(const Op& op, Category category);
   std::vector<Estimated> estimate_all(std::span<const Op> ops, Category category);
+  // `padded` are the same kernels for a batch that was filled up: work that counts as useful, and
+  // what the filling costs.
+  void price_padding(std::vector<Estimated>& padded, std::span<const Op> unpadded) const;
 
   // A program grows until the next call of begin().
   ProgramId begin();

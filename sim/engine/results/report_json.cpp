@@ -56,6 +56,8 @@ Json metrics_json(const StepReport& report) {
                {"cross_node_ratio", m.cross_node_ratio},
                {"token_transfers", m.token_transfers},
                {"peak_memory_bytes", report.memory.total().si()},
+               {"padded_tokens", report.padded_tokens},
+               {"padding_s", report.padding_s},
                {"energy_j", m.energy_j},
                {"cost_usd", m.cost_usd}};
   add_rates(report, metrics);
@@ -131,6 +133,9 @@ Json laws_json(const std::vector<LawReport>& laws, int devices) {
       row["median_error"] = *law.median_error;
       row["p90_error"] = *law.p90_error;
     }
+    if (law.host_floor_s > 0) {
+      row["host_floor_s"] = law.host_floor_s;
+    }
     if (law.use) {
       row["calls"] = law.use->kernels;
       row["extrapolated_calls"] = law.use->extrapolated;
@@ -181,6 +186,9 @@ Json to_json(const StepReport& report, const Json& effective) {
   mean_device["waiting_s"] = report.metrics.mean_device.waiting_s;
   Json provenance{{"kernels", laws_json(report.kernels, report.devices)},
                   {"communication", laws_json(report.communication, report.devices)}};
+  if (!report.batch_padding.empty()) {
+    provenance["batch_padding"] = report.batch_padding;
+  }
   if (!report.routing.empty()) {
     provenance["routing"] = report.routing;
   }

@@ -71,6 +71,7 @@ std::vector<LawReport> kernel_laws(const Simulation& simulation, const LoweredSt
                                                    .library = {},
                                                    .median_error = {},
                                                    .p90_error = {},
+                                                   .host_floor_s = p->host_floor_s,
                                                    .use = {}});
       if (p->basis != Basis::uncalibrated) {
         row.median_error = p->median_error;
@@ -94,6 +95,7 @@ std::vector<LawReport> communication_laws(const Simulation& simulation,
                                                  .library = p.library,
                                                  .median_error = {},
                                                  .p90_error = {},
+                                                 .host_floor_s = 0.0,
                                                  .use = {}});
     if (p.basis != CommBasis::uncalibrated) {
       row.median_error = p.fit.median_error;
@@ -104,12 +106,26 @@ std::vector<LawReport> communication_laws(const Simulation& simulation,
   return rows;
 }
 
+// Empty where steps are not captured or keep their size.
+std::string batch_padding(const Policy& policy) {
+  if (!policy.cuda_graphs.value_or(false) || policy.batch_padding.sizes.empty()) {
+    return {};
+  }
+  const CaptureList* list = find_capture_list(policy.batch_padding.name);
+  return list == nullptr ? "the scenario's sizes" : std::string(list->source);
+}
+
 void warn_about(const std::vector<LawReport>& laws, std::vector<std::string>& warnings) {
   for (const LawReport& law : laws) {
     if (law.basis == "uncalibrated") {
       warnings.push_back(law.family + ": uncalibrated, nominal rates of the data sheet");
     } else if (law.basis == "transferred") {
       warnings.push_back(law.family + ": transferred from " + law.profile);
+    }
+    if (law.host_floor_s > 0) {
+      warnings.push_back(law.family + ": measured with launches by the host, " +
+                         std::to_string(std::lround(law.host_floor_s * 1e6)) +
+                         " us at any size; a captured step is faster than that");
     }
     if (law.use && law.use->extrapolated > 0) {
       warnings.push_back(law.family + ": " + std::to_string(law.use->extrapolated) + " of " +
@@ -192,6 +208,9 @@ StepReport step_report(const Simulation& simulation, const std::vector<double>& 
   report.decode_sequences = batch.decode_sequences();
   report.decode_tokens = batch.tokens() - batch.prefill_tokens();
   report.prefill_tokens = batch.prefill_tokens();
+  report.padded_tokens = last.lowered.padded_tokens;
+  report.padding_s = last.lowered.padding_s / report.devices;
+  report.batch_padding = batch_padding(simulation.scenario().policy);
   report.memory = simulation.memory(last);
   report.uncertainty = propagate_uncertainty(last.lowered, last.result);
   report.makespan_s = last.result.makespan_s;
