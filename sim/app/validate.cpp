@@ -4,7 +4,9 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "models/network/moe_model.h"
 #include "sim/app/device_catalog.h"
+#include "sim/core/catalog.h"
 #include "sim/core/error.h"
 #include "sim/core/output_file.h"
 
@@ -74,14 +76,27 @@ void add_regimes(Json& document, const std::map<std::string, Regime>& worst) {
 
 ValidateKernelsResult validate_kernels(const ValidateOptions& options) {
   PointOutput output(options, kernel_point_dims());
+  std::vector<MoeModel> models;
+  for (const std::string& name : catalog_names(options.catalogs.models)) {
+    models.push_back(load_model(Json(name), name, options.catalogs.models));
+  }
+  ErrorsByModel by_model(models);
+  const PointVisitor other = output.visitor();
   ValidateKernelsResult result;
   result.report = validate_kernels(
       options.directory, options.catalogs.kernel_profiles,
       [&](const std::string& name) { return find_device_peaks(options.catalogs, name); },
       {.progress = options.progress,
-       .visit = output.visitor(),
+       .visit =
+           [&](const JudgedPoint& point) {
+             by_model.add(point);
+             if (other) {
+               other(point);
+             }
+           },
        .leave_device_out = options.leave_device_out});
   result.worst_regimes = output.finish();
+  result.models = by_model.rows();
   return result;
 }
 
@@ -102,6 +117,15 @@ ValidateCollectivesResult validate_collectives(const ValidateOptions& options) {
 Json to_json(const ValidateKernelsResult& result) {
   Json document = Json::parse(validation_json(result.report));
   add_regimes(document, result.worst_regimes);
+  document["models"] = Json::array();
+  for (const ModelErrors& row : result.models) {
+    document["models"].push_back({{"model", row.model},
+                                  {"group", row.group},
+                                  {"n", row.n},
+                                  {"median_ape", row.median_ape},
+                                  {"p90_ape", row.p90_ape},
+                                  {"mean_signed_error", row.mean_signed_error}});
+  }
   return document;
 }
 

@@ -82,6 +82,14 @@ void print(const Json& document, const Options& options) {
     table.row(std::move(cells));
   }
   std::cout << table.text();
+  if (document.contains("models") && !document["models"].empty()) {
+    Table models({"model's own widths", "group", "rows", "median", "p90", "mean signed"});
+    for (const Json& row : document["models"]) {
+      models.row({row["model"], row["group"], row["n"].dump(), percent(row["median_ape"]),
+                  percent(row["p90_ape"]), percent(row["mean_signed_error"])});
+    }
+    std::cout << "\n" << models.text() << "\n";
+  }
   std::int64_t judged = 0;
   std::int64_t erratic = 0;
   for (const Json& group : document["groups"]) {
