@@ -97,15 +97,15 @@ class ExpertTable {
   std::array<std::size_t, 7> columns_;
 };
 
-// DeepSeek-V3's router keeps 4 of 8 groups of experts, and SGLang's benchmark of its shape in
-// block-scaled fp8 routed its loads through it: one rank takes as long as two (half of the balanced
-// choices lie outside the kept groups), and every token goes to the first experts, which make up
-// for the lost choices, however many ranks there are.
+// DeepSeek-V3's router keeps 4 of 8 groups of experts, and the benchmarks of its shape in
+// block-scaled fp8 under SGLang and vLLM routed their loads through it: one rank takes as long as
+// two (half of the balanced choices lie outside the kept groups), and every token goes to the first
+// experts, which make up for the lost choices, however many ranks there are.
 constexpr std::int64_t k_groups = 8;
 constexpr std::int64_t k_kept_groups = 4;
-bool routes_by_group(const Case& c, DType dtype) {
-  return dtype == DType::fp8_block && c.hidden == 7168 && c.inter == 2048 && c.experts == 256 &&
-         c.top_k == 8;
+bool routes_by_group(std::string_view framework, const Case& c, DType dtype) {
+  return (framework == "sglang" || framework == "vllm") && dtype == DType::fp8_block &&
+         c.hidden == 7168 && c.inter == 2048 && c.experts == 256 && c.top_k == 8;
 }
 
 // What a reader without the benchmark's source would assume: evenly spread pairs.
@@ -176,7 +176,7 @@ void read_moe(RowReader& reader) {
       continue;
     }
     LoadCase drawn{c.tokens, c.top_k, c.experts, c.ep, *exponent};
-    if (reader.file().framework == "sglang" && routes_by_group(c, format->dtype)) {
+    if (routes_by_group(reader.file().framework, c, format->dtype)) {
       drawn.groups = k_groups;
       drawn.kept_groups = k_kept_groups;
     }
