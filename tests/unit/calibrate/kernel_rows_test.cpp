@@ -122,6 +122,19 @@ TEST_CASE("balanced groups of the contiguous layout must fill their blocks", "[c
   CHECK(skipped(table) == 1);
 }
 
+TEST_CASE("the benchmark of DeepSeek-V3's shape routes by groups", "[calibrate][unit]") {
+  const std::string row = "k,fp8_block,1024,7168,2048,8,256,1,32,balanced,0.7\n";
+  const auto pairs = [&](const std::string& file, const std::string& rows) {
+    return rows_of(file, expert_columns + rows).rows.at(0).shape.dims[dim::pairs];
+  };
+  // 8 experts of the first group: a quarter of one choice, and the four lost ones of every token.
+  CHECK(pairs("h100_sxm/moe__sglang-9.csv", row) == Approx(4.25 * 1024));
+  CHECK(pairs("h100_sxm/moe__vllm-9.csv", row) == Approx(4.25 * 1024));
+  CHECK(pairs("h100_sxm/moe__trtllm-9.csv", row) == Approx(0.25 * 1024));
+  CHECK(pairs("h100_sxm/moe__sglang-9.csv",
+              "k,fp8_block,1024,6144,2048,8,256,1,32,balanced,0.7\n") == Approx(0.25 * 1024));
+}
+
 TEST_CASE("wide expert parallelism takes the recorded tokens", "[calibrate][unit]") {
   const std::string header =
       "op_name,kernel_source,moe_dtype,moe_kernel,num_tokens,dp_num_tokens,rank0_num_tokens,"
