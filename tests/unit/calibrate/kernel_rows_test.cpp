@@ -58,20 +58,21 @@ TEST_CASE("file names say layout, device, framework and version", "[calibrate][u
     std::string layout, operation, system, framework, version, subject;
   };
   const test::MeasurementFolder folder("layout_names");
-  const std::vector<Name> names{{"a/h100_sxm/gemm__trtllm-1.3.0rc20.csv", "main", "gemm",
-                                 "h100_sxm", "trtllm", "1.3.0rc20", ""},
-                                {"b/gemm__h20.csv", "infersim", "gemm", "h20", "infersim", "", ""},
-                                {"b/grouped_gemm__decode__h800.csv", "infersim",
-                                 "grouped_gemm_decode", "h800_sxm", "infersim", "", ""},
-                                {"b/mha__prefill__h20__32-8-128.csv", "infersim", "mha_prefill",
-                                 "h20", "infersim", "", "32-8-128"},
-                                {"c/rtxpro6000__qwen3-30b-a3b__tp1__moe.csv", "llmservingsim",
-                                 "moe", "rtx_pro_6000", "llmservingsim", "", "qwen3-30b-a3b/tp1"},
-                                {"d/a800/qwen3-30b-a3b__moe.csv", "frontier", "moe", "a800_sxm",
-                                 "frontier", "", "qwen3-30b-a3b"},
-                                {"e/a100__Meta-Llama-3-8B__mlp.csv", "vidur", "mlp", "a100_sxm",
-                                 "vidur", "", "Meta-Llama-3-8B"},
-                                {"f/a100_dgx__all_reduce.csv", "", "a100_dgx", "", "", "", ""}};
+  const std::vector<Name> names{
+      {"a/h100_sxm/gemm__trtllm-1.3.0rc20.csv", "main", "gemm", "h100_sxm", "trtllm", "1.3.0rc20",
+       ""},
+      {"b/gemm__h20.csv", "infersim", "gemm", "h20", "infersim", "", ""},
+      {"b/grouped_gemm__decode__h800.csv", "infersim", "grouped_gemm_decode", "h800_sxm",
+       "infersim", "", ""},
+      {"b/mha__prefill__h20__32-8-128.csv", "infersim", "mha_prefill", "h20", "infersim", "",
+       "32-8-128"},
+      {"c/rtxpro6000__qwen3-30b-a3b__tp1__moe.csv", "llmservingsim", "moe", "rtx_pro_6000_server",
+       "llmservingsim", "", "qwen3-30b-a3b/tp1"},
+      {"d/a800/qwen3-30b-a3b__moe.csv", "frontier", "moe", "a800_sxm", "frontier", "",
+       "qwen3-30b-a3b"},
+      {"e/a100__Meta-Llama-3-8B__mlp.csv", "vidur", "mlp", "a100_sxm", "vidur", "",
+       "Meta-Llama-3-8B"},
+      {"f/a100_dgx__all_reduce.csv", "", "a100_dgx", "", "", "", ""}};
   for (const Name& name : names) {
     folder.write(name.path, "x\n1\n");
   }
