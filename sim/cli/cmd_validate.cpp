@@ -152,6 +152,7 @@ void add_validate_command(CLI::App& app, Command& command) {
       ->add_flag("--leave-device-out", options->task.leave_device_out,
                  "predict every device from the others, as if nobody had measured it");
   add("collectives", "collectives and all-to-all", collectives);
+  add_validate_steps_command(*sub, command);
   add_validate_host_command(*sub, command);
   sub->footer(
       "Errors are |predicted/measured - 1|; the naive baseline is the data "
@@ -162,7 +163,8 @@ void add_validate_command(CLI::App& app, Command& command) {
       "  moesim validate kernels measured/h100_sxm --points points.csv --png "
       "plots/\n"
       "  moesim validate collectives measured/h100_sxm --png plots/ --json > "
-      "result.json");
+      "result.json\n"
+      "  moesim validate steps serving_points.csv");
 }
 
 }  // namespace moesim
