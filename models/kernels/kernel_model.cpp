@@ -65,6 +65,7 @@ class ProfiledKernelModel final : public KernelModel {
         if (bound.basis != Basis::uncalibrated) {
           row.median_error = bound.family->left_out.median;
           row.p90_error = bound.family->left_out.p90;
+          row.transfer_sigma = bound.transfer_sigma;
         }
         return row;
       }

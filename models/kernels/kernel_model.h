@@ -56,6 +56,9 @@ struct KernelProvenance {
   std::string date;
   double median_error = 0.0;  // of the fit, |predicted/measured - 1|; 0 when uncalibrated
   double p90_error = 0.0;
+  // Standard error that comes of answering for another device or framework than was measured; part
+  // of every estimate's sigma, and one error for all families of the profile.
+  double transfer_sigma = 0.0;
 };
 
 class KernelModel {

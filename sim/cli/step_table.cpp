@@ -85,7 +85,8 @@ std::string provenance_text(const Json& provenance, const Json& uncertainty) {
                  critical ? percent((*bar)["variance_share"]) : "-"});
     }
   }
-  std::string text = table.text();
+  std::string text = table.text() + "one run of a deployment against another: " +
+                     percent(uncertainty["deployment_share"]) + " of variance\n";
   if (provenance.contains("routing")) {
     text += "routing: " + provenance["routing"].get<std::string>() + "\n";
   }

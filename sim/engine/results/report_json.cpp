@@ -171,6 +171,7 @@ Json uncertainty_json(const StepReport& report) {
   }
   return {{"sigma", report.uncertainty.sigma},
           {"families", std::move(families)},
+          {"deployment_share", report.uncertainty.deployment_share},
           {"extrapolated", std::move(extrapolated)}};
 }
 

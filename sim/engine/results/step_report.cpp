@@ -75,11 +75,23 @@ std::vector<LawReport> kernel_laws(const Simulation& simulation, const LoweredSt
       if (p->basis != Basis::uncalibrated) {
         row.median_error = p->median_error;
         row.p90_error = p->p90_error;
+        row.transfer_sigma = p->transfer_sigma;
       }
       note_use(lowered, row);
     }
   }
   return rows;
+}
+
+SharedErrors shared_errors(const std::vector<LawReport>& kernels) {
+  SharedErrors shared{.transfers = {}, .deployment = k_deployment_sigma};
+  for (const LawReport& law : kernels) {
+    if (law.transfer_sigma > 0) {
+      shared.transfers.push_back(
+          {.family = law.family, .origin = law.profile, .sigma = law.transfer_sigma});
+    }
+  }
+  return shared;
 }
 
 std::vector<LawReport> communication_laws(const Simulation& simulation,
@@ -193,12 +205,13 @@ StepReport step_report(const Simulation& simulation, const std::vector<double>& 
   report.decode_tokens = batch.tokens() - batch.prefill_tokens();
   report.prefill_tokens = batch.prefill_tokens();
   report.memory = simulation.memory(last);
-  report.uncertainty = propagate_uncertainty(last.lowered, last.result);
   report.makespan_s = last.result.makespan_s;
   report.breakdown = breakdown(last.lowered, last.result);
   report.layers = layer_reports(last);
   report.links = link_use(simulation.topology(), last);
   report.kernels = kernel_laws(simulation, last.lowered);
+  report.uncertainty =
+      propagate_uncertainty(last.lowered, last.result, shared_errors(report.kernels));
   report.communication = communication_laws(simulation, last.lowered);
   report.warnings = simulation.scenario().warnings;
   warn_of_run(simulation, report, report.warnings);

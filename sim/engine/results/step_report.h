@@ -35,6 +35,7 @@ struct LawReport {
   // Of the fit; absent for spec sheets.
   std::optional<double> median_error;
   std::optional<double> p90_error;
+  double transfer_sigma = 0.0;  // see KernelProvenance
   // What the last step asked of it; absent if nothing.
   std::optional<FamilyUse> use;
 };

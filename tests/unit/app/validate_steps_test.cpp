@@ -1,7 +1,7 @@
 #include "sim/app/validate_steps.h"
 
 #include <catch2/catch.hpp>
-#include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "sim/app/catalog.h"
 #include "sim/app/simulate.h"
