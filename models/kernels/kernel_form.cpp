@@ -75,6 +75,10 @@ struct ShapeVisitor {
     shape.dims = {op.read.si(), op.written.si()};
     return shape;
   }
+  // Its bytes alone; KernelModel adds the arithmetic.
+  KernelShape operator()(const RooflineOp& op) const {
+    return (*this)(MemoryOp{op.bytes, Bytes()});
+  }
 };
 
 // Tensor cores multiply both 16-bit formats at the same rate, so either one's figure will do.

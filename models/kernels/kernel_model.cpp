@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cmath>
 #include <deque>
 #include <mutex>
 
 #include "models/kernels/kernel_library.h"
+#include "models/kernels/kernel_profile.h"
 #include "sim/core/error.h"
 
 namespace moesim {
@@ -43,6 +45,9 @@ class ProfiledKernelModel final : public KernelModel {
   }
 
   [[nodiscard]] KernelEstimate estimate(const OpShape& op) const override {
+    if (const auto* unmeasured = std::get_if<RooflineOp>(&op)) {
+      return roofline(*unmeasured);
+    }
     const KernelShape shape = shape_of(op);
     if (!has_work(shape)) {
       return {};
@@ -52,10 +57,22 @@ class ProfiledKernelModel final : public KernelModel {
   }
 
   [[nodiscard]] std::string family_of(const OpShape& op) const override {
+    if (const auto* unmeasured = std::get_if<RooflineOp>(&op)) {
+      return std::string(name_of(unmeasured->kernel));
+    }
     return family_name(shape_of(op).key);
   }
 
   [[nodiscard]] std::optional<KernelProvenance> provenance(std::string_view name) const override {
+    for (std::size_t i = 0; i < k_unmeasured_kernels; ++i) {
+      if (name == name_of(static_cast<UnmeasuredKernel>(i))) {
+        return KernelProvenance{.family = std::string(name),
+                                .profile = std::string(k_spec_sheet),
+                                .basis = Basis::uncalibrated,
+                                .source = "no measurements; rates of the data sheet",
+                                .date = ""};
+      }
+    }
     for (std::size_t i = 0; i < k_keys; ++i) {
       const KernelKey key = key_at(i);
       if (name.starts_with(name_of(key.kind)) && can_run(key) && family_name(key) == name) {
@@ -73,6 +90,30 @@ class ProfiledKernelModel final : public KernelModel {
   }
 
  private:
+  // The spec sheet's streaming kernel for the bytes, its product for the arithmetic: whichever is
+  // longer, behind one launch.
+  [[nodiscard]] KernelEstimate roofline(const RooflineOp& op) const {
+    if (op.flops.si() <= 0 && op.bytes.si() <= 0) {
+      return {};
+    }
+    const BindOptions options{.framework = k_spec_sheet};
+    const double side = std::cbrt(op.flops.si() / 2);
+    KernelShape product;
+    product.key = {KernelKind::gemm, op.dtype, op.dtype};
+    product.dims = {side, side, side, 1.0};
+    const double compute =
+        library_->bind(device_, product.key, options).estimate(product).compute.si();
+    const KernelShape bytes = shape_of(op);
+    const KernelEstimate stream = library_->bind(device_, bytes.key, options).estimate(bytes);
+    KernelEstimate result = stream;
+    result.fixed = Seconds(stream.alone().si() - stream.memory.si());
+    result.compute = Seconds(compute);
+    result.extrapolated = false;
+    result.flops = op.flops;
+    result.bytes = op.bytes;
+    return result;
+  }
+
   [[nodiscard]] bool can_run(const KernelKey& key) const {
     return key.kind == KernelKind::memory ? key == k_memory_key : supports(device_, key.dtype);
   }

@@ -84,7 +84,27 @@ struct MemoryOp {
   Bytes written;
 };
 
-using OpShape = std::variant<GemmOp, MoeOp, AttentionOp, MlaOp, MemoryOp>;
+// Kernels that no profile has: the device's data sheet answers for them, marked uncalibrated.
+enum class UnmeasuredKernel : std::uint8_t {
+  windowed_attention,    // softmax attention over a window or a chunk
+  uneven_attention,      // values narrower than keys
+  linear_attention,      // gated delta rule, lightning attention
+  state_space,           // Mamba
+  indexer,               // scores of sparse attention, and the choice among them
+  sparse_attention,      // latent attention over chosen entries
+  compressed_attention,  // over a window and pooled entries
+};
+inline constexpr std::size_t k_unmeasured_kernels = 7;
+std::string_view name_of(UnmeasuredKernel kernel);
+
+struct RooflineOp {
+  UnmeasuredKernel kernel = UnmeasuredKernel::windowed_attention;
+  Flops flops;
+  Bytes bytes;
+  DType dtype = DType::bf16;  // of the arithmetic
+};
+
+using OpShape = std::variant<GemmOp, MoeOp, AttentionOp, MlaOp, MemoryOp, RooflineOp>;
 
 struct Op {
   std::string_view label;  // static text: "q_proj", "experts", "mla", ...

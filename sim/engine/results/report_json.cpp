@@ -108,12 +108,17 @@ Json links_json(const std::vector<LinkUse>& links) {
 }
 
 Json memory_json(const MemoryUse& memory) {
-  return {
-      {"weights_bytes", memory.weights.si()},      {"expert_weights_bytes", memory.experts.si()},
-      {"kv_bytes", memory.kv_cache.si()},          {"activation_bytes", memory.activations.si()},
-      {"buffers_bytes", memory.buffers.si()},      {"total_bytes", memory.total().si()},
-      {"usable_bytes", memory.usable.si()},        {"capacity_bytes", memory.capacity.si()},
-      {"shortfall_bytes", memory.shortfall().si()}};
+  return {{"weights_bytes", memory.weights.si()},
+          {"expert_weights_bytes", memory.experts.si()},
+          {"kv_bytes", memory.kv_cache.si()},
+          {"activation_bytes", memory.activations.si()},
+          {"kv_bytes_per_token", memory.per_token.si()},
+          {"kv_bytes_largest_sequence", memory.largest_sequence.si()},
+          {"buffers_bytes", memory.buffers.si()},
+          {"total_bytes", memory.total().si()},
+          {"usable_bytes", memory.usable.si()},
+          {"capacity_bytes", memory.capacity.si()},
+          {"shortfall_bytes", memory.shortfall().si()}};
 }
 
 Json laws_json(const std::vector<LawReport>& laws, int devices) {
