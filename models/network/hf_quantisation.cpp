@@ -91,6 +91,12 @@ bool names(const std::string& pattern, const std::string& module) {
     const auto globs = globs_of(std::string_view(pattern).substr(3));
     return std::ranges::any_of(globs, [&](const std::string& g) { return glob(g, module); });
   }
+  if (pattern.find('*') == std::string::npos) {
+    const std::size_t at = module.find(pattern);
+    const std::size_t end = at + pattern.size();
+    return at != std::string::npos && (at == 0 || module[at - 1] == '.') &&
+           (end == module.size() || module[end] == '.');
+  }
   return glob(pattern, module) || glob(pattern + ".*", module) || glob("*." + pattern, module) ||
          glob("*." + pattern + ".*", module);
 }
