@@ -203,9 +203,11 @@ std::vector<Fit> fits_of(const MoeModel& model, const CatalogFolders& folders,
 }  // namespace
 
 ModelSheet model_sheet(const std::string& name, const CatalogFolders& folders) {
-  const MoeModel model = load_model(name, "catalog show " + name, folders.models);
+  Json effective;
+  const MoeModel model = load_model(name, "catalog show " + name, folders.models, &effective);
   const ParameterCounts counts = count_parameters(model);
   ModelSheet sheet;
+  sheet.document = effective.dump();
   sheet.name = name.ends_with(".json") ? model.name : name;
   sheet.checkpoint = model.checkpoint;
   sheet.notes = model.notes;
@@ -287,7 +289,8 @@ Json to_json(const ModelSheet& sheet) {
           {"kv_bytes_per_sequence", std::move(caches)},
           {"state_bytes_per_sequence", sheet.state_bytes_per_sequence},
           {"weight_bytes", std::move(weights)},
-          {"fits", std::move(fits)}};
+          {"fits", std::move(fits)},
+          {"model", Json::parse(sheet.document)}};
 }
 
 namespace {

@@ -47,6 +47,7 @@ struct ModelSheet {
   std::vector<std::pair<std::int64_t, double>> kv_bytes_per_sequence;  // bf16, by context
   std::vector<WeightSize> weights;
   std::vector<Fit> fits;
+  std::string document;  // in our schema with every default, as JSON text: a scenario may hold it
 };
 
 // `value`: a name or the path of a model. Throws ConfigError.
