@@ -30,6 +30,7 @@ KEPT = {
                 ["median_ape", "p90_ape", "mean_signed_error", "inside_p10_p90",
                  "naive_median_ape", "profiles"]),
 }
+MODELS = ROOT / "calibrate" / "accuracy_models.json"  # rows with the widths of a catalogued model
 KINDS = [  # of the summary: name, operations of profiles
     ("routed experts", {"moe", "moe_ungated"}),
     ("products", {"gemm", "batched_gemm", "mlp"}),
@@ -123,6 +124,14 @@ def kernels_table():
                   for name, g in kept("kernels")])
 
 
+def models_table():
+    rows = read(MODELS)
+    return table(["model", "group", "rows:", "median / p90:", "mean signed:"],
+                 [[r["model"], r["group"], f"{r['n']:,}",
+                   f"{percent(r['median_ape'])} / {percent(r['p90_ape'])}",
+                   f"{100 * r['mean_signed_error']:+.1f}"] for r in rows])
+
+
 def judged(group):
     return [f"{group['n']:,}", f"{percent(group['median_ape'])} / {percent(group['p90_ape'])}",
             f"{100 * group['mean_signed_error']:+.0f}", percent(group["inside_p10_p90"], 0),
@@ -180,7 +189,7 @@ def steps_table():
 
 
 TABLES = {"summary": summary_table, "families": families_table, "kernels": kernels_table,
-          "devices": devices_table, "laws": laws_table, "collectives": collectives_table,
+          "models": models_table, "devices": devices_table, "laws": laws_table, "collectives": collectives_table,
           "steps": steps_table}
 
 
@@ -200,14 +209,24 @@ def rounded(value):
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
+def write_models(rows):
+    rounded_rows = [{key: value if isinstance(value, str) else rounded(value)
+                     for key, value in row.items()} for row in rows]
+    MODELS.write_text("[\n" + ",\n".join(f"  {json.dumps(row)}" for row in rounded_rows) + "\n]\n",
+                      encoding="utf-8")
+
+
 def measure(moesim, data):
     for file, arguments, keys in KEPT.values():
         done = subprocess.run([moesim, "validate", arguments[0], data, *arguments[1:], "--json"],
                               capture_output=True, text=True, check=False)
         if done.returncode != 0:
             sys.exit(f"accuracy.py: moesim validate {arguments[0]}: {done.stderr.strip()}")
+        document = json.loads(done.stdout)
+        if arguments == ["kernels"]:
+            write_models(document["models"])
         lines = []
-        for group in sorted(json.loads(done.stdout)["groups"], key=lambda group: group["name"]):
+        for group in sorted(document["groups"], key=lambda group: group["name"]):
             figures = {**group, **group.get("baseline", {})}
             row = {key: rounded(figures[key]) for key in ["n", *keys]}
             lines.append(f"  {json.dumps(group['name'])}: {json.dumps(row)}")

@@ -97,8 +97,10 @@ void update_sources(Json& document, std::vector<std::string> touched,
   });
   Json sources = Json::array();
   if (!touched.empty()) {
-    sources.push_back(
-        {{"fields", touched}, {"source", "set by the scenario"}, {"date", k_set_by_scenario}});
+    sources.push_back({{"fields", touched},
+                       {"kind", k_scenario_kind},
+                       {"source", "set by the scenario"},
+                       {"date", k_set_by_scenario}});
   }
   for (Json& entry : document["sources"]) {
     Json fields = Json::array();

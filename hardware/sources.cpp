@@ -74,8 +74,13 @@ std::vector<std::string> read_entry(ConfigObject entry, const std::vector<std::s
   if (entry.text("source").empty()) {
     entry.fail("source", "is empty; name the document or measurement that the numbers come from");
   }
-  if (!is_date(entry.text("date"))) {
+  const std::string date = entry.text("date");
+  if (!is_date(date)) {
     entry.fail("date", R"(is not a date; write "YYYY", "YYYY-MM" or "YYYY-MM-DD")");
+  }
+  const auto kind = entry.choice_or("kind", k_unsaid_kind, k_source_kinds);
+  if ((kind == k_scenario_kind) != (date == k_set_by_scenario) && entry.has("kind")) {
+    entry.fail("kind", R"("scenario" goes with the date "run" and with no other)");
   }
   entry.reject_unknown_keys();
   return fields;
@@ -108,7 +113,7 @@ void read_sources(ConfigObject& document, std::span<const std::string_view> left
     if (std::ranges::none_of(covered, [&](const auto& p) { return covers(p, number); })) {
       std::string message = "no source for ";
       message.append(number).append(R"(; add {"fields": [")").append(number);
-      message += R"("], "source": "...", "date": "YYYY-MM"})";
+      message += R"("], "kind": "assumption", "source": "...", "date": "YYYY-MM"})";
       document.fail("sources", message);
     }
   }

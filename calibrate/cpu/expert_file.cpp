@@ -6,11 +6,13 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
 #include <vector>
 
+#include "calibrate/cpu/interrupt.h"
 #include "sim/core/error.h"
 
 namespace moesim {
@@ -27,9 +29,35 @@ bool lives_in_memory(int file) {
          (system.f_type == TMPFS_MAGIC || system.f_type == RAMFS_MAGIC);
 }
 
+constexpr std::int64_t k_bytes_between_checks = std::int64_t{4} << 20;
+
+void write_part(int file, const char* from, std::int64_t bytes, std::int64_t offset,
+                const std::string& folder) {
+  for (std::int64_t at = 0; at < bytes;) {
+    const ssize_t wrote =
+        pwrite(file, from + at, static_cast<std::size_t>(bytes - at), offset + at);
+    if (wrote < 0 && errno == EINTR) {
+      continue;
+    }
+    if (wrote <= 0) {
+      errno = wrote == 0 ? ENOSPC : errno;
+      fail("cannot write expert weights in " + folder);
+    }
+    at += wrote;
+  }
+  int synced = fsync(file);
+  while (synced != 0 && errno == EINTR) {
+    synced = fsync(file);
+  }
+  if (synced != 0) {
+    fail("cannot write expert weights in " + folder);
+  }
+}
+
 }  // namespace
 
-ExpertFile::ExpertFile(const std::string& folder, const WeightPool& pool, std::int64_t bytes)
+ExpertFile::ExpertFile(const std::string& folder, const WeightPool& pool, std::int64_t bytes,
+                       const std::atomic<bool>* cancel)
     : bytes_(bytes) {
   ensure(bytes > 0 && bytes <= pool.bytes() && bytes % k_disk_page == 0,
          "an expert file is a whole number of pages of its pool");
@@ -45,24 +73,13 @@ ExpertFile::ExpertFile(const std::string& folder, const WeightPool& pool, std::i
   }
   unlink(path.data());
   const char* from = reinterpret_cast<const char*>(pool.floats().data());
+  // Synchronised bit by bit: pages that are still to be written cannot be dropped, and one long
+  // fsync could not be interrupted.
   for (std::int64_t at = 0; at < bytes;) {
-    const ssize_t wrote = pwrite(buffered_, from + at, static_cast<std::size_t>(bytes - at), at);
-    if (wrote < 0 && errno == EINTR) {
-      continue;
-    }
-    if (wrote <= 0) {
-      errno = wrote == 0 ? ENOSPC : errno;
-      fail("cannot write " + std::to_string(bytes) + " bytes of expert weights in " + folder);
-    }
-    at += wrote;
-  }
-  // Pages that are still to be written cannot be dropped.
-  int synced = fsync(buffered_);
-  while (synced != 0 && errno == EINTR) {
-    synced = fsync(buffered_);
-  }
-  if (synced != 0) {
-    fail("cannot write expert weights in " + folder);
+    check_interrupt(cancel);
+    const std::int64_t part = std::min(bytes - at, k_bytes_between_checks);
+    write_part(buffered_, from + at, part, at, folder);
+    at += part;
   }
   void* mapped =
       mmap(nullptr, static_cast<std::size_t>(bytes), PROT_READ, MAP_SHARED, buffered_, 0);

@@ -1,6 +1,7 @@
 // Expert weights on disk: the first part of a weight pool as a nameless temporary file.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -17,8 +18,10 @@ enum class ReadMode : std::uint8_t {
 
 class ExpertFile {
  public:
-  // Writes `bytes` of the pool into a file in `folder`. Throws std::system_error.
-  ExpertFile(const std::string& folder, const WeightPool& pool, std::int64_t bytes);
+  // Writes `bytes` of the pool into a file in `folder`. Throws std::system_error, and Interrupted
+  // once `cancel` is true.
+  ExpertFile(const std::string& folder, const WeightPool& pool, std::int64_t bytes,
+             const std::atomic<bool>* cancel = nullptr);
   ~ExpertFile();
   ExpertFile(const ExpertFile&) = delete;
   ExpertFile& operator=(const ExpertFile&) = delete;

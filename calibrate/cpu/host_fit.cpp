@@ -10,6 +10,7 @@
 
 #include "calibrate/cpu/host_kernels.h"
 #include "calibrate/cpu/host_profile.h"
+#include "calibrate/cpu/interrupt.h"
 #include "calibrate/cpu/non_negative.h"
 #include "calibrate/fit/fit_errors.h"
 #include "calibrate/fit/least_squares.h"
@@ -32,7 +33,8 @@ constexpr double k_least_ratio_of_moves = 1.9;  // their working sets vary with 
 using Features = std::vector<double>;
 
 std::vector<double> fit_features(const std::vector<Features>& features,
-                                 const std::vector<double>& seconds) {
+                                 const std::vector<double>& seconds,
+                                 const std::atomic<bool>* cancel) {
   const std::vector<double> start = fit_non_negative(features, seconds);
   std::vector<FitParameter> parameters;
   for (std::size_t j = 0; j < start.size(); ++j) {
@@ -51,6 +53,7 @@ std::vector<double> fit_features(const std::vector<Features>& features,
   const LeastSquares fit = fit_coefficients(
       parameters, seconds,
       [&](std::span<const double> c, std::span<double> out) {
+        check_interrupt(cancel);
         for (std::size_t i = 0; i < out.size(); ++i) {
           out[i] = 0.0;
           for (std::size_t j = 0; j < c.size(); ++j) {
@@ -103,7 +106,8 @@ std::size_t take_rises(Ladder& ladder, const std::vector<double>& x, std::size_t
   return next;
 }
 
-void fit_alone(const std::vector<HostKernelRow>& rows, FarTerms far, KernelTimes& times) {
+void fit_alone(const std::vector<HostKernelRow>& rows, FarTerms far,
+               const std::atomic<bool>* cancel, KernelTimes& times) {
   const bool products =
       std::ranges::any_of(rows, [](const HostKernelRow& r) { return r.call.weights > 0; });
   times.per_weight_s = {{}, {}, false, true};
@@ -143,7 +147,7 @@ void fit_alone(const std::vector<HostKernelRow>& rows, FarTerms far, KernelTimes
     features.push_back(std::move(f));
     seconds.push_back(row.seconds);
   }
-  const std::vector<double> x = fit_features(features, seconds);
+  const std::vector<double> x = fit_features(features, seconds, cancel);
   times.fixed_s = x[0];
   times.per_row_s = x[1];
   times.per_element_s = x[2];
@@ -156,7 +160,8 @@ void fit_alone(const std::vector<HostKernelRow>& rows, FarTerms far, KernelTimes
 }
 
 // Core times grow by one factor, memory times by working set.
-void fit_both(const std::vector<HostKernelRow>& rows, KernelTimes& times) {
+void fit_both(const std::vector<HostKernelRow>& rows, const std::atomic<bool>* cancel,
+              KernelTimes& times) {
   times.both_s_per_byte = ladder_over(rows, &KernelCall::working_set_bytes, true, false);
   Ladder& by_set = times.both_s_per_byte;
   std::vector<Features> features;
@@ -169,7 +174,7 @@ void fit_both(const std::vector<HostKernelRow>& rows, KernelTimes& times) {
     features.push_back(std::move(f));
     seconds.push_back(row.seconds);
   }
-  const std::vector<double> x = fit_features(features, seconds);
+  const std::vector<double> x = fit_features(features, seconds, cancel);
   times.contention = std::clamp(x[0], 1.0, 2.0);
   take_rises(by_set, x, 1, 1);
 }
@@ -179,7 +184,7 @@ std::vector<HostKernelRow> kernel_rows(const std::vector<MicroRow>& rows, const 
   std::vector<HostKernelRow> found;
   for (const MicroRow& row : rows) {
     if (row.key.kernel == kernel) {
-      found.push_back({call(row.key), row.key.threads, row.median_s});
+      found.push_back({call(row.key), row.key.threads, row.fitted_s()});
     }
   }
   return found;
@@ -187,7 +192,7 @@ std::vector<HostKernelRow> kernel_rows(const std::vector<MicroRow>& rows, const 
 
 KernelTimes fit_named(const std::vector<MicroRow>& rows, const std::string& kernel,
                       const std::function<KernelCall(const MicroKey&)>& call, FarTerms far,
-                      const std::string& where) {
+                      const std::string& where, const std::atomic<bool>* cancel) {
   std::vector<HostKernelRow> found = kernel_rows(rows, kernel, call);
   // Fewer leave the law's ends open.
   constexpr std::size_t least_rows = 4;
@@ -200,7 +205,7 @@ KernelTimes fit_named(const std::vector<MicroRow>& rows, const std::string& kern
                                  std::to_string(least_rows) +
                                  "; run: moesim calibrate run cpu --out DIR");
   }
-  return fit_kernel(found, far);
+  return fit_kernel(found, far, cancel);
 }
 
 }  // namespace
@@ -219,7 +224,8 @@ bool has_private_caches(const KernelTimes& times) {
   return as_private < as_shared;
 }
 
-KernelTimes fit_kernel(const std::vector<HostKernelRow>& rows, FarTerms far) {
+KernelTimes fit_kernel(const std::vector<HostKernelRow>& rows, FarTerms far,
+                       const std::atomic<bool>* cancel) {
   std::vector<HostKernelRow> alone = of_threads(rows, 1);
   const std::vector<HostKernelRow> both = of_threads(rows, 2);
   const bool only_both = alone.empty();  // measured between two cores: nothing happens alone
@@ -227,10 +233,10 @@ KernelTimes fit_kernel(const std::vector<HostKernelRow>& rows, FarTerms far) {
     alone = both;
   }
   KernelTimes times;
-  fit_alone(alone, far, times);
+  fit_alone(alone, far, cancel, times);
   times.both_s_per_byte = times.alone_s_per_byte;
   if (!both.empty() && !only_both) {
-    fit_both(both, times);
+    fit_both(both, cancel, times);
   }
   std::vector<double> errors;
   for (const HostKernelRow& row : alone) {
@@ -243,7 +249,7 @@ KernelTimes fit_kernel(const std::vector<HostKernelRow>& rows, FarTerms far) {
 }
 
 HostProfile fit_host_profile(const std::vector<MicroRow>& rows, const std::string& source,
-                             const std::string& where) {
+                             const std::string& where, const std::atomic<bool>* cancel) {
   HostProfile profile;
   profile.source = source;
   profile.date = source.size() >= 10 ? source.substr(source.size() - 10) : "";
@@ -274,30 +280,30 @@ HostProfile fit_host_profile(const std::vector<MicroRow>& rows, const std::strin
     return call;
   };
   constexpr FarTerms all_far = FarTerms::rows_and_bytes;
-  profile.expert = fit_named(rows, "expert", expert, FarTerms::bytes, where);
+  profile.expert = fit_named(rows, "expert", expert, FarTerms::bytes, where, cancel);
   profile.private_caches = has_private_caches(profile.expert);
-  profile.gate = fit_named(rows, "gate", gate, all_far, where);
-  profile.dispatch_local = fit_named(rows, "dispatch_local", moved, all_far, where);
-  profile.combine_local = fit_named(rows, "combine_local", summed, all_far, where);
+  profile.gate = fit_named(rows, "gate", gate, all_far, where, cancel);
+  profile.dispatch_local = fit_named(rows, "dispatch_local", moved, all_far, where, cancel);
+  profile.combine_local = fit_named(rows, "combine_local", summed, all_far, where, cancel);
   const bool two = std::ranges::any_of(rows, [](const MicroRow& r) { return r.key.threads == 2; });
-  profile.dispatch_remote =
-      two ? fit_named(rows, "dispatch_remote", moved, all_far, where) : profile.dispatch_local;
-  profile.combine_remote =
-      two ? fit_named(rows, "combine_remote", summed, all_far, where) : profile.combine_local;
+  profile.dispatch_remote = two ? fit_named(rows, "dispatch_remote", moved, all_far, where, cancel)
+                                : profile.dispatch_local;
+  profile.combine_remote = two ? fit_named(rows, "combine_remote", summed, all_far, where, cancel)
+                               : profile.combine_local;
   if (std::ranges::any_of(rows, [](const MicroRow& r) { return r.key.kernel == "disk_direct"; })) {
-    profile.disk = fit_named(rows, "disk_direct", read, FarTerms::bytes, where);
+    profile.disk = fit_named(rows, "disk_direct", read, FarTerms::bytes, where, cancel);
   }
-  profile.page_cache = fit_named(rows, "disk_warm", read, FarTerms::bytes, where);
+  profile.page_cache = fit_named(rows, "disk_warm", read, FarTerms::bytes, where, cancel);
   for (const MicroRow& row : rows) {
     if (row.key.kernel == "handoff_spin") {
-      profile.handoff_s = row.median_s;
+      profile.handoff_s = row.fitted_s();
     }
     if (row.key.kernel == "expert" && row.key.threads == 1) {
       const KernelCall call = expert(row.key);
       profile.peak_flops_per_s =
-          std::max(profile.peak_flops_per_s, 2.0 * call.rows * call.weights / row.median_s);
+          std::max(profile.peak_flops_per_s, 2.0 * call.rows * call.weights / row.fitted_s());
       if (call.working_set_bytes > k_far_bytes) {
-        profile.peak_bytes_per_s = std::max(profile.peak_bytes_per_s, call.bytes / row.median_s);
+        profile.peak_bytes_per_s = std::max(profile.peak_bytes_per_s, call.bytes / row.fitted_s());
       }
     }
   }

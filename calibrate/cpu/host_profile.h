@@ -12,6 +12,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -94,9 +95,10 @@ struct HostProfile {
 
 // Fits a profile to the tables of the families with `for_profile`. Without rows of two threads
 // (one processor) everything remote equals local; without rows of disk_direct there is no disk.
-// Throws ConfigError(where, ...) when another kernel has too few rows.
+// Throws ConfigError(where, ...) when another kernel has too few rows, and Interrupted once
+// `cancel` is true.
 HostProfile fit_host_profile(const std::vector<MicroRow>& rows, const std::string& source,
-                             const std::string& where);
+                             const std::string& where, const std::atomic<bool>* cancel = nullptr);
 
 // Times of one kernel from its rows, for callers that bring their own tables.
 struct HostKernelRow {
@@ -105,7 +107,8 @@ struct HostKernelRow {
   double seconds = 0.0;
 };
 enum class FarTerms : std::uint8_t { bytes, rows_and_bytes };
-KernelTimes fit_kernel(const std::vector<HostKernelRow>& rows, FarTerms far);
+KernelTimes fit_kernel(const std::vector<HostKernelRow>& rows, FarTerms far,
+                       const std::atomic<bool>* cancel = nullptr);
 // From the experts' times of one and two threads by working set.
 bool has_private_caches(const KernelTimes& times);
 

@@ -1,6 +1,7 @@
 // Microbenchmarks by family: what to run, not when. micro_run.h runs them.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <span>
 #include <string>
@@ -17,13 +18,15 @@ namespace moesim {
 struct MicroCase {
   MicroKey key;
   std::function<TimedSample()> run;  // one repeat; seconds per call
+  bool sets_caches = false;          // itself, before every timed window: needs no warm-up
 };
 
 // What the cases run on. Outlives them.
 struct MicroMachine {
   ThreadTeam& team;
   const WeightPool& pool;
-  const ExpertFile& file;  // on the disk that is to be measured
+  const ExpertFile& file;                     // on the disk that is to be measured
+  const std::atomic<bool>* cancel = nullptr;  // once true, making cases throws Interrupted
 };
 
 struct MicroFamily {

@@ -15,9 +15,9 @@ namespace {
 constexpr std::int64_t k_kib = 1024;
 
 // Reads go to one slot after the other of a cache of experts. Its memory is large enough for huge
-// pages: into scattered small ones some devices read at a third of the rate.
+// pages: into scattered small ones some devices read at a third of the rate. All cases share it.
+using Caches = std::vector<std::unique_ptr<float[], FreeMemory>>;  // by reader
 struct Reader {
-  std::unique_ptr<float[], FreeMemory> slots;
   std::int64_t next = 0;
   std::int64_t slot = 0;
   float sink = 0.0F;
@@ -32,7 +32,7 @@ struct Places {
 };
 
 MicroCase disk_case(const MicroMachine& machine, const std::string& kernel, int queue,
-                    std::int64_t bytes, Places where) {
+                    std::int64_t bytes, Places where, const std::shared_ptr<const Caches>& caches) {
   auto readers = std::make_shared<std::vector<Reader>>(static_cast<std::size_t>(queue));
   const std::int64_t places = where.part / bytes;
   // Layers read their experts in order. Where the system would read ahead, a stride that wanders
@@ -41,7 +41,6 @@ MicroCase disk_case(const MicroMachine& machine, const std::string& kernel, int 
   const std::int64_t stride = in_order ? 1 : places / 2 + 1;
   const std::int64_t slots = std::max<std::int64_t>(1, where.cache / bytes);
   for (std::size_t r = 0; r < readers->size(); ++r) {
-    (*readers)[r].slots = aligned_floats(static_cast<std::size_t>(slots * bytes) / sizeof(float));
     (*readers)[r].next = static_cast<std::int64_t>(r) * places / queue;
   }
   return {{kernel, queue, 0, bytes, 0, where.part + queue * slots * bytes, queue}, [=, &machine] {
@@ -50,7 +49,8 @@ MicroCase disk_case(const MicroMachine& machine, const std::string& kernel, int 
               reader.next = (reader.next + stride) % places;
               const std::int64_t offset = reader.next * bytes;
               reader.slot = (reader.slot + 1) % slots;
-              float* to = reader.slots.get() + reader.slot * (bytes / 4);
+              float* to =
+                  (*caches)[static_cast<std::size_t>(rank)].get() + reader.slot * (bytes / 4);
               if (kernel == "disk_mmap_cold" || kernel == "disk_mmap_warm") {
                 machine.file.read_mapped(offset, bytes, to, kernel == "disk_mmap_cold");
               } else {
@@ -63,7 +63,8 @@ MicroCase disk_case(const MicroMachine& machine, const std::string& kernel, int 
             // An expert is read to be used.
             machine.team.run(queue, [&](int rank) {
               Reader& reader = (*readers)[static_cast<std::size_t>(rank)];
-              reader.sink += read_through(reader.slots.get() + reader.slot * (bytes / 4), bytes);
+              const float* cache = (*caches)[static_cast<std::size_t>(rank)].get();
+              reader.sink += read_through(cache + reader.slot * (bytes / 4), bytes);
             });
             return sample;
           }};
@@ -76,6 +77,10 @@ std::vector<MicroCase> cases_of(const MicroMachine& machine,
             : std::vector<std::int64_t>{4 * k_kib,    64 * k_kib,   512 * k_kib,
                                         1536 * k_kib, 3072 * k_kib, 6144 * k_kib};
   const std::int64_t bytes_of_file = machine.file.bytes();
+  auto caches = std::make_shared<Caches>();
+  for (int r = 0; r < std::min(2, machine.team.size()); ++r) {
+    caches->push_back(aligned_floats(static_cast<std::size_t>(k_large_cache) / sizeof(float)));
+  }
   std::vector<MicroCase> cases;
   for (const char* kernel : kernels) {
     const std::string_view name(kernel);
@@ -87,8 +92,9 @@ std::vector<MicroCase> cases_of(const MicroMachine& machine,
       for (const std::int64_t bytes : sizes) {
         // What little is used of the file, or written of the cache, lies nearer.
         cases.push_back(
-            disk_case(machine, kernel, queue, bytes, {bytes_of_file / 8, k_small_cache}));
-        cases.push_back(disk_case(machine, kernel, queue, bytes, {bytes_of_file, k_large_cache}));
+            disk_case(machine, kernel, queue, bytes, {bytes_of_file / 8, k_small_cache}, caches));
+        cases.push_back(
+            disk_case(machine, kernel, queue, bytes, {bytes_of_file, k_large_cache}, caches));
       }
     }
   }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "calibrate/cpu/host_kernels.h"
+#include "calibrate/cpu/interrupt.h"
 #include "calibrate/cpu/micro_case.h"
 
 namespace moesim::detail {
@@ -69,7 +70,8 @@ MicroCase dispatch_case(const MicroMachine& machine, int threads, std::int64_t h
             return machine.team.run(threads, [&](int rank) {
               copy_rows(data->sides[static_cast<std::size_t>(rank)].moves, hidden);
             });
-          }};
+          },
+          true};
 }
 
 MicroCase combine_case(const MicroMachine& machine, int threads, std::int64_t hidden,
@@ -94,7 +96,8 @@ MicroCase combine_case(const MicroMachine& machine, int threads, std::int64_t hi
                             weights, hidden);
               }
             });
-          }};
+          },
+          true};
 }
 
 }  // namespace
@@ -110,6 +113,7 @@ std::vector<MicroCase> exchange_cases(const MicroMachine& machine, bool quick) {
     for (const std::int64_t hidden : {512, 1024}) {
       for (const std::int64_t count : pairs) {
         for (const std::int64_t set : between) {
+          check_interrupt(machine.cancel);
           cases.push_back(dispatch_case(machine, threads, hidden, count, set * k_mib));
           cases.push_back(combine_case(machine, threads, hidden, count, set * k_mib));
         }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "calibrate/cpu/host_kernels.h"
+#include "calibrate/cpu/interrupt.h"
 #include "calibrate/cpu/micro_case.h"
 
 namespace moesim::detail {
@@ -78,7 +79,8 @@ MicroCase gate_case(const MicroMachine& machine, GateShape shape, std::int64_t r
         });
         sample.seconds /= calls;
         return sample;
-      }};
+      },
+      between > 0};
 }
 
 }  // namespace
@@ -103,6 +105,7 @@ std::vector<MicroCase> expert_cases(const MicroMachine& machine, bool quick) {
   for (const ExpertShape& shape : shapes) {
     for (const std::int64_t rows : all_rows) {
       for (const std::int64_t set : {std::int64_t{0}, far}) {
+        check_interrupt(machine.cancel);
         cases.push_back(expert_case(machine, 1, shape, rows, set));
       }
     }
@@ -137,6 +140,7 @@ std::vector<MicroCase> gate_cases(const MicroMachine& machine, bool quick) {
     for (const std::int64_t hidden : {512, 1024}) {
       for (const std::int64_t count : rows) {
         for (const std::int64_t set : between) {
+          check_interrupt(machine.cancel);
           cases.push_back(gate_case(machine, {hidden, experts, 2}, count, set * k_mib));
         }
         cases.push_back(gate_case(machine, {hidden, experts, 8}, count, 0));

@@ -8,8 +8,8 @@
 namespace moesim {
 
 std::span<const MicroFamily> micro_families() {
-  constexpr double core = 0.012;
-  constexpr double device = 0.04;
+  constexpr double core = 0.003;
+  constexpr double device = 0.01;
   static constexpr std::array families{
       MicroFamily{"gemm", "matrix products fp32, bf16, int8 by shape and threads", false, core, 0,
                   detail::gemm_cases},

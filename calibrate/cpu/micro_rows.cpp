@@ -16,6 +16,8 @@ namespace {
 constexpr std::array<std::string_view, 12> k_columns{
     "kernel", "threads", "rows",   "n",   "k",   "working_set_bytes",
     "depth",  "unit",    "median", "p10", "p90", "repeats"};
+// Behind the others, and only there since times are told from quantiles.
+constexpr std::string_view k_time = "time";
 constexpr std::string_view k_source = " source:";
 
 constexpr std::int64_t k_most_size = std::int64_t{1} << 40;
@@ -65,15 +67,17 @@ std::string source_of(const CsvTable& csv) {
 std::string micro_table_text(const MicroTable& table) {
   std::string text = "# source: " + table.source + "\n";
   for (const std::string_view column : k_columns) {
-    text += std::string(column) + (column == k_columns.back() ? "\n" : ",");
+    text += std::string(column) + ",";
   }
+  text += std::string(k_time) + "\n";
   for (const MicroRow& row : table.rows) {
     const MicroKey& key = row.key;
     text += key.kernel + "," + std::to_string(key.threads) + "," + std::to_string(key.rows) + "," +
             std::to_string(key.n) + "," + std::to_string(key.k) + "," +
             std::to_string(key.working_set_bytes) + "," + std::to_string(key.depth) + ",s," +
             format_number(row.median_s) + "," + format_number(row.p10_s) + "," +
-            format_number(row.p90_s) + "," + std::to_string(row.repeats) + "\n";
+            format_number(row.p90_s) + "," + std::to_string(row.repeats) + "," +
+            format_number(row.fitted_s()) + "\n";
   }
   return text;
 }
@@ -84,9 +88,11 @@ MicroTable parse_micro_table(const std::string& text, const std::string& path) {
   for (std::size_t c = 0; c < k_columns.size(); ++c) {
     column.at(c) = csv.column(k_columns.at(c));
   }
-  if (csv.columns() != k_columns.size()) {
-    throw ConfigError(path,
-                      "has columns that no microbenchmark writes; allowed: " + joined(k_columns));
+  const bool has_time = csv.has(k_time);
+  const std::size_t time = has_time ? csv.column(k_time) : 0;
+  if (csv.columns() != k_columns.size() + (has_time ? 1 : 0)) {
+    throw ConfigError(path, "has columns that no microbenchmark writes; allowed: " +
+                                joined(k_columns) + ", " + std::string(k_time));
   }
   MicroTable table{source_of(csv), {}};
   std::set<MicroKey> seen;
@@ -94,10 +100,10 @@ MicroTable parse_micro_table(const std::string& text, const std::string& path) {
     const auto whole = [&](std::size_t c, std::int64_t min, std::int64_t max) {
       return csv.count(r, column.at(c), min, max);
     };
-    const auto seconds = [&](std::size_t c) {
-      const double value = csv.positive(r, column.at(c));
+    const auto seconds = [&](std::size_t at) {
+      const double value = csv.positive(r, at);
       if (value < k_least_s || value > k_most_s) {
-        csv.fail(r, column.at(c), "is no time of a call; they are from 1e-12 to 1e6 s");
+        csv.fail(r, at, "is no time of a call; they are from 1e-12 to 1e6 s");
       }
       return value;
     };
@@ -117,10 +123,11 @@ MicroTable parse_micro_table(const std::string& text, const std::string& path) {
     if (csv.text(r, column[7]) != "s") {
       csv.fail(r, column[7], "is not the unit of times here; write seconds and s");
     }
-    row.median_s = seconds(8);
-    row.p10_s = seconds(9);
-    row.p90_s = seconds(10);
+    row.median_s = seconds(column[8]);
+    row.p10_s = seconds(column[9]);
+    row.p90_s = seconds(column[10]);
     row.repeats = whole(11, 1, k_most_size);
+    row.time_s = has_time ? seconds(time) : 0.0;
     if (row.p10_s > row.median_s) {
       csv.fail(r, column[9], "is above the median");
     }

@@ -27,6 +27,10 @@ struct MicroRow {
   double p10_s = 0.0;
   double p90_s = 0.0;
   std::int64_t repeats = 0;
+  double time_s = 0.0;  // measured_time.h; 0: of a table without it
+
+  // What fits read.
+  [[nodiscard]] double fitted_s() const { return time_s > 0.0 ? time_s : median_s; }
 };
 
 struct MicroTable {
@@ -37,7 +41,8 @@ struct MicroTable {
 // "# source: ...", the header, the rows.
 std::string micro_table_text(const MicroTable& table);
 
-// Throws ConfigError with file, line and column for a missing or unknown column, a unit other than
+// The column `time` may be missing: tables of older programs have none. Throws ConfigError with
+// file, line and column for a missing or unknown column, a unit other than
 // s, times outside of 1e-12 to 1e6 s, sizes that the kernel needs and that are 0, sizes beyond
 // 2^40, more than 1,024 threads, quantiles out of order, and a repeated case.
 MicroTable parse_micro_table(const std::string& text, const std::string& path);

@@ -80,18 +80,31 @@ std::int64_t pool_bytes(bool quick) { return std::int64_t{quick ? 160 : 512} << 
 
 std::int64_t disk_bytes(bool quick) { return std::int64_t{quick ? 64 : 192} << 20; }
 
-int micro_rounds(bool quick) { return quick ? 2 : 4; }
+RoundPlan micro_plan(bool quick, std::size_t cases) {
+  const int rounds = quick ? 3 : 6;
+  return {.least = rounds,
+          .most = rounds,
+          .patience_s = k_budget_s_per_case * static_cast<double>(cases)};
+}
 
-RepeatLimits micro_limits(const MicroFamily& family, bool quick) {
-  return quick ? RepeatLimits{family.seconds_per_visit / 2.0, 3, 40, 8.0}
-               : RepeatLimits{family.seconds_per_visit, 4, 60, 8.0};
+// Many short visits: another round tells more than another repeat within one.
+RepeatLimits micro_limits(const MicroFamily& family) {
+  return {family.seconds_per_visit, 1, 20, 6.0};
 }
 
 void MicroSession::add(std::vector<MicroCase> more, const RepeatLimits& limits) {
   for (MicroCase& one : more) {
     keys.push_back(one.key);
     cases.push_back({std::move(one.run), limits, {}});
+    cases.back().limits.warm_ups = one.sets_caches ? 0 : 1;
   }
+}
+
+SessionHooks session_hooks(const ThreadTeam& team, Progress progress,
+                           const std::atomic<bool>* cancel) {
+  const std::span<const int> processors = team.processors();
+  return {std::move(progress), cancel, [processors] { return stolen_ticks(processors); },
+          host_now_s};
 }
 
 std::vector<MicroRow> micro_rows(std::span<const MicroKey> keys, std::span<const Repeated> cases) {
@@ -99,7 +112,8 @@ std::vector<MicroRow> micro_rows(std::span<const MicroKey> keys, std::span<const
   std::vector<MicroRow> rows;
   for (std::size_t i = 0; i < keys.size(); ++i) {
     const Quantiles q = quantiles_of_all(cases[i]);
-    rows.push_back({keys[i], q.median_s, q.p10_s, q.p90_s, q.repeats});
+    rows.push_back(
+        {keys[i], q.median_s, q.p10_s, q.p90_s, q.repeats, measured_time(cases[i].rounds).seconds});
   }
   return rows;
 }
@@ -116,23 +130,23 @@ std::vector<MicroRunResult> run_microbenchmarks(
   const WeightPool pool(pool_bytes(options.quick), k_weight_scale);
   const ExpertFile file(options.scratch_folder.empty() ? options.out : options.scratch_folder, pool,
                         disk_bytes(options.quick));
-  const MicroMachine machine{team, pool, file};
+  const MicroMachine machine{team, pool, file, nullptr};
   std::vector<MicroRunResult> results;
   for (const MicroFamily& family : families) {
     const std::string name(family.name);
     MicroSession session;
-    session.add(family.cases(machine, options.quick), micro_limits(family, options.quick));
+    session.add(family.cases(machine, options.quick), micro_limits(family));
     MicroRunResult result{name, options.out + "/" + name + ".csv", session.keys.size(),
                           file.has_direct() ? 0 : family.device_kernels, false};
     if (is_finished(result.path, session.keys, source)) {
       result.kept = true;
     } else {
-      const double budget = k_budget_s_per_case * static_cast<double>(session.keys.size());
-      interleave(session.cases, micro_rounds(options.quick), budget, [&](double share) {
+      SessionHooks hooks = session_hooks(team, [&](double share) {
         if (progress) {
           progress(name, share);
         }
       });
+      interleave(session.cases, micro_plan(options.quick, session.keys.size()), hooks);
       write_text_file(result.path,
                       micro_table_text({source, micro_rows(session.keys, session.cases)}));
     }

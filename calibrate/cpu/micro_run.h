@@ -15,8 +15,9 @@ std::string host_description();
 
 std::int64_t pool_bytes(bool quick);
 std::int64_t disk_bytes(bool quick);  // of the file of experts
-int micro_rounds(bool quick);
-RepeatLimits micro_limits(const MicroFamily& family, bool quick);
+// Of microbenchmarks alone.
+RoundPlan micro_plan(bool quick, std::size_t cases);
+RepeatLimits micro_limits(const MicroFamily& family);
 inline constexpr float k_weight_scale = 0.05F;
 
 // Cases and their samples, ready for interleave(); rows in the same order afterwards.
@@ -26,6 +27,10 @@ struct MicroSession {
 
   void add(std::vector<MicroCase> more, const RepeatLimits& limits);
 };
+// `team` outlives them.
+SessionHooks session_hooks(const ThreadTeam& team, Progress progress,
+                           const std::atomic<bool>* cancel = nullptr);
+// Of cases that were visited, all of them.
 std::vector<MicroRow> micro_rows(std::span<const MicroKey> keys, std::span<const Repeated> cases);
 
 struct MicroRunOptions {

@@ -2,7 +2,6 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
@@ -14,12 +13,6 @@ namespace moesim {
 namespace {
 
 constexpr int k_spins_before_sleep = 20000;
-
-long involuntary_switches() {
-  rusage usage{};
-  getrusage(RUSAGE_THREAD, &usage);
-  return usage.ru_nivcsw;
-}
 
 // Failure is no error: an unpinned thread only measures worse.
 void run_on(const std::vector<int>& processors) {
@@ -74,39 +67,52 @@ ThreadTeam::ThreadTeam(int threads)
 
 ThreadTeam::~ThreadTeam() {
   stop_ = true;
-  generation_.fetch_add(1);
-  generation_.notify_all();
+  for (std::size_t rank = 1; rank < results_.size(); ++rank) {
+    ask(rank);
+  }
   members_.clear();
   run_on(own_processors_);
 }
 
+void ThreadTeam::ask(std::size_t rank) {
+  results_[rank].generation.fetch_add(1);
+  results_[rank].generation.notify_one();
+}
+
 void ThreadTeam::serve(int rank) {
+  const std::atomic<unsigned>& generation = results_[static_cast<std::size_t>(rank)].generation;
   run_on({processors_[static_cast<std::size_t>(rank)]});
+  const ThreadClockReader clock;
   unsigned seen = 0;
   for (;;) {
-    for (int spin = 0; generation_.load() == seen && spin < k_spins_before_sleep; ++spin) {
+    for (int spin = 0; generation.load() == seen && spin < k_spins_before_sleep; ++spin) {
       spin_pause();
     }
-    generation_.wait(seen);
-    seen = generation_.load();
+    generation.wait(seen);
+    seen = generation.load();
     if (stop_) {
       return;
     }
-    if (rank < active_) {
-      work_once(rank);
-    }
+    work_once(rank, clock);
     left_.fetch_add(1);
   }
 }
 
-void ThreadTeam::work_once(int rank) {
-  Member& member = results_[static_cast<std::size_t>(rank)];
-  member.failure = nullptr;
+void ThreadTeam::meet(int arrivals) {
   ready_.fetch_add(1);
-  while (ready_.load() < active_) {
+  while (ready_.load() < arrivals) {
     spin_pause();
   }
-  const long before = involuntary_switches();
+}
+
+void ThreadTeam::work_once(int rank, const ThreadClockReader& clock) {
+  Member& member = results_[static_cast<std::size_t>(rank)];
+  member.failure = nullptr;
+  // All are awake behind the first meeting. A thread that loses its processor before the second one
+  // is seen to: without it, it would only start late.
+  meet(active_);
+  const ThreadClock before = clock.read();
+  meet(2 * active_);
   member.start_s = host_now_s();
   try {
     (*work_)(rank);
@@ -114,7 +120,8 @@ void ThreadTeam::work_once(int rank) {
     member.failure = std::current_exception();
   }
   member.end_s = host_now_s();
-  member.undisturbed = involuntary_switches() == before;
+  const double seconds = member.end_s - member.start_s;
+  member.undisturbed = is_undisturbed(lost_between(before, clock.read(), seconds), seconds);
 }
 
 TimedSample ThreadTeam::run(int threads, const std::function<void(int)>& work) {
@@ -123,12 +130,11 @@ TimedSample ThreadTeam::run(int threads, const std::function<void(int)>& work) {
   active_ = threads;
   ready_ = 0;
   left_ = 0;
-  if (!members_.empty()) {
-    generation_.fetch_add(1);
-    generation_.notify_all();
+  for (std::size_t rank = 1; rank < static_cast<std::size_t>(threads); ++rank) {
+    ask(rank);
   }
-  work_once(0);
-  while (left_.load() < size() - 1) {
+  work_once(0, clock_);
+  while (left_.load() < threads - 1) {
     spin_pause();
   }
   double start = results_[0].start_s;

@@ -1,11 +1,12 @@
 #include "calibrate/cpu/validate_host.h"
 
 #include <algorithm>
-#include <cmath>
-#include <map>
+#include <functional>
 #include <memory>
 
+#include "calibrate/cpu/interrupt.h"
 #include "calibrate/cpu/micro_run.h"
+#include "calibrate/cpu/micro_usable.h"
 #include "calibrate/cpu/moe_layer.h"
 #include "sim/core/error.h"
 #include "sim/core/quantile.h"
@@ -14,7 +15,6 @@ namespace moesim {
 namespace {
 
 constexpr int k_reference_tokens = 3;
-constexpr std::int64_t k_least_repeats = 3;  // without another process on the processors
 
 // A configuration with everything that it runs on. Not movable: the layers refer to the plan.
 struct LayerCase {
@@ -37,205 +37,273 @@ LayerTimes times_of_last_run(const LayerCase& one, double seconds) {
   return times;
 }
 
-double median_of(const std::vector<LayerTimes>& runs,
-                 const std::function<double(const LayerTimes&)>& get) {
-  std::vector<double> values;
-  for (const LayerTimes& run : runs) {
-    values.push_back(get(run));
-  }
-  return quantile(std::move(values), 0.5);
-}
-
-// Medians of the undisturbed runs behind each visit's warm-up.
-LayerTimes median_times(const LayerCase& one, const Repeated& repeated) {
-  std::vector<LayerTimes> undisturbed;
-  std::vector<LayerTimes> all;
+// The undisturbed runs of every visit, without its warm-up.
+std::vector<std::vector<LayerTimes>> undisturbed_runs(const LayerCase& one,
+                                                      const Repeated& repeated) {
+  std::vector<std::vector<LayerTimes>> rounds;
   std::size_t at = 0;
   for (const std::vector<TimedSample>& round : repeated.rounds) {
+    std::vector<LayerTimes>& runs = rounds.emplace_back();
     ++at;
     for (const TimedSample& sample : round) {
-      all.push_back(one.runs[at]);
       if (sample.undisturbed) {
-        undisturbed.push_back(one.runs[at]);
+        runs.push_back(one.runs[at]);
       }
       ++at;
     }
   }
-  const std::vector<LayerTimes>& counted = undisturbed.size() < 3 ? all : undisturbed;
+  return rounds;
+}
+
+LayerTimes measured_times(const LayerCase& one, const Repeated& repeated) {
+  const std::vector<std::vector<LayerTimes>> rounds = undisturbed_runs(one, repeated);
+  const auto time_of = [&](const std::function<double(const LayerTimes&)>& get) {
+    std::vector<std::vector<double>> values;
+    for (const std::vector<LayerTimes>& round : rounds) {
+      std::ranges::transform(round, std::back_inserter(values.emplace_back()), get);
+    }
+    return measured_time(values).seconds;
+  };
   LayerTimes times;
-  times.step_s = median_of(counted, [](const LayerTimes& t) { return t.step_s; });
-  times.disk_s = median_of(counted, [](const LayerTimes& t) { return t.disk_s; });
+  times.step_s = time_of([](const LayerTimes& t) { return t.step_s; });
+  times.disk_s = time_of([](const LayerTimes& t) { return t.disk_s; });
   for (std::size_t kind = 0; kind < k_step_kinds; ++kind) {
-    times.phase_s.at(kind) =
-        median_of(counted, [kind](const LayerTimes& t) { return t.phase_s.at(kind); });
+    times.phase_s.at(kind) = time_of([kind](const LayerTimes& t) { return t.phase_s.at(kind); });
   }
   return times;
 }
 
-HostComparison compare(const LayerCase& one, const Repeated& repeated, const HostProfile& profile) {
+// The profile, and what it would be if every microbenchmark were at one end of its interval.
+struct Profiles {
+  HostProfile middle;
+  std::vector<HostProfile> ends;  // none where the profile was given
+};
+
+HostComparison compare(const LayerCase& one, const Repeated& repeated, const Profiles& profiles) {
   HostComparison row;
   row.config = one.plan.config;
-  row.measured = median_times(one, repeated);
-  const LoweredPlan lowered = lower_plan(one.plan, profile);
+  row.measured = measured_times(one, repeated);
+  row.step = measured_time(repeated.rounds);
+  const LoweredPlan lowered = lower_plan(one.plan, profiles.middle);
   row.predicted = run_lowered(lowered, one.plan);
+  row.predicted_s = {row.predicted.step_s, row.predicted.step_s};
+  for (const HostProfile& end : profiles.ends) {
+    const double seconds = predict(one.plan, end).step_s;
+    row.predicted_s.low = std::min(row.predicted_s.low, seconds);
+    row.predicted_s.high = std::max(row.predicted_s.high, seconds);
+  }
   row.extrapolated = lowered.extrapolated;
-  row.naive_s = naive_seconds(one.plan, profile);
+  row.naive_s = naive_seconds(one.plan, profiles.middle);
   const Quantiles q = quantiles_of_all(repeated);
   row.p10_s = q.p10_s;
   row.p90_s = q.p90_s;
-  row.repeats = q.repeats;
-  row.first_round_s = quantiles(repeated.rounds.front()).median_s;
-  row.last_round_s = quantiles(repeated.rounds.back()).median_s;
   row.disk_reads = one.layers->disk_reads();
   return row;
 }
 
-HostGroup group_of(const std::string& name, const std::vector<const HostComparison*>& rows,
-                   const std::function<double(const LayerTimes&)>& get, bool steps) {
-  HostGroup group;
-  group.name = name;
-  std::vector<double> errors;
-  std::vector<double> naive;
-  std::vector<double> noise;
-  for (const HostComparison* row : rows) {
-    const double measured = get(row->measured);
-    if (measured <= 0.0) {
-      continue;
+class Loop {
+ public:
+  explicit Loop(const HostValidationOptions& options)
+      : options_(options),
+        source_(host_description()),  // before the team narrows what this thread may use
+        team_(static_cast<int>(std::min<std::size_t>(usable_processors().size(), 2))),
+        pool_(pool_bytes(options.quick), k_weight_scale, options.cancel),
+        file_(options.scratch_folder, pool_, disk_bytes(options.quick), options.cancel),
+        machine_{team_, pool_, file_, options.cancel} {}
+
+  HostValidation run(const Progress& progress) {
+    add_micro();
+    add_layers();
+    const SessionEnd end =
+        interleave(session_.cases, plan(), session_hooks(team_, progress, options_.cancel));
+    check_interrupt(options_.cancel);
+    describe_noise(end);
+    judge_layers();
+    result_.groups = group_errors(result_.rows);
+    result_.verdict = judge(result_.groups, options_.bar);
+    return std::move(result_);
+  }
+
+ private:
+  [[nodiscard]] RoundPlan plan() const {
+    RoundPlan plan =
+        options_.quick ? RoundPlan{4, 12, 18.0, 18.0, 0.03} : RoundPlan{6, 24, 150.0, 150.0, 0.02};
+    if (options_.budget_s > 0.0) {
+      plan.patience_s = plan.budget_s = options_.budget_s;
     }
-    const double error = get(row->predicted) / measured - 1.0;
-    errors.push_back(std::abs(error));
-    group.mean_signed_error += error;
-    naive.push_back(std::abs(row->naive_s / row->measured.step_s - 1.0));
-    noise.push_back(row->noise());
-    group.worst_beyond_noise = std::max(group.worst_beyond_noise, std::abs(error) - row->noise());
+    return plan;
   }
-  if (errors.empty()) {
-    return group;
-  }
-  group.n = static_cast<std::int64_t>(errors.size());
-  group.mean_signed_error /= static_cast<double>(errors.size());
-  group.median_ape = quantile(errors, 0.5);
-  group.p90_ape = quantile(errors, 0.9);
-  group.worst_ape = quantile(errors, 1.0);
-  group.naive_median_ape = steps ? quantile(naive, 0.5) : 0.0;
-  group.median_noise = quantile(noise, 0.5);
-  return group;
-}
 
-}  // namespace
-
-double HostComparison::noise() const {
-  const double spread = (p90_s - p10_s) / 2.0;
-  return std::max(spread, std::abs(last_round_s - first_round_s)) / measured.step_s;
-}
-
-std::vector<HostGroup> group_errors(const std::vector<HostComparison>& rows) {
-  std::map<std::string, std::vector<const HostComparison*>> by_regime;
-  for (const HostComparison& row : rows) {
-    by_regime["all"].push_back(&row);
-    by_regime[row.config.regime].push_back(&row);
-  }
-  std::vector<HostGroup> groups;
-  const auto add = [&](HostGroup group) {
-    if (group.n > 0) {
-      groups.push_back(std::move(group));
+  void add_micro() {
+    if (options_.profile) {
+      return;
     }
-  };
-  for (const auto& [regime, members] : by_regime) {
-    const std::string prefix = "host/" + regime + "/";
-    add(group_of(prefix + "step", members, [](const LayerTimes& t) { return t.step_s; }, true));
-    for (std::size_t kind = 0; kind < k_step_kinds; ++kind) {
-      add(group_of(
-          prefix + std::string(step_name(static_cast<MoeStepKind>(kind))), members,
-          [kind](const LayerTimes& t) { return t.phase_s.at(kind); }, false));
-    }
-    add(group_of(prefix + "disk", members, [](const LayerTimes& t) { return t.disk_s; }, false));
-  }
-  return groups;
-}
-
-HostValidation validate_host(const HostValidationOptions& options, const Progress& progress) {
-  use_one_blas_thread();
-  const std::string source =
-      host_description();  // before the team narrows what this thread may use
-  ThreadTeam team(static_cast<int>(std::min<std::size_t>(usable_processors().size(), 2)));
-  const WeightPool pool(pool_bytes(options.quick), k_weight_scale);
-  const ExpertFile file(options.scratch_folder, pool, disk_bytes(options.quick));
-  const MicroMachine machine{team, pool, file};
-
-  HostValidation result;
-  MicroSession session;
-  std::vector<std::pair<std::string, std::size_t>> ends;  // family, where its cases end
-  if (!options.profile) {
     for (const MicroFamily& family : micro_families()) {
       if (family.for_profile) {
-        session.add(family.cases(machine, options.quick), micro_limits(family, options.quick));
-        ends.emplace_back(family.name, session.keys.size());
+        check_interrupt(options_.cancel);
+        session_.add(family.cases(machine_, options_.quick), micro_limits(family));
+        ends_.emplace_back(family.name, session_.keys.size());
       }
     }
   }
-  const bool has_disk = file.has_direct() && (!options.profile || options.profile->disk);
-  std::int64_t too_wide = 0;
-  std::int64_t without_disk = 0;
-  std::vector<std::unique_ptr<LayerCase>> layers;
-  for (const MoeConfig& config : host_configurations(options)) {
-    if (config.threads() > team.size()) {
-      ++too_wide;
-      continue;
+
+  void add_layers() {
+    const bool has_disk = file_.has_direct() && (!options_.profile || options_.profile->disk);
+    constexpr RepeatLimits limits{0.012, 1, 12, 6.0};
+    for (const MoeConfig& config : host_configurations(options_)) {
+      check_interrupt(options_.cancel);
+      if (config.threads() > team_.size()) {
+        skip("needs two processors");
+        continue;
+      }
+      if (config.home == ExpertHome::disk && !has_disk) {
+        skip(file_.has_direct() ? "the profile has no disk" : k_no_direct_reads);
+        continue;
+      }
+      auto one = std::make_unique<LayerCase>(make_plan(config));
+      one->layers = std::make_unique<MoeLayers>(one->plan, pool_, team_, &file_);
+      LayerCase* raw = one.get();
+      session_.cases.push_back({[raw] {
+                                  const TimedSample sample = raw->layers->run();
+                                  raw->runs.push_back(times_of_last_run(*raw, sample.seconds));
+                                  return sample;
+                                },
+                                limits,
+                                {}});
+      layers_.push_back(std::move(one));
     }
-    if (config.home == ExpertHome::disk && !has_disk) {
-      ++without_disk;
-      continue;
+  }
+
+  void skip(const std::string& reason) {
+    const auto known =
+        std::ranges::find(result_.skipped, reason, &std::pair<std::string, std::int64_t>::first);
+    if (known == result_.skipped.end()) {
+      result_.skipped.emplace_back(reason, 1);
+    } else {
+      ++known->second;
     }
-    auto one = std::make_unique<LayerCase>(make_plan(config));
-    one->layers = std::make_unique<MoeLayers>(one->plan, pool, team, &file);
-    LayerCase* raw = one.get();
-    session.cases.push_back(
-        {[raw] {
-           const TimedSample sample = raw->layers->run();
-           raw->runs.push_back(times_of_last_run(*raw, sample.seconds));
-           return sample;
-         },
-         options.quick ? RepeatLimits{0.04, 4, 30, 8.0} : RepeatLimits{0.1, 5, 40, 8.0},
-         {}});
-    layers.push_back(std::move(one));
   }
-  if (too_wide > 0) {
-    result.skipped.emplace_back("needs two processors", too_wide);
-  }
-  if (without_disk > 0) {
-    result.skipped.emplace_back(file.has_direct() ? "the profile has no disk" : k_no_direct_reads,
-                                without_disk);
-  }
-  interleave(session.cases, micro_rounds(options.quick), options.quick ? 28.0 : 190.0, progress);
-  const std::span<const Repeated> measured(session.cases);
-  const std::vector<MicroRow> rows = micro_rows(session.keys, measured.first(session.keys.size()));
-  auto from = rows.begin();
-  for (const auto& [family, end] : ends) {
-    const auto to = rows.begin() + static_cast<std::ptrdiff_t>(end);
-    result.micro.push_back({family, {source, {from, to}}});
-    from = to;
-  }
-  result.profile =
-      options.profile ? *options.profile : fit_host_profile(rows, source, "microbenchmarks");
-  std::int64_t disturbed = 0;
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    const Repeated& repeated = measured[session.keys.size() + i];
-    if (quantiles_of_all(repeated).undisturbed < k_least_repeats) {
-      ++disturbed;
-      continue;
+
+  void describe_noise(const SessionEnd& end) {
+    HostNoise& noise = result_.noise;
+    noise.rounds = end.rounds;
+    noise.narrow = end.narrow;
+    noise.stolen_visit_share =
+        end.visits == 0 ? 0.0
+                        : static_cast<double>(end.stolen_visits) / static_cast<double>(end.visits);
+    std::int64_t windows = 0;
+    std::int64_t undisturbed = 0;
+    std::vector<double> micro;
+    std::vector<double> layers;
+    for (std::size_t i = 0; i < session_.cases.size(); ++i) {
+      times_.push_back(measured_time(session_.cases[i].rounds));
+      windows += times_[i].windows;
+      undisturbed += times_[i].undisturbed;
+      if (times_[i].rounds >= k_least_rounds) {
+        (i < session_.keys.size() ? micro : layers).push_back(times_[i].half_width());
+      }
     }
-    HostComparison row = compare(*layers[i], repeated, result.profile);
-    row.deviation =
-        deviation_from_reference(*layers[i]->layers, layers[i]->plan, pool, k_reference_tokens);
-    result.rows.push_back(std::move(row));
+    noise.undisturbed_share =
+        windows == 0 ? 0.0 : static_cast<double>(undisturbed) / static_cast<double>(windows);
+    noise.micro_half_width = micro.empty() ? 0.0 : median(micro);
+    noise.layer_half_width = layers.empty() ? 0.0 : median(layers);
   }
-  if (disturbed > 0) {
-    result.skipped.emplace_back("other processes took the processors in nearly every repeat",
-                                disturbed);
+
+  // Fits the profile, at both ends too; says what it cannot predict. None: nothing.
+  std::optional<Profiles> fit(UsableMicro& usable) {
+    if (options_.profile) {
+      return Profiles{*options_.profile, {}};
+    }
+    const std::span<const MeasuredTime> times(times_.data(), session_.keys.size());
+    usable = usable_micro(session_.keys, times);
+    result_.noise.disturbed = usable.disturbed;
+    if (!usable.any) {
+      return std::nullopt;
+    }
+    const std::vector<MicroRow> all = micro_rows(
+        session_.keys, std::span<const Repeated>(session_.cases).first(session_.keys.size()));
+    std::array<std::vector<MicroRow>, 3> rows;  // middle, low and high ends
+    std::size_t from = 0;
+    for (const auto& [family, end] : ends_) {
+      std::vector<MicroRow> table;
+      for (const std::size_t i : usable.rows) {
+        if (i >= from && i < end) {
+          table.push_back(all[i]);
+          for (std::size_t which = 0; which < rows.size(); ++which) {
+            MicroRow row = all[i];
+            row.time_s = which == 0 ? row.time_s : which == 1 ? times[i].low_s : times[i].high_s;
+            rows.at(which).push_back(std::move(row));
+          }
+        }
+      }
+      result_.micro.push_back({family, {source_, std::move(table)}});
+      from = end;
+    }
+    const auto fitted = [&](const std::vector<MicroRow>& of) {
+      return fit_host_profile(of, source_, "microbenchmarks", options_.cancel);
+    };
+    return Profiles{fitted(rows[0]), {fitted(rows[1]), fitted(rows[2])}};
   }
-  result.groups = group_errors(result.rows);
-  return result;
+
+  // Why a configuration cannot be judged; empty: it can.
+  [[nodiscard]] std::string obstacle(const MoeConfig& config, const MeasuredTime& time,
+                                     const std::optional<Profiles>& profiles,
+                                     const UsableMicro& usable) const {
+    if (!profiles) {
+      return "other processes disturbed the microbenchmarks";
+    }
+    if (config.threads() == 2 && !usable.two_threads) {
+      return "other processes disturbed the microbenchmarks of two threads";
+    }
+    if (config.home == ExpertHome::disk && !usable.disk) {
+      return "other processes disturbed the microbenchmarks of the disk";
+    }
+    return time.rounds < k_least_rounds ? "other processes left it alone in fewer than " +
+                                              std::to_string(k_least_rounds) + " rounds"
+                                        : "";
+  }
+
+  void judge_layers() {
+    result_.source = options_.profile ? options_.profile->source : source_;
+    UsableMicro usable;
+    const std::optional<Profiles> profiles = fit(usable);
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+      check_interrupt(options_.cancel);
+      const std::size_t at = session_.keys.size() + i;
+      const std::string why = obstacle(layers_[i]->plan.config, times_[at], profiles, usable);
+      if (!why.empty()) {
+        skip(why);
+        continue;
+      }
+      HostComparison row = compare(*layers_[i], session_.cases[at], *profiles);
+      row.deviation = deviation_from_reference(*layers_[i]->layers, layers_[i]->plan, pool_,
+                                               k_reference_tokens);
+      result_.rows.push_back(std::move(row));
+    }
+    if (profiles) {
+      result_.profile = profiles->middle;
+    }
+  }
+
+  const HostValidationOptions& options_;
+  double start_s_ = host_now_s();
+  std::string source_;
+  ThreadTeam team_;
+  WeightPool pool_;
+  ExpertFile file_;
+  MicroMachine machine_;
+  MicroSession session_;
+  std::vector<std::pair<std::string, std::size_t>> ends_;  // family, where its cases end
+  std::vector<std::unique_ptr<LayerCase>> layers_;
+  std::vector<MeasuredTime> times_;  // by case
+  HostValidation result_;
+};
+
+}  // namespace
+
+HostValidation validate_host(const HostValidationOptions& options, const Progress& progress) {
+  use_one_blas_thread();
+  return Loop(options).run(progress);
 }
 
 }  // namespace moesim

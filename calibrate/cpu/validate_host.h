@@ -2,13 +2,13 @@
 // layers really run.
 #pragma once
 
-#include <functional>
+#include <atomic>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "calibrate/cpu/host_lowering.h"
+#include "calibrate/cpu/host_comparison.h"
 #include "calibrate/cpu/host_tables.h"
 #include "sim/core/progress.h"
 
@@ -21,44 +21,30 @@ struct HostValidationOptions {
   std::string scratch_folder;          // on the disk from which experts are read
   std::string trace;                   // further configurations replay this .moetrace
   std::uint64_t seed = 1;
+  double budget_s = 0.0;                      // until measuring ends; 0: 150, or 24 when quick
+  double bar = 0.15;                          // of the median error, for the verdict
+  const std::atomic<bool>* cancel = nullptr;  // once true, validate_host throws Interrupted
 };
 
-struct HostComparison {
-  MoeConfig config;
-  LayerTimes measured;  // medians of the undisturbed repeats
-  LayerTimes predicted;
-  double p10_s = 0.0;
-  double p90_s = 0.0;
-  double first_round_s = 0.0;  // median of the first visit, and of the last one, some minutes later
-  double last_round_s = 0.0;
-  double naive_s = 0.0;
-  double deviation = 0.0;  // of the output from the plain reference
-  std::int64_t repeats = 0;
-  std::int64_t disk_reads = 0;
-  bool extrapolated = false;
-
-  [[nodiscard]] double error() const { return predicted.step_s / measured.step_s - 1.0; }
-  // The machine's own: half of p10-p90 and the change between visits, whichever is larger.
-  [[nodiscard]] double noise() const;
-};
-
-struct HostGroup {
-  std::string name;  // "host/one_rank/step", "host/one_rank/experts", ..., "host/all/step"
-  std::int64_t n = 0;
-  double median_ape = 0.0;
-  double p90_ape = 0.0;
-  double worst_ape = 0.0;
-  double mean_signed_error = 0.0;
-  double naive_median_ape = 0.0;  // of steps; 0 for phases
-  double median_noise = 0.0;
-  double worst_beyond_noise = 0.0;  // largest error less that configuration's noise, >= 0
+// How disturbed the machine was.
+struct HostNoise {
+  int rounds = 0;                      // in which every case was visited
+  bool narrow = false;                 // ended by its intervals, not by the budget
+  double undisturbed_share = 0.0;      // of all windows
+  double stolen_visit_share = 0.0;     // of all visits: the hypervisor took time
+  double layer_half_width = 0.0;       // median, relative
+  double micro_half_width = 0.0;       // the same; 0 where a profile was given
+  std::vector<std::string> disturbed;  // kernels that no profile could be fitted to
 };
 
 struct HostValidation {
-  HostProfile profile;
-  std::vector<HostTable> micro;  // what the profile was fitted to, if it was
+  std::string source;                  // of the profile: processor, libraries, date
+  std::optional<HostProfile> profile;  // none: too few microbenchmarks were undisturbed
+  std::vector<HostTable> micro;        // what the profile was fitted to, if it was
   std::vector<HostComparison> rows;
   std::vector<HostGroup> groups;
+  HostNoise noise;
+  HostVerdict verdict;
   std::vector<std::pair<std::string, std::int64_t>> skipped;
 };
 
@@ -66,10 +52,7 @@ struct HostValidation {
 // ranks, placement, overlap, caches.
 std::vector<MoeConfig> host_configurations(const HostValidationOptions& options);
 
-// `progress(what, share)`. Throws ConfigError and std::system_error.
+// Throws ConfigError, std::system_error and Interrupted.
 HostValidation validate_host(const HostValidationOptions& options, const Progress& progress = {});
-
-// MoeStep and phase errors per regime and over all.
-std::vector<HostGroup> group_errors(const std::vector<HostComparison>& rows);
 
 }  // namespace moesim

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <new>
 
+#include "calibrate/cpu/interrupt.h"
 #include "sim/core/error.h"
 
 namespace moesim {
@@ -19,7 +20,14 @@ constexpr std::size_t k_page = 4096;
 
 void FreeMemory::operator()(float* memory) const { std::free(memory); }
 
-std::unique_ptr<float[], FreeMemory> aligned_floats(std::size_t count) {
+namespace {
+
+struct Memory {
+  std::unique_ptr<float[], FreeMemory> floats;
+  std::size_t bytes = 0;
+};
+
+Memory allocate(std::size_t count) {
   const std::size_t wanted = std::max<std::size_t>(count, 1) * sizeof(float);
   const std::size_t unit = wanted >= k_huge_page ? k_huge_page : k_page;
   const std::size_t bytes = (wanted + unit - 1) / unit * unit;
@@ -30,16 +38,28 @@ std::unique_ptr<float[], FreeMemory> aligned_floats(std::size_t count) {
   if (unit == k_huge_page) {
     madvise(memory, bytes, MADV_HUGEPAGE);  // advice: a refusal only measures worse
   }
-  std::memset(memory, 0, bytes);  // the pages exist from here on: no measurement pays for them
-  return std::unique_ptr<float[], FreeMemory>(memory);
+  return {std::unique_ptr<float[], FreeMemory>(memory), bytes};
 }
 
-WeightPool::WeightPool(std::int64_t bytes, float scale)
-    : bytes_(bytes), memory_(aligned_floats(static_cast<std::size_t>(bytes) / sizeof(float))) {
+}  // namespace
+
+std::unique_ptr<float[], FreeMemory> aligned_floats(std::size_t count) {
+  Memory memory = allocate(count);
+  // The pages exist from here on: no measurement pays for them.
+  std::memset(memory.floats.get(), 0, memory.bytes);
+  return std::move(memory.floats);
+}
+
+WeightPool::WeightPool(std::int64_t bytes, float scale, const std::atomic<bool>* cancel)
+    : bytes_(bytes), memory_(allocate(static_cast<std::size_t>(bytes) / sizeof(float)).floats) {
   // A linear congruence is random enough for weights and fills at memory speed.
   std::uint32_t state = 12345;
   const auto count = static_cast<std::size_t>(bytes) / sizeof(float);
+  constexpr std::size_t floats_between_checks = std::size_t{1} << 21;
   for (std::size_t i = 0; i < count; ++i) {
+    if (i % floats_between_checks == 0) {
+      check_interrupt(cancel);
+    }
     state = state * 1664525U + 1013904223U;
     memory_[i] = scale * (static_cast<float>(state >> 8) * 0x1p-23F - 1.0F);
   }

@@ -2,6 +2,7 @@
 // run.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -18,8 +19,9 @@ std::unique_ptr<float[], FreeMemory> aligned_floats(std::size_t count);
 
 class WeightPool {
  public:
-  // Values uniform in [-scale, scale], a fixed function of their index. Throws std::bad_alloc.
-  WeightPool(std::int64_t bytes, float scale);
+  // Values uniform in [-scale, scale], a fixed function of their index. Throws std::bad_alloc, and
+  // Interrupted once `cancel` is true.
+  WeightPool(std::int64_t bytes, float scale, const std::atomic<bool>* cancel = nullptr);
 
   [[nodiscard]] std::int64_t bytes() const { return bytes_; }
   [[nodiscard]] std::span<const float> floats() const {

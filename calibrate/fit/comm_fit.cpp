@@ -8,6 +8,7 @@
 #include <set>
 #include <tuple>
 
+#include "calibrate/fit/comm_fit_rows.h"
 #include "calibrate/fit/least_squares.h"
 #include "sim/core/error.h"
 #include "sim/core/quantile.h"
@@ -32,9 +33,6 @@ Law law_of(const Parameters<Law>& parameters, Law law, std::span<const double> v
   }
   return law;
 }
-
-// One family's rows; `tables` are CommRow pointers so that held-out subsets are cheap.
-using RowPointers = std::vector<const CommRow*>;
 
 double predict(const AllToAllLaw& law, const CommRow& row, const CommProfile& system) {
   return predicted_seconds(law, row.all_to_all, system);
@@ -76,7 +74,7 @@ void append_errors(const Law& law, const RowPointers& rows, const CommProfile& s
 
 // Errors of rows whose group (`key`) the fit did not see.
 template <class Law>
-void hold_out(const Parameters<Law>& parameters, const Law& start, const RowPointers& rows,
+void hold_out(const std::function<Law(const RowPointers&)>& refit, const RowPointers& rows,
               const CommProfile& system, const std::string& what,
               const std::function<std::int64_t(const CommRow&)>& key, CommFit& fit) {
   std::set<std::int64_t> groups;
@@ -93,7 +91,7 @@ void hold_out(const Parameters<Law>& parameters, const Law& start, const RowPoin
     for (const CommRow* row : rows) {
       (key(*row) == group ? unseen : seen).push_back(row);
     }
-    append_errors(fit_law(parameters, start, seen, system), unseen, system, errors);
+    append_errors(refit(seen), unseen, system, errors);
   }
   fit.held_out = what;
   fit.held_out_median_error = quantile(errors, 0.5);
@@ -144,18 +142,22 @@ std::int64_t tokens_of(const CommRow& row) { return row.all_to_all.tokens; }
 std::int64_t ranks_of(const CommRow& row) { return row.all_to_all.ranks; }
 
 // Only what the rows vary can be told apart.
-Parameters<AllToAllLaw> all_to_all_parameters(const RowPointers& rows) {
+Parameters<AllToAllLaw> all_to_all_parameters(const RowPointers& rows, const AllToAllLaw& start) {
   using Law = AllToAllLaw;
   const std::string& algorithm = rows.front()->all_to_all.algorithm;
   const bool many_nodes = range_of(rows, nodes_of)[1] > 1;
   const bool one_node = range_of(rows, nodes_of)[0] == 1;
   const bool normal = algorithm == "deepep_normal";
-  Parameters<Law> p{{[](Law& l, double v) { l.base = Seconds(v); }, 1.5e-5}};
+  const bool known = start.base.si() > 0.0;
+  Parameters<Law> p{
+      {[](Law& l, double v) { l.base = Seconds(v); }, known ? start.base.si() : 1.5e-5}};
   if (one_node || normal) {
-    p.push_back({[](Law& l, double v) { l.device_link_efficiency = v; }, 0.6});
+    p.push_back({[](Law& l, double v) { l.device_link_efficiency = v; },
+                 known ? start.device_link_efficiency : 0.6});
   }
   if (many_nodes) {
-    p.push_back({[](Law& l, double v) { l.nic_efficiency = v; }, 0.9});
+    p.push_back(
+        {[](Law& l, double v) { l.nic_efficiency = v; }, known ? start.nic_efficiency : 0.9});
   }
   if (rows.size() < k_few_rows) {
     return p;
@@ -166,24 +168,35 @@ Parameters<AllToAllLaw> all_to_all_parameters(const RowPointers& rows) {
   if (varies(rows, experts_of)) {
     p.push_back({[](Law& l, double v) { l.per_expert = Seconds(v); }, 5e-9});
   }
+  if (varies(rows, hidden_of)) {
+    p.push_back({[](Law& l, double v) { l.per_hidden = Seconds(v); }, 5e-10});
+  }
   if (algorithm == "deepep_low_latency" && one_node && varies(rows, experts_of)) {
-    p.push_back({[](Law& l, double v) { l.expert_rate = Bandwidth(v); }, 5e10});
+    p.push_back({[](Law& l, double v) { l.stream_rate = Bandwidth(v); }, 5e9});
   }
   if (normal) {
     p.push_back({[](Law& l, double v) { l.sm_rate = Bandwidth(v); }, 1.2e10});
     p.push_back({[](Law& l, double v) { l.sharpness = v; }, 5.0});
+    p.push_back({[](Law& l, double v) { l.sm_per_token = Seconds(v); }, 1e-7});
   }
-  if (algorithm == "deepep_normal" || algorithm.starts_with("rank_dedup")) {
+  if (one_node && !many_nodes && varies(rows, ranks_of)) {
+    p.push_back({[](Law& l, double v) { l.per_rank_doubling = Seconds(v); }, 1e-6});
+  }
+  if (algorithm.starts_with("rank_dedup")) {
     p.push_back({[](Law& l, double v) { l.per_token = Seconds(v); }, 1e-9});
+  }
+  if (algorithm != "expert_copies") {
+    p.push_back({[](Law& l, double v) { l.ramp = v; }, 1e-4});
   }
   return p;
 }
 
 // `start`: what the rows do not tell stays as it is there.
-AllToAllFamily fit_all_to_all(const RowPointers& rows, AllToAllLaw start, const CommProfile& system,
-                              const std::string& date) {
+AllToAllFamily fit_all_to_all(const RowPointers& measured, AllToAllLaw start,
+                              const CommProfile& system, const std::string& date) {
+  const RowPointers rows = measured.size() < k_few_rows ? measured : without_erratic(measured);
   const AllToAllRow& sample = rows.front()->all_to_all;
-  const auto parameters = all_to_all_parameters(rows);
+  const auto parameters = all_to_all_parameters(rows, start);
   const bool few = rows.size() < k_few_rows;
   if (sample.algorithm == "deepep_normal" && !few) {
     start.sms = 24;  // the library's default; rows bring their own
@@ -193,38 +206,54 @@ AllToAllFamily fit_all_to_all(const RowPointers& rows, AllToAllLaw start, const 
   family.direction = sample.direction;
   family.multi_node = sample.nodes > 1;
   family.law = fit_law(parameters, start, rows, system);
+  family.law.notify = fit_notify(rows);
   family.fit = describe_fit(family.law, rows, system, date);
+  family.fit.erratic = static_cast<std::int64_t>(measured.size() - rows.size());
   family.fit.tokens = range_of(rows, tokens_of);
   family.fit.hidden = range_of(rows, hidden_of);
   family.fit.ranks = range_of(rows, ranks_of);
+  const auto refit = [&](const RowPointers& seen) {
+    return fit_law(parameters, start, seen, system);
+  };
   if (!few && varies(rows, hidden_of)) {
-    hold_out<AllToAllLaw>(parameters, start, rows, system, "hidden", hidden_of, family.fit);
+    hold_out<AllToAllLaw>(refit, rows, system, "hidden", hidden_of, family.fit);
   } else if (!few && varies(rows, nodes_of)) {
-    hold_out<AllToAllLaw>(parameters, start, rows, system, "nodes", nodes_of, family.fit);
+    hold_out<AllToAllLaw>(refit, rows, system, "nodes", nodes_of, family.fit);
+  } else if (!few && varies(rows, ranks_of)) {
+    hold_out<AllToAllLaw>(refit, rows, system, "ranks", ranks_of, family.fit);
   }
   return family;
 }
 
 using AllToAllKey = std::tuple<std::string, Direction, bool>;
 
-// A handful of published rows cannot carry a law per scope: those of one node and of several are
-// fitted together, and both scopes get the result.
+// A handful of published rows cannot carry a law per scope. They shift that of another device of
+// the architecture (of those `known`); without one, rows of one node and of several are fitted
+// together, and both scopes get the result.
 std::vector<AllToAllFamily> fit_all_scopes(const std::map<AllToAllKey, RowPointers>& families,
-                                           const CommProfile& system, const std::string& date) {
+                                           const CommProfile& system,
+                                           const std::vector<CommProfile>& known,
+                                           const std::string& date) {
   std::vector<AllToAllFamily> fitted;
   for (const auto& [key, rows] : families) {
     const auto& [algorithm, direction, multi_node] = key;
     RowPointers used = rows;
     const auto other = families.find({algorithm, direction, !multi_node});
-    if (rows.size() < k_few_rows && other != families.end() && other->second.size() < k_few_rows) {
+    const AllToAllLaw* relative =
+        rows.size() < k_few_rows ? relative_law(known, system, rows.front()->all_to_all) : nullptr;
+    if (relative == nullptr && rows.size() < k_few_rows && other != families.end() &&
+        other->second.size() < k_few_rows) {
       used.insert(used.end(), other->second.begin(), other->second.end());
       std::ranges::sort(used, {}, [](const CommRow* row) { return row->all_to_all.ranks; });
     }
     AllToAllLaw start;
-    if (multi_node && other != families.end()) {
+    if (relative != nullptr) {
+      start = *relative;
+    } else if (multi_node && other != families.end()) {
       // Between nodes the fabric hides what a device's own link can do: take that from one node.
       start.device_link_efficiency = fitted.back().law.device_link_efficiency;
-      start.expert_rate = fitted.back().law.expert_rate;
+      start.stream_rate = fitted.back().law.stream_rate;
+      start.per_hidden = fitted.back().law.per_hidden;
     }
     fitted.push_back(fit_all_to_all(used, start, system, date));
     fitted.back().multi_node = multi_node;
@@ -257,31 +286,26 @@ CollectiveFamily fit_collective(const RowPointers& rows, const CommProfile& syst
   CollectiveFamily family;
   family.op = rows.front()->collective.op;
   family.library = rows.front()->collective.library;
-  family.law = fit_law(parameters, start, rows, system);
+  const auto with_curves = [&](CollectiveLaw law, const RowPointers& seen) {
+    law.curves = measured_curves(seen, system);
+    return law;
+  };
+  family.law = with_curves(fit_law(parameters, start, rows, system), rows);
   family.fit = describe_fit(family.law, rows, system, date);
   family.fit.ranks =
       range_of(rows, [](const CommRow& r) { return std::int64_t{r.collective.ranks}; });
   family.fit.bytes = range_of(
       rows, [](const CommRow& r) { return static_cast<std::int64_t>(r.collective.bytes); });
+  const auto refit = [&](const RowPointers& seen) {
+    return with_curves(fit_law(parameters, start, seen, system), seen);
+  };
   hold_out<CollectiveLaw>(
-      parameters, start, rows, system, "factors of 64 in size",
+      refit, rows, system, "factors of 4 in size",
       [](const CommRow& r) {
-        return static_cast<std::int64_t>(std::log2(r.collective.bytes) / 6.0);
+        return static_cast<std::int64_t>(std::log2(r.collective.bytes) / 2.0);
       },
       family.fit);
   return family;
-}
-
-// NCCL's all-to-all, sized like the nccl-tests: what moves permuted tokens as expert copies.
-CommRow expert_copies_row(const CommRow& nccl, Direction direction) {
-  CommRow row = nccl;
-  row.is_collective = false;
-  row.all_to_all.algorithm = "expert_copies";
-  row.all_to_all.direction = direction;
-  row.all_to_all.ranks = nccl.collective.ranks;
-  row.all_to_all.volume.device_bytes =
-      nccl.collective.bytes * link_volume(CollectiveOp::all_to_all, nccl.collective.ranks);
-  return row;
 }
 
 }  // namespace
@@ -291,10 +315,17 @@ double predicted_seconds(const AllToAllLaw& law, const AllToAllRow& row,
   AllToAllLaw with_sms = law;
   with_sms.sms = row.sms > 0 ? row.sms : law.sms;
   const AllToAllVolume& v = row.volume;
-  const Seconds moving = std::max(
+  const Seconds crossing = std::max(
       {with_sms.crossing(Bytes(v.device_bytes), system.device_link, true),
-       law.crossing(Bytes(v.nic_bytes), system.nic, false), law.feeding(Bytes(v.expert_bytes))});
-  return (law.latency(row.nodes, row.experts, row.tokens) + moving).si();
+       law.crossing(Bytes(v.nic_bytes), system.nic, false), law.streaming(Bytes(v.stream_bytes))});
+  return with_sms
+      .time({.ranks = row.ranks,
+             .nodes = row.nodes,
+             .experts = row.experts,
+             .tokens = row.tokens,
+             .hidden = row.hidden},
+            crossing)
+      .si();
 }
 
 double predicted_seconds(const CollectiveLaw& law, const CollectiveRow& row,
@@ -306,19 +337,15 @@ std::vector<CommProfile> fit_comm(const std::string& directory,
                                   const std::vector<CommProfile>& systems,
                                   const std::string& date) {
   CommRows table = read_comm_rows(directory, systems);
+  split_sums(table.rows, systems);
   std::vector<CommProfile> fitted;
-  for (std::size_t i = 0, measured = table.rows.size(); i < measured; ++i) {
-    if (table.rows[i].is_collective && table.rows[i].collective.op == CollectiveOp::all_to_all) {
-      table.rows.push_back(expert_copies_row(table.rows[i], Direction::dispatch));
-      table.rows.push_back(expert_copies_row(table.rows[i], Direction::combine));
-    }
-  }
+  add_exchanges(table.rows);
   using CollectiveKey = std::pair<CollectiveOp, std::string>;
   for (CommProfile system : systems) {
     std::map<AllToAllKey, RowPointers> all_to_all;
     std::map<CollectiveKey, RowPointers> collectives;
     for (const CommRow& row : table.rows) {
-      if (row.system != system.device) {
+      if (row.system != system.device || row.fabric != system.fabric) {
         continue;
       }
       if (row.is_collective) {
@@ -331,7 +358,7 @@ std::vector<CommProfile> fit_comm(const std::string& directory,
     if (all_to_all.empty() && collectives.empty()) {
       continue;
     }
-    system.all_to_all = fit_all_scopes(all_to_all, system, date);
+    system.all_to_all = fit_all_scopes(all_to_all, system, fitted, date);
     system.collectives.clear();
     for (const auto& [key, rows] : collectives) {
       system.collectives.push_back(fit_collective(rows, system, date));

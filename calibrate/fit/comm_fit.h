@@ -28,7 +28,15 @@ struct CommGroup {
   double p90_ape = 0.0;
   double mean_signed_error = 0.0;  // mean of predicted/measured - 1
   double naive_median_ape = 0.0;   // bytes / nominal rate of the busiest link, no latency
-  double inside_p10_p90 = 0.0;     // share of rows inside the predicted range; 0.8 is right
+  // Log-log interpolation, at equal bytes, between the nearest smaller and larger number of ranks
+  // that were measured; of the rows that have both.
+  std::int64_t interpolated = 0;
+  double interpolation_median_ape = 0.0;
+  double interpolation_p90_ape = 0.0;
+  std::int64_t erratic = 0;         // as the fit finds them, among the directory's rows
+  double regular_median_ape = 0.0;  // without these
+  double regular_p90_ape = 0.0;
+  double inside_p10_p90 = 0.0;  // share of rows inside the predicted range; 0.8 is right
 };
 
 struct CommValidation {
@@ -38,8 +46,9 @@ struct CommValidation {
 };
 
 // Predicts every row of the directory's tables with the profiles as they are; `visit` sees each.
+// `leave_device_out`: as if nobody had measured the row's device.
 CommValidation validate_collectives(const std::string& directory,
                                     const std::vector<CommProfile>& profiles,
-                                    const PointVisitor& visit = {});
+                                    const PointVisitor& visit = {}, bool leave_device_out = false);
 
 }  // namespace moesim

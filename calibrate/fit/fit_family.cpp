@@ -9,6 +9,7 @@
 #include "calibrate/fit/boosted_trees.h"
 #include "calibrate/fit/erratic.h"
 #include "calibrate/fit/least_squares.h"
+#include "calibrate/fit/row_statistics.h"
 #include "sim/core/error.h"
 
 namespace moesim {
@@ -21,6 +22,10 @@ bool is_triton(std::string_view kernel_source) {
   return kernel_source.find("triton") != std::string_view::npos ||
          kernel_source.find("fused_moe") != std::string_view::npos;
 }
+
+// Rows of one device cannot tell the rate of its memory from that of its second-level cache, which
+// another device does not have in the same ratio: the cache is at least so many times as fast.
+constexpr double k_cache_over_memory = 1 / 0.6;
 
 // Terms that a kernel does not have are fixed.
 std::vector<FitParameter> fit_parameters(const KernelForm& form, const KernelKey& key,
@@ -36,6 +41,11 @@ std::vector<FitParameter> fit_parameters(const KernelForm& form, const KernelKey
       // Block-scaled (DeepGEMM) and batched kernels do not split the inner dimension.
       const bool whole = key.dtype == DType::fp8_block || key.kind == KernelKind::batched_gemm;
       fit = {whole ? 1.0 : 8.0, 1, 8, true};
+    } else if (key.kind == KernelKind::attention_decode && parameter.name.starts_with("l2_") &&
+               parameter.name != "l2_share") {
+      fit.max = 1 / k_cache_over_memory;
+    } else if (key.kind == KernelKind::attention_decode && parameter.name.starts_with("e_mem")) {
+      fit.min = 1;  // what the cache keeps is a term of its own
     } else if ((parameter.name == "few_tokens" && !is_triton(kernel_source)) ||
                (parameter.name == "e_comp" && key.kind == KernelKind::memory)) {
       fit = {1, 1, 1, true};
@@ -79,7 +89,7 @@ std::vector<double> fit_rows(const Rows& rows, const KernelForm& form, const Ker
   }
   for (std::size_t i = 0; i < coefficients.size(); ++i) {
     if (!parameters[i].fixed) {  // rounding must not leave the limits
-      coefficients[i] = std::clamp(coefficients[i], form.parameters[i].min, form.parameters[i].max);
+      coefficients[i] = std::clamp(coefficients[i], parameters[i].min, parameters[i].max);
     }
   }
   return coefficients;
@@ -330,20 +340,6 @@ class FamilyFit {
   std::vector<double> neighbour_errors_;
 };
 
-std::vector<FitRange> ranges_of(const Rows& rows) {
-  const DimNames dims = dim_names(rows.front()->shape.key.kind);
-  std::vector<FitRange> ranges;
-  for (std::size_t i = 0; i < dims.ranged; ++i) {
-    FitRange range{rows.front()->shape.dims[i], rows.front()->shape.dims[i]};
-    for (const KernelRow* row : rows) {
-      range.min = std::min(range.min, row->shape.dims[i]);
-      range.max = std::max(range.max, row->shape.dims[i]);
-    }
-    ranges.push_back({rounded(range.min), rounded(range.max)});
-  }
-  return ranges;
-}
-
 }  // namespace
 
 const KernelForm& form_of(KernelKind kind) {
@@ -370,12 +366,15 @@ FittedFamily fit_family(const Rows& rows, const KernelForm& form, const KernelCo
   family.kind = key.kind;
   family.dtype = key.dtype;
   family.storage = key.storage;
+  family.algorithm = key.algorithm;
+  family.products_alone = rows.front()->products_alone;
   family.kernel_source = kernel_source;
   family.form = &form;
   const FamilyFit fit(rows, form, context, kernel_source, options);
   family.coefficients = fit.whole().coefficients;
   family.correction = fit.whole().correction;
   family.range = ranges_of(rows);
+  family.grid = grid_of(rows);
   family.rows_used = static_cast<std::int64_t>(rows.size());
   family.rows_erratic = fit.erratic();
   family.in_sample = fit.in_sample();
@@ -384,6 +383,7 @@ FittedFamily fit_family(const Rows& rows, const KernelForm& form, const KernelCo
   family.neighbour = fit.neighbour();
   family.error_bands = fit.bands();
   family.inside_p10_p90 = fit.inside_p10_p90();
+  family.host_floor = host_floor(rows);
   std::vector<double> naive;
   for (const KernelRow* row : rows) {
     naive.push_back(std::abs(row->naive_seconds / row->seconds - 1));

@@ -5,6 +5,7 @@
 #include <set>
 #include <tuple>
 
+#include "calibrate/fit/slow_paths.h"
 #include "sim/core/error.h"
 #include "sim/core/quantile.h"
 #include "sim/core/thread_pool.h"
@@ -133,6 +134,11 @@ double median_of(const std::vector<const FittedFamily*>& families, Value value) 
   return rounded(median(std::move(values)));
 }
 
+// Absorbed prefill and converted caches are other work than what steps lower.
+bool is_lowered(const KernelAlgorithm& algorithm) {
+  return algorithm.prefill == MlaPrefill::expanded && algorithm.cache == CacheRead::native;
+}
+
 // `evidence`: the roofline's coefficients of every measured family.
 KernelProfile spec_sheet(const std::vector<FittedFamily>& evidence,
                          const KernelFitOptions& options) {
@@ -144,7 +150,7 @@ KernelProfile spec_sheet(const std::vector<FittedFamily>& evidence,
   for (std::size_t kind = 0; kind < k_kernel_kinds; ++kind) {
     std::vector<const FittedFamily*> families;
     for (const FittedFamily& family : evidence) {
-      if (family.kind == static_cast<KernelKind>(kind)) {
+      if (family.kind == static_cast<KernelKind>(kind) && is_lowered(family.algorithm)) {
         families.push_back(&family);
       }
     }
@@ -181,13 +187,23 @@ KernelProfile spec_sheet(const std::vector<FittedFamily>& evidence,
   return profile;
 }
 
-// Of several kernels of one family the best measured one answers when none is named.
-void choose_preferred(std::vector<FittedFamily>& families) {
-  for (FittedFamily& family : families) {
-    family.preferred = std::ranges::none_of(families, [&family](const FittedFamily& other) {
-      return other.name() == family.name() &&
-             (other.rows_used > family.rows_used ||
-              (other.rows_used == family.rows_used && other.kernel_source < family.kernel_source));
+// Of several kernels of one family the one that is the fastest most often answers when none is
+// named, since engines tune for that; of those that were never timed on the same shapes the best
+// measured one.
+void choose_preferred(KernelProfile& profile,
+                      const std::map<MeasuredKernel, std::int64_t>& won_by_kernel) {
+  const auto won = [&](const FittedFamily& family) {
+    const auto found = won_by_kernel.find({profile.device.device, profile.framework,
+                                           profile.version, family.name(), family.kernel_source});
+    return found == won_by_kernel.end() ? 0 : found->second;
+  };
+  const auto better = [&won](const FittedFamily& a, const FittedFamily& b) {
+    return std::tuple(won(b), b.rows_used, a.kernel_source) <
+           std::tuple(won(a), a.rows_used, b.kernel_source);
+  };
+  for (FittedFamily& family : profile.families) {
+    family.preferred = std::ranges::none_of(profile.families, [&](const FittedFamily& other) {
+      return other.name() == family.name() && better(other, family);
     });
   }
 }
@@ -230,6 +246,8 @@ std::vector<KernelProfile> fit_profiles(const std::string& dir, const DeviceLook
   });
   using Id = std::tuple<std::string, std::string, std::string>;
   std::map<Id, KernelProfile> profiles;
+  const std::set<MeasuredKernel> slow = slow_paths(tables);
+  const std::map<MeasuredKernel, std::int64_t> won = won_cases(tables);
   std::vector<FittedFamily> evidence;
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     const MeasuredFile& file = jobs[i].table->file;
@@ -238,12 +256,15 @@ std::vector<KernelProfile> fit_profiles(const std::string& dir, const DeviceLook
     profile.framework = file.framework;
     profile.version = file.version;
     profile.date = options.date;
+    fitted[i].family.slow_path =
+        slow.contains({file.system, file.framework, file.version, fitted[i].family.name(),
+                       fitted[i].family.kernel_source});
     profile.families.push_back(std::move(fitted[i].family));
     evidence.push_back(std::move(fitted[i].roofline));
   }
   std::vector<KernelProfile> result;
   for (auto& [id, profile] : profiles) {
-    choose_preferred(profile.families);
+    choose_preferred(profile, won);
     result.push_back(std::move(profile));
   }
   result.push_back(spec_sheet(evidence, options));

@@ -4,15 +4,16 @@
 #include <array>
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <initializer_list>
 #include <map>
 #include <optional>
 
+#include "calibrate/tables/comm_points.h"
 #include "calibrate/tables/comm_table.h"
 #include "calibrate/tables/row_check.h"
 #include "sim/core/csv.h"
 #include "sim/core/error.h"
-#include "sim/engine/exchange/all_to_all.h"
 
 namespace moesim {
 namespace {
@@ -42,6 +43,15 @@ std::string framework_of(const std::string& stem) {
   return at == std::string::npos ? stem : stem.substr(at + 2);
 }
 
+// The first line that is no comment.
+bool has_point_header(const fs::path& path) {
+  std::ifstream file(path);
+  std::string line;
+  while (std::getline(file, line) && line.starts_with('#')) {
+  }
+  return is_point_header(line);
+}
+
 struct Reader {
   const std::vector<CommProfile>* systems;
   CommRows result;
@@ -65,11 +75,12 @@ struct Reader {
   // `i`: the table's row.
   void add(std::size_t i, CommRow row, double seconds) {
     ++result.read;
-    const CommProfile* known = system(row.system);
+    const CommProfile* known = system_of(row, *systems);
     if (!(seconds > 0.0)) {
       skip("time is not positive");
     } else if (known == nullptr) {
-      skip("no nominal rates for system " + row.system);
+      skip("no nominal rates for system " + row.system +
+           (row.fabric.empty() ? "" : " on " + row.fabric));
     } else {
       times->add(i, seconds, ideal_seconds(row, *known));
       row.seconds = seconds;
@@ -85,18 +96,10 @@ struct Reader {
   void published_low_latency(const MeasuredTable& table, const std::string& device);
   void published_normal(const MeasuredTable& table, const std::string& device);
   void file(const fs::path& path);
+  void points(const MeasuredTable& table);
   void rows_of(const MeasuredTable& measured, const std::string& stem, const std::string& device);
   void add_all_to_all(std::size_t i, CommRow row, const std::string& group, double seconds);
 };
-
-double payload_of(const AllToAllRow& row, DType dispatch) {
-  const TokenPayload payload{row.hidden, row.top_k, dispatch, DType::bf16};
-  const AllToAllEntry& entry = find_all_to_all_algorithm(
-      row.algorithm.starts_with("rank_dedup") ? "rank_dedup" : row.algorithm, "measured row");
-  return (row.direction == Direction::dispatch ? entry.dispatch_bytes(payload)
-                                               : entry.combine_bytes(payload))
-      .si();
-}
 
 void Reader::nccl(const MeasuredTable& table, const std::string& stem, const std::string& device) {
   const std::map<std::string, CollectiveOp> ops{{"all_reduce", CollectiveOp::all_reduce},
@@ -119,7 +122,12 @@ void Reader::nccl(const MeasuredTable& table, const std::string& stem, const std
     row.is_collective = true;
     const auto elements =
         static_cast<double>(table.count(i, "message_elements", 1, k_most_elements));
-    row.collective = {op->second, stem, table.small_count(i, "num_gpus", 2, k_most_ranks),
+    // Sums of bytes take other instructions than sums of halves.
+    const bool sums =
+        op->second == CollectiveOp::all_reduce || op->second == CollectiveOp::reduce_scatter;
+    const std::string library =
+        sums && dtype == "int8" ? "nccl_int8" + stem.substr(std::string_view("nccl").size()) : stem;
+    row.collective = {op->second, library, table.small_count(i, "num_gpus", 2, k_most_ranks),
                       elements * (dtype == "half" ? 2.0 : 1.0)};
     add(i, row, table.time(i, "latency_ms") * 1e-3);
   }
@@ -149,8 +157,8 @@ void Reader::add_all_to_all(std::size_t i, CommRow row, const std::string& group
       {group, row.system, a.direction == Direction::dispatch ? a.dtype : "bfloat16"});
   if (profile != nullptr) {
     const int n = std::min(profile->devices_per_node, a.ranks);
-    const double payload = payload_of(a, a.dtype == "fp8" ? DType::fp8_block : DType::bf16);
-    a.volume = a.algorithm == "deepep_low_latency" ? low_latency_volume(a, n, payload)
+    const double payload = copy_bytes(a, a.dtype == "fp8" ? DType::fp8_block : DType::bf16);
+    a.volume = a.algorithm == "deepep_low_latency" ? busiest_low_latency_volume(a, n, payload)
                                                    : normal_volume(a, n, payload);
   }
   add(i, std::move(row), seconds);
@@ -186,6 +194,7 @@ void Reader::deepep(const MeasuredTable& table, const std::string& stem,
       a.algorithm = normal ? "deepep_normal" : "deepep_low_latency";
       a.sms = normal ? table.small_count(i, side + "_sms", 1, k_most_sms) : 0;
       const double us = table.time(i, side + (normal ? "_transmit_us" : "_avg_t_us"));
+      a.notify_s = normal ? table.time(i, side + "_notify_us") * 1e-6 : 0.0;
       std::string group =
           joined_by_slash({(normal ? "deepep_normal_" : "deepep_ll_") + side, framework_of(stem)});
       if (a.nodes > 1) {
@@ -309,6 +318,12 @@ void Reader::file(const fs::path& path) {
       "nccl-", "custom_allreduce__", "deepep_ll", "deepep_normal", "alltoall__", published};
   if (std::ranges::none_of(known,
                            [&](std::string_view prefix) { return stem.starts_with(prefix); })) {
+    if (has_point_header(path)) {
+      const MeasuredTable measured(path);
+      times.emplace(measured.csv());
+      points(measured);
+      times->finish();
+    }
     return;
   }
   std::string device = fs::canonical(path).parent_path().filename().string();
@@ -320,6 +335,18 @@ void Reader::file(const fs::path& path) {
   times.emplace(measured.csv());
   rows_of(measured, stem, device);
   times->finish();
+}
+
+void Reader::points(const MeasuredTable& table) {
+  std::vector<MeasuredPoint> points = read_points(table, *systems);
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    if (points[i].skip.empty()) {
+      add(i, std::move(points[i].row), points[i].seconds);
+    } else {
+      ++result.read;
+      skip(points[i].skip);
+    }
+  }
 }
 
 void Reader::rows_of(const MeasuredTable& measured, const std::string& stem,

@@ -39,6 +39,7 @@ struct KernelRow {
   std::uint64_t shape_group = 0;  // rows that are left out together
   std::uint64_t other_group = 0;  // a second way to leave rows out (widths of k); 0: none
   bool checkable = false;         // the naive bound is exact: nothing real can beat it
+  bool products_alone = false;    // of experts: their two products without what lies around them
   std::uint32_t line = 0;         // of the file
 };
 

@@ -141,6 +141,58 @@ std::int64_t tokens_on_rank(const std::vector<std::int64_t>& counts, std::size_t
   return covered;
 }
 
+std::int64_t balanced_choice(const LoadCase& load, std::int64_t token, std::int64_t i) {
+  const std::int64_t stride = (load.experts + load.top_k - 1) / load.top_k;
+  const std::int64_t first = load.tokens >= stride ? token : token * stride / load.tokens;
+  return (first + i * stride) % load.experts;
+}
+
+// Experts that each token chose, top_k by token.
+std::vector<std::int64_t> choices_of(const LoadCase& load,
+                                     const std::vector<std::int64_t>& counts) {
+  std::vector<std::int64_t> choices;
+  if (load.exponent <= 0) {
+    for (std::int64_t t = 0; t < load.tokens; ++t) {
+      for (std::int64_t i = 0; i < load.top_k; ++i) {
+        choices.push_back(balanced_choice(load, t, i));
+      }
+    }
+    return choices;
+  }
+  std::vector<std::size_t> order(counts.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::stable_sort(order, [&](auto a, auto b) { return counts[a] > counts[b]; });
+  choices.assign(static_cast<std::size_t>(load.tokens * load.top_k), 0);
+  std::int64_t pair = 0;
+  for (const std::size_t expert : order) {
+    for (std::int64_t n = 0; n < counts[expert]; ++n, ++pair) {
+      const std::int64_t place = pair % load.tokens * load.top_k + pair / load.tokens;
+      choices[static_cast<std::size_t>(place)] = static_cast<std::int64_t>(expert);
+    }
+  }
+  return choices;
+}
+
+// The lowest groups that hold a choice, then the lowest others.
+std::vector<bool> kept_groups(const LoadCase& load, std::span<const std::int64_t> choices) {
+  const std::int64_t size = load.experts / load.groups;
+  std::vector<bool> chosen(static_cast<std::size_t>(load.groups), false);
+  for (const std::int64_t expert : choices) {
+    chosen[static_cast<std::size_t>(expert / size)] = true;
+  }
+  std::vector<bool> kept(chosen.size(), false);
+  std::int64_t left = load.kept_groups;
+  for (const bool wanted : {true, false}) {
+    for (std::size_t g = 0; g < chosen.size() && left > 0; ++g) {
+      if (chosen[g] == wanted) {
+        kept[g] = true;
+        --left;
+      }
+    }
+  }
+  return kept;
+}
+
 std::uint64_t stream_index(const LoadCase& load) {
   std::uint64_t index = mix64(static_cast<std::uint64_t>(load.tokens));
   index = mix64(index ^ static_cast<std::uint64_t>(load.top_k));
@@ -195,11 +247,45 @@ std::size_t busiest_rank(const std::vector<std::int64_t>& counts, std::int64_t r
 
 std::vector<std::int64_t> balanced_counts(const LoadCase& load) {
   std::vector<std::int64_t> counts(static_cast<std::size_t>(load.experts), 0);
-  const std::int64_t stride = (load.experts + load.top_k - 1) / load.top_k;
   for (std::int64_t t = 0; t < load.tokens; ++t) {
-    const std::int64_t first = load.tokens >= stride ? t : t * stride / load.tokens;
     for (std::int64_t i = 0; i < load.top_k; ++i) {
-      ++counts[static_cast<std::size_t>((first + i * stride) % load.experts)];
+      ++counts[static_cast<std::size_t>(balanced_choice(load, t, i))];
+    }
+  }
+  return counts;
+}
+
+std::vector<std::int64_t> group_limited_counts(const LoadCase& load,
+                                               std::vector<std::int64_t> counts) {
+  ensure(load.groups > 0 && load.experts % load.groups == 0 && load.kept_groups <= load.groups &&
+             load.top_k <= load.kept_groups * (load.experts / load.groups),
+         "a token's experts fit into the groups that it keeps");
+  const auto local = static_cast<std::ptrdiff_t>(load.experts / load.ranks);
+  const auto most = static_cast<std::ptrdiff_t>(busiest_rank(counts, load.ranks));
+  if (load.exponent > 0 && most > 0) {
+    std::swap_ranges(counts.begin(), counts.begin() + local, counts.begin() + most * local);
+  }
+  const std::vector<std::int64_t> choices = choices_of(load, counts);
+  const std::int64_t size = load.experts / load.groups;
+  std::ranges::fill(counts, 0);
+  for (std::int64_t t = 0; t < load.tokens; ++t) {
+    const auto chosen = std::span(choices).subspan(static_cast<std::size_t>(t * load.top_k),
+                                                   static_cast<std::size_t>(load.top_k));
+    const std::vector<bool> kept = kept_groups(load, chosen);
+    const auto is_kept = [&](std::int64_t e) { return kept[static_cast<std::size_t>(e / size)]; };
+    std::int64_t missing = 0;
+    for (const std::int64_t expert : chosen) {
+      if (is_kept(expert)) {
+        ++counts[static_cast<std::size_t>(expert)];
+      } else {
+        ++missing;
+      }
+    }
+    for (std::int64_t e = 0; missing > 0; ++e) {
+      if (is_kept(e) && std::ranges::find(chosen, e) == chosen.end()) {
+        ++counts[static_cast<std::size_t>(e)];
+        --missing;
+      }
     }
   }
   return counts;
@@ -213,14 +299,20 @@ const MeanLoad& LoadGenerator::load(const LoadCase& load) {
   ensure(load.ranks > 0 && load.experts % load.ranks == 0, "ranks hold equally many experts");
   ensure(load.top_k <= load.experts, "a token chooses among the experts");
   MeanLoad& mean = entry->second;
+  const bool limited = load.kept_groups < load.groups;
   if (load.exponent <= 0) {
-    add_rank(balanced_counts(load), load.ranks, 0, mean);
+    const auto counts = balanced_counts(load);
+    add_rank(limited ? group_limited_counts(load, counts) : counts, load.ranks, 0, mean);
     return mean;
   }
   Rng rng = streams_.stream("moe_benchmark_load", stream_index(load));
   for (int draw = 0; draw < draws_; ++draw) {
     const auto counts = power_law_counts(load, rng);
-    add_rank(counts, load.ranks, busiest_rank(counts, load.ranks), mean);
+    if (limited) {
+      add_rank(group_limited_counts(load, counts), load.ranks, 0, mean);
+    } else {
+      add_rank(counts, load.ranks, busiest_rank(counts, load.ranks), mean);
+    }
   }
   for (double* value :
        {&mean.pairs, &mean.touched, &mean.tiles_64, &mean.tiles_128, &mean.busiest}) {

@@ -18,6 +18,10 @@ struct LoadCase {
   std::int64_t experts = 0;
   std::int64_t ranks = 0;  // divides experts
   double exponent = 0;     // of the power law; 0: balanced
+  // A router that first chooses among equal groups of neighbouring experts: how many there are, and
+  // how many of them a token keeps.
+  std::int64_t groups = 1;
+  std::int64_t kept_groups = 1;
 
   friend auto operator<=>(const LoadCase&, const LoadCase&) = default;
 };
@@ -38,6 +42,13 @@ std::vector<std::int64_t> power_law_counts(const LoadCase& load, Rng& rng);
 
 // Token t's i-th choice is expert t + i*ceil(E/k), strided apart when there are few tokens.
 std::vector<std::int64_t> balanced_counts(const LoadCase& load);
+
+// What becomes of these pairs behind a router that keeps some groups: a token keeps the first
+// groups in which it has a choice, loses its choices elsewhere, and takes the first experts of the
+// kept groups instead. Pairs go busiest expert first to tokens 0, 1, ..., T - 1, 0, 1, ... under a
+// power law; the most loaded rank's experts change places with the first's beforehand.
+std::vector<std::int64_t> group_limited_counts(const LoadCase& load,
+                                               std::vector<std::int64_t> counts);
 
 // A rank whose experts' places were balanced by load, possibly with replicas.
 struct ReceivedCase {

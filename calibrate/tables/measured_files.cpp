@@ -24,7 +24,7 @@ constexpr std::array short_names{
     ShortName{"b200", "b200_sxm"},      ShortName{"b300", "b300_sxm"},
     ShortName{"h100", "h100_sxm"},      ShortName{"h200", "h200_sxm"},
     ShortName{"h800", "h800_sxm"},      ShortName{"rtx4090", "rtx_4090"},
-    ShortName{"rtxa6000", "rtx_a6000"}, ShortName{"rtxpro6000", "rtx_pro_6000"}};
+    ShortName{"rtxa6000", "rtx_a6000"}, ShortName{"rtxpro6000", "rtx_pro_6000_server"}};
 
 std::string system_of(const std::string& name) {
   std::string lower = name;

@@ -74,6 +74,7 @@ void RowReader::add(std::size_t row_of_table, const Measurement& measured) {
   row.shape_group = measured.shape_group;
   row.other_group = measured.other_group;
   row.checkable = measured.checkable;
+  row.products_alone = measured.products_alone;
   out_.rows.push_back(row);
 }
 

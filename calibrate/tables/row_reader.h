@@ -35,6 +35,7 @@ struct Measurement {
   std::uint64_t shape_group = 0;
   std::uint64_t other_group = 0;
   bool checkable = true;                  // the work is known exactly
+  bool products_alone = false;            // see KernelRow
   std::optional<KernelShape> ideal = {};  // the naive roofline's, where it is not `shape`
 };
 

@@ -184,7 +184,10 @@ void read_infersim_grouped_gemm(RowReader& reader) {
     Measurement m;
     m.seconds = up + down;
     m.source = masked ? "deepgemm_masked" : "deepgemm_contiguous";
-    m.shape.key = {KernelKind::moe, format->dtype, format->storage};
+    m.shape.key = {KernelKind::moe,
+                   format->dtype,
+                   format->storage,
+                   {.layout = masked ? ExpertLayout::masked : ExpertLayout::contiguous}};
     // The rows are already where their experts are: each pair enters as a row of its own.
     m.shape.dims = {std::max(1.0, std::round(load.pairs)),
                     number(top_k),
@@ -202,6 +205,7 @@ void read_infersim_grouped_gemm(RowReader& reader) {
         reader.group("moe", std::string(format->our_name) + (masked ? "/masked" : "/contiguous"));
     m.shape_group = hash_of({hidden, inter, top_k, experts});
     m.checkable = false;
+    m.products_alone = true;
     KernelShape even = m.shape;
     even.dims[dim::pairs] = mean * number(local);
     even.dims[dim::touched] = std::min(number(local), even.dims[dim::pairs]);

@@ -49,7 +49,7 @@ class Validation {
       if (is_new) {
         entry->second =
             library_.bind(table.device, row.shape.key,
-                          {.framework = table.file.framework,
+                          {.wish = table.file.framework,
                            .kernel_source = table.sources[row.source],
                            .without_device = options_.leave_device_out ? table.device.device : ""});
       }

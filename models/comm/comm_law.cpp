@@ -2,8 +2,10 @@
 #include <array>
 #include <cmath>
 #include <set>
+#include <tuple>
 
 #include "models/comm/comm_profile.h"
+#include "models/kernels/kernel_transfer.h"
 #include "sim/core/error.h"
 
 namespace moesim {
@@ -26,13 +28,12 @@ int distance(const CommProfile& profile, const CommTarget& target) {
   return profile.architecture == target.architecture ? 1 : 2;
 }
 
-// How many times the device link is faster or slower.
-double link_ratio(const CommProfile& profile, const CommTarget& target) {
-  if (target.device_link.si() == 0.0 || profile.device_link.si() == 0.0) {
-    return 1.0;
-  }
-  const double ratio = profile.device_link / target.device_link;
-  return std::max(ratio, 1.0 / ratio);
+// Boards in slots share a host's lanes; devices with links of their own reach more than any slot.
+bool in_slots(Bandwidth device_link) { return device_link < Bandwidth(100e9); }
+
+bool other_kind(const CommProfile& profile, const CommTarget& target) {
+  return target.device_link.si() > 0.0 &&
+         in_slots(profile.device_link) != in_slots(target.device_link);
 }
 
 // "rank_dedup.NVLinkOneSided" is a variant of "rank_dedup".
@@ -44,13 +45,32 @@ bool is_variant(const std::string& name, std::string_view algorithm) {
 struct Match {
   const CommProfile* profile = nullptr;
   std::size_t family = 0;
-  int distance = 3;
-  double ratio = 0.0;
+  int distance = 3;  // no less than that of a profile
+  bool other_fabric = false;
+  bool other_kind = false;
+  double generations = 0.0;  // between the dies, in whole steps
+  std::int64_t rows = 0;
+
+  [[nodiscard]] auto nearness() const {
+    return std::tuple(other_fabric, distance > 0, other_kind, distance, generations);
+  }
+  [[nodiscard]] bool nearer_than(const Match& other) const {
+    return std::tuple(nearness(), other.rows) < std::tuple(other.nearness(), rows);
+  }
 };
 
+bool fits_fabric(const CommProfile& profile, const CommTarget& target,
+                 std::span<const CommProfile> profiles) {
+  const auto names_it = [&](const CommProfile& other) {
+    return !other.fabric.empty() && target.nic.starts_with(other.fabric);
+  };
+  return profile.fabric.empty() ? std::ranges::none_of(profiles, names_it) : names_it(profile);
+}
+
+// `between_nodes`: NICs matter, more than the device does.
 template <class Families, class Wanted>
 Match nearest(std::span<const CommProfile> profiles, const CommTarget& target, Families families,
-              Wanted wanted) {
+              bool between_nodes, Wanted wanted) {
   Match best;
   for (const CommProfile& profile : profiles) {
     const auto& list = profile.*families;
@@ -59,16 +79,23 @@ Match nearest(std::span<const CommProfile> profiles, const CommTarget& target, F
     if (found == list.end() || (far == 2 && target.same_architecture_only)) {
       continue;
     }
-    const double ratio = link_ratio(profile, target);
-    if (far < best.distance || (far == best.distance && ratio < best.ratio)) {
-      best = {&profile, static_cast<std::size_t>(found - list.begin()), far, ratio};
+    const Match match{&profile,
+                      static_cast<std::size_t>(found - list.begin()),
+                      far,
+                      between_nodes && !fits_fabric(profile, target, profiles),
+                      other_kind(profile, target),
+                      std::round(generations_apart(profile.architecture, target.architecture)),
+                      found->fit.rows};
+    if (best.profile == nullptr || match.nearer_than(best)) {
+      best = match;
     }
   }
   return best;
 }
 
 CommBasis basis_of(const Match& match) {
-  return match.distance == 0 ? CommBasis::calibrated : CommBasis::transferred;
+  return match.distance == 0 && !match.other_fabric ? CommBasis::calibrated
+                                                    : CommBasis::transferred;
 }
 
 }  // namespace
@@ -109,9 +136,22 @@ double standard_error(const CommFit& fit, CommBasis basis, bool extrapolated) {
          (fit.rows < few_rows ? few_rows_factor : 1.0);
 }
 
-Seconds AllToAllLaw::latency(int nodes, std::int64_t experts, std::int64_t tokens) const {
+Seconds NotifyLaw::time(int nodes, std::int64_t tokens) const {
   return base + per_node_doubling * std::log2(static_cast<double>(nodes)) +
-         per_expert * static_cast<double>(experts) + per_token * static_cast<double>(tokens);
+         per_token * static_cast<double>(tokens);
+}
+
+Seconds AllToAllLaw::time(const AllToAllSize& size, Seconds crossing) const {
+  const auto tokens = static_cast<double>(size.tokens);
+  Seconds moving = crossing + per_token * tokens;
+  if (sms > 0) {
+    moving += sm_per_token * (tokens / sms);
+  }
+  return base + per_rank_doubling * std::log2(static_cast<double>(size.ranks)) +
+         per_node_doubling * std::log2(static_cast<double>(size.nodes)) +
+         per_expert * static_cast<double>(size.experts) +
+         per_hidden * static_cast<double>(size.hidden) + moving +
+         Seconds(ramp * std::sqrt(moving.si()));
 }
 
 Seconds AllToAllLaw::crossing(Bytes bytes, Bandwidth nominal, bool device_link) const {
@@ -122,8 +162,8 @@ double AllToAllLaw::stretch(Bandwidth nominal, bool device_link) const {
   return 1.0 / (device_link ? effective_device_efficiency(nominal) : nic_efficiency);
 }
 
-Seconds AllToAllLaw::feeding(Bytes bytes) const {
-  return expert_rate.si() > 0.0 ? bytes / expert_rate : Seconds(0.0);
+Seconds AllToAllLaw::streaming(Bytes bytes) const {
+  return stream_rate.si() > 0.0 ? bytes / stream_rate : Seconds(0.0);
 }
 
 double AllToAllLaw::effective_device_efficiency(Bandwidth nominal) const {
@@ -149,11 +189,42 @@ Seconds CollectiveLaw::time(CollectiveOp op, int ranks, Bytes bytes, Bandwidth d
     return Seconds(0.0);
   }
   const double x = (bytes * link_volume(op, ranks) / device_link).si();
+  if (curves.empty()) {
+    return Seconds(form(ranks, x));
+  }
+  const auto above = std::ranges::lower_bound(curves, ranks, {}, &MeasuredCurve::ranks);
+  if (above != curves.end() && above->ranks == ranks) {
+    return Seconds(at(*above, x));
+  }
+  if (above == curves.begin() || above == curves.end()) {
+    const MeasuredCurve& edge = above == curves.end() ? curves.back() : curves.front();
+    return Seconds(at(edge, x) + std::max(0.0, form(ranks, 0.0) - form(edge.ranks, 0.0)));
+  }
+  const auto below = above - 1;
+  const double share = std::log(static_cast<double>(ranks) / below->ranks) /
+                       std::log(static_cast<double>(above->ranks) / below->ranks);
+  return Seconds(std::pow(at(*below, x), 1.0 - share) * std::pow(at(*above, x), share));
+}
+
+// Smaller and larger than measured: the nearest time, scaled as the form.
+double CollectiveLaw::at(const MeasuredCurve& curve, double link_s) const {
+  const auto above = std::ranges::lower_bound(curve.link_s, link_s);
+  if (above == curve.link_s.begin() || above == curve.link_s.end()) {
+    const std::size_t edge = above == curve.link_s.end() ? curve.link_s.size() - 1 : 0;
+    return curve.time_s[edge] * form(curve.ranks, link_s) / form(curve.ranks, curve.link_s[edge]);
+  }
+  const auto i = static_cast<std::size_t>(above - curve.link_s.begin());
+  const double share =
+      std::log(link_s / curve.link_s[i - 1]) / std::log(curve.link_s[i] / curve.link_s[i - 1]);
+  return std::pow(curve.time_s[i - 1], 1.0 - share) * std::pow(curve.time_s[i], share);
+}
+
+double CollectiveLaw::form(int ranks, double link_s) const {
   double sum = 0.0;
   double fastest = 0.0;
   for (const Protocol& p : protocols) {
     const double t = p.base.si() + p.per_doubling.si() * (std::log2(ranks) - 1.0) +
-                     x / p.efficiency + p.ramp * std::sqrt(x);
+                     link_s / p.efficiency + p.ramp * std::sqrt(link_s);
     // Scaled by the fastest so far: t^-8 of microseconds would leave the range of doubles' comfort.
     if (fastest == 0.0 || t < fastest) {
       sum = fastest == 0.0 ? 1.0 : 1.0 + sum * std::pow(t / fastest, k_softness);
@@ -162,7 +233,7 @@ Seconds CollectiveLaw::time(CollectiveOp op, int ranks, Bytes bytes, Bandwidth d
       sum += std::pow(fastest / t, k_softness);
     }
   }
-  return Seconds(fastest * std::pow(sum, -1.0 / k_softness));
+  return fastest * std::pow(sum, -1.0 / k_softness);
 }
 
 double CollectiveLaw::best_efficiency() const {
@@ -183,8 +254,8 @@ bool FoundCollective::extrapolates(int ranks, Bytes bytes) const {
 
 FoundAllToAll find_all_to_all(std::span<const CommProfile> profiles, const CommTarget& target,
                               std::string_view algorithm, Direction direction, bool multi_node) {
-  const Match match =
-      nearest(profiles, target, &CommProfile::all_to_all, [&](const AllToAllFamily& family) {
+  const Match match = nearest(
+      profiles, target, &CommProfile::all_to_all, multi_node, [&](const AllToAllFamily& family) {
         return is_variant(family.algorithm, algorithm) && family.direction == direction &&
                family.multi_node == multi_node;
       });
@@ -200,6 +271,17 @@ FoundAllToAll find_all_to_all(std::span<const CommProfile> profiles, const CommT
   found.fit = family.fit;
   found.basis = basis_of(match);
   found.profile = match.profile->name;
+  if (family.law.notify.rows == 0) {
+    // Published tables leave it out: that of the nearest device where it was measured.
+    const Match told = nearest(
+        profiles, target, &CommProfile::all_to_all, multi_node, [&](const AllToAllFamily& other) {
+          return other.algorithm == family.algorithm && other.direction == direction &&
+                 other.multi_node == multi_node && other.law.notify.rows > 0;
+        });
+    if (told.profile != nullptr) {
+      found.law.notify = told.profile->all_to_all[told.family].law.notify;
+    }
+  }
   return found;
 }
 
@@ -223,11 +305,12 @@ FoundCollective find_collective(std::span<const CommProfile> profiles, const Com
                                 CollectiveOp op, std::span<const std::string> names) {
   Match match;
   for (const std::string& name : names) {
-    const Match other =
-        nearest(profiles, target, &CommProfile::collectives, [&](const CollectiveFamily& family) {
-          return family.op == op && is_of_library(family.library, name);
-        });
-    if (other.distance < match.distance) {
+    const Match other = nearest(profiles, target, &CommProfile::collectives, false,
+                                [&](const CollectiveFamily& family) {
+                                  return family.op == op && is_of_library(family.library, name);
+                                });
+    if (other.profile != nullptr &&
+        (match.profile == nullptr || other.nearness() < match.nearness())) {
       match = other;
     }
   }

@@ -19,6 +19,7 @@ struct CommFit {
   std::string source;
   std::string date;
   std::int64_t rows = 0;
+  std::int64_t erratic = 0;  // beside these, left out of the fit
   double median_error = 0.0;
   double p90_error = 0.0;
   std::string held_out;  // groups left out one by one for the two errors below; empty: none were
@@ -30,30 +31,61 @@ struct CommFit {
   std::vector<std::int64_t> bytes{0, 0};
 };
 
-// Time of one direction of an all-to-all, alone on the machine:
-//   base + per_node_doubling log2(nodes) + per_expert * experts + per_token * tokens of a rank
-//   + max over links (bytes / (efficiency * nominal bandwidth)),
-// where the device link also has to feed the busiest expert at expert_rate, and an SM-driven kernel
-// moves no more than sm_rate * sms through it (joined by a norm of order `sharpness`).
-struct AllToAllLaw {
+// What ranks tell each other before rows move: how many come from whom. Received counts size
+// buffers, so the host waits for them. base + per_node_doubling log2(nodes) + per_token * tokens.
+struct NotifyLaw {
   Seconds base;
   Seconds per_node_doubling;
-  Seconds per_expert;
   Seconds per_token;
+  std::int64_t rows = 0;  // that it was fitted to; 0: none were measured, and it takes no time
+  double median_error = 0.0;
+  double p90_error = 0.0;
+
+  [[nodiscard]] Seconds time(int nodes, std::int64_t tokens) const;
+};
+
+// What sizes a direction of an all-to-all beside its bytes.
+struct AllToAllSize {
+  int ranks = 1;
+  int nodes = 1;
+  std::int64_t experts = 0;  // slots of a layer, over all ranks
+  std::int64_t tokens = 0;   // of the rank that has most
+  std::int64_t hidden = 0;
+};
+
+// Time of one direction of an all-to-all, alone on the machine and counts known:
+//   base + per_rank_doubling log2(ranks) + per_node_doubling log2(nodes)
+//   + per_expert * experts + per_hidden * hidden + moving + ramp sqrt(moving),
+//   moving = max over links (bytes / (efficiency * nominal bandwidth))
+//            + (per_token + sm_per_token / sms) * tokens of a rank,
+// where the device link also has to handle the streams of the busiest expert, one per source rank,
+// at stream_rate each, and an SM-driven kernel moves no more than sm_rate * sms through it (joined
+// by a norm of order `sharpness`).
+struct AllToAllLaw {
+  Seconds base;
+  Seconds per_rank_doubling;
+  Seconds per_node_doubling;
+  Seconds per_expert;
+  Seconds per_hidden;
+  Seconds per_token;
+  Seconds sm_per_token;  // of one SM: `sms` share the tokens
+  double ramp = 0.0;     // sqrt(seconds)
   double device_link_efficiency = 1.0;
   double nic_efficiency = 1.0;
-  Bandwidth expert_rate;  // 0: no limit
+  Bandwidth stream_rate;  // of one source's rows for one expert; 0: no limit
   Bandwidth sm_rate;      // per SM; 0: no limit
   int sms = 0;            // SMs that the kernel is given by default
   double sharpness = 1.0;
+  NotifyLaw notify;
 
-  [[nodiscard]] Seconds latency(int nodes, std::int64_t experts, std::int64_t tokens) const;
+  // `crossing`: what the slowest link takes for its bytes. Without the notification.
+  [[nodiscard]] Seconds time(const AllToAllSize& size, Seconds crossing) const;
   // What a link's bytes take, and how many times longer that is than at the nominal bandwidth;
   // the SM limit included for a device's link.
   [[nodiscard]] Seconds crossing(Bytes bytes, Bandwidth nominal, bool device_link) const;
   [[nodiscard]] double stretch(Bandwidth nominal, bool device_link) const;
-  // What an expert's bytes take to get to it or from it; 0 without a limit.
-  [[nodiscard]] Seconds feeding(Bytes bytes) const;
+  // What one source's bytes for one expert take; 0 without a limit.
+  [[nodiscard]] Seconds streaming(Bytes bytes) const;
   // Of a device link with this nominal bandwidth, the SM limit included.
   [[nodiscard]] double effective_device_efficiency(Bandwidth nominal) const;
 };
@@ -69,9 +101,12 @@ struct AllToAllFamily {
   CommFit fit;
 };
 
-// Time of a symmetric collective of n ranks on `bytes` per rank, x = volume(op, n) * bytes / B:
+// Time of a symmetric collective of n ranks on `bytes` per rank, x = volume(op, n) * bytes / B.
+// At a measured n: the measured times, interpolated in log x. Between two: interpolated in log n at
+// equal x: bytes per link decide. More ranks: the form's latency more. Other bytes: as the form
 //   soft minimum (order 8) over protocols of
-//   base + per_doubling (log2 n - 1) + x / efficiency + ramp sqrt(x).
+//   base + per_doubling (log2 n - 1) + x / efficiency + ramp sqrt(x),
+// which answers alone where nothing was measured.
 struct Protocol {
   Seconds base;
   Seconds per_doubling;
@@ -86,11 +121,24 @@ std::string_view name_of(CollectiveOp op);
 // 2(n-1)/n for an all-reduce, else (n-1)/n.
 double link_volume(CollectiveOp op, int ranks);
 
+// Measured times at one rank count; both ascending, times not strictly.
+struct MeasuredCurve {
+  int ranks = 0;
+  std::vector<double> link_s;  // x
+  std::vector<double> time_s;
+};
+
 struct CollectiveLaw {
   std::vector<Protocol> protocols;
+  std::vector<MeasuredCurve> curves = {};  // ascending ranks
 
   [[nodiscard]] Seconds time(CollectiveOp op, int ranks, Bytes bytes, Bandwidth device_link) const;
   [[nodiscard]] double best_efficiency() const;
+  // What the protocols say of x seconds on a link.
+  [[nodiscard]] double form(int ranks, double link_s) const;
+
+ private:
+  [[nodiscard]] double at(const MeasuredCurve& curve, double link_s) const;
 };
 
 struct CollectiveFamily {
@@ -109,6 +157,9 @@ struct CommProfile {
   Bandwidth nic;
   int devices_per_node = 1;
   std::string source;  // of the nominal rates
+  // Of NICs with a protocol of their own, how their link's name begins: "efa". Its laws between
+  // nodes are for such NICs, those of profiles without one for all others.
+  std::string fabric = {};
   std::vector<AllToAllFamily> all_to_all;
   std::vector<CollectiveFamily> collectives;
 };
@@ -139,12 +190,15 @@ double standard_error(const CommFit& fit, CommBasis basis, bool extrapolated);
 struct CommTarget {
   std::string device;
   std::string architecture;
-  Bandwidth device_link{};  // breaks ties between equally near profiles; 0: first name wins
+  Bandwidth device_link{};              // 0: unknown
+  std::string nic = {};                 // the link's name, "efa_400g"
   bool same_architecture_only = false;  // NPUs: another vendor's library says nothing
 };
 
-// Search order: this device, then the same architecture, then any device, then the fallback;
-// profiles in the order of their names. Variants of the algorithm count as the algorithm.
+// Search order: this device, then the same architecture, then any device, then the fallback; among
+// equals those on links of the same kind (of boards' slots, or of devices' own), then the law with
+// the most rows, then by name. That order does not look at how fast the links are, so that a device
+// with better ones is never slower. Variants of the algorithm count as the algorithm.
 struct FoundAllToAll {
   AllToAllLaw law;
   CommFit fit;

@@ -40,8 +40,10 @@ struct ShapeVisitor {
   }
   KernelShape operator()(const MoeOp& op) const {
     KernelShape shape;
-    shape.key = {op.matrices == 2 ? KernelKind::moe_ungated : KernelKind::moe, op.dtype,
-                 op.weight_storage};
+    shape.key = {op.matrices == 2 ? KernelKind::moe_ungated : KernelKind::moe,
+                 op.dtype,
+                 op.weight_storage,
+                 {.layout = op.layout}};
     shape.dims = {
         number(op.entering_tokens), number(op.top_k),          number(op.hidden),
         number(op.inter),           number(op.local_experts),  number(op.total_experts),
@@ -75,6 +77,10 @@ struct ShapeVisitor {
     shape.dims = {op.read.si(), op.written.si()};
     return shape;
   }
+  // Its bytes alone; KernelModel adds the arithmetic.
+  KernelShape operator()(const RooflineOp& op) const {
+    return (*this)(MemoryOp{op.bytes, Bytes()});
+  }
 };
 
 // Tensor cores multiply both 16-bit formats at the same rate, so either one's figure will do.
@@ -97,6 +103,20 @@ const FlopRate* find_rate(const DevicePeaks& device, DType dtype) {
 
 std::string_view name_of(KernelKind kind) { return kind_names.at(static_cast<std::size_t>(kind)); }
 
+std::string_view name_of(ExpertLayout layout) {
+  return k_layout_names.at(static_cast<std::size_t>(layout));
+}
+
+bool has_layout(KernelKind kind) {
+  return kind == KernelKind::moe || kind == KernelKind::moe_ungated;
+}
+
+bool has_prefill(KernelKind kind) { return kind == KernelKind::mla_context; }
+
+bool has_cache(KernelKind kind) {
+  return kind >= KernelKind::attention_context && kind <= KernelKind::mla_decode;
+}
+
 std::string family_name(const KernelKey& key) {
   std::string name(name_of(key.kind));
   if (key.kind == KernelKind::memory) {
@@ -107,6 +127,17 @@ std::string family_name(const KernelKey& key) {
   if (key.storage != key.dtype) {
     name += '-';
     name += name_of(key.storage);
+  }
+  const KernelAlgorithm& how = key.algorithm;
+  const auto add = [&name](std::string_view word) { name.append("/").append(word); };
+  if (how.layout != ExpertLayout::fused) {
+    add(name_of(how.layout));
+  }
+  if (how.prefill != MlaPrefill::expanded) {
+    add(k_prefill_names.at(static_cast<std::size_t>(how.prefill)));
+  }
+  if (how.cache != CacheRead::native) {
+    add(k_cache_names.at(static_cast<std::size_t>(how.cache)));
   }
   return name;
 }

@@ -56,16 +56,42 @@ enum Mla : std::size_t { latent = 4, rope, nope, value, model_width, query_rank 
 enum Memory : std::size_t { read, written };
 }  // namespace dim
 
+// How keys and values of MLA prefill enter the attention.
+enum class MlaPrefill : std::uint8_t { expanded, absorbed };
+// A cache stored narrower than the attention computes: read as it is, or converted as a whole
+// first.
+enum class CacheRead : std::uint8_t { native, converted };
+
+// What tells kernels of one operation and format apart that cannot stand in for each other. Steps
+// lower the first of each, and experts as the all-to-all leaves their rows.
+struct KernelAlgorithm {
+  ExpertLayout layout = ExpertLayout::fused;  // of moe, moe_ungated
+  MlaPrefill prefill = MlaPrefill::expanded;  // of mla_context
+  CacheRead cache = CacheRead::native;        // of attention and MLA
+
+  friend bool operator==(const KernelAlgorithm&, const KernelAlgorithm&) = default;
+};
+inline constexpr std::array<std::string_view, 3> k_layout_names{"fused", "contiguous", "masked"};
+inline constexpr std::array<std::string_view, 2> k_prefill_names{"expanded", "absorbed"};
+inline constexpr std::array<std::string_view, 2> k_cache_names{"native", "converted"};
+std::string_view name_of(ExpertLayout layout);
+// Whether kernels of the kind differ in that part of KernelAlgorithm.
+bool has_layout(KernelKind kind);
+bool has_prefill(KernelKind kind);
+bool has_cache(KernelKind kind);
+
 // Which family answers: one fit per key (and kernel source).
 struct KernelKey {
   KernelKind kind = KernelKind::gemm;
   DType dtype = DType::bf16;
   DType storage = DType::bf16;  // of weights or of the KV cache
+  KernelAlgorithm algorithm = {};
 
   friend bool operator==(const KernelKey&, const KernelKey&) = default;
 };
 
-// "moe/fp8_block"; "moe/bf16-int4" where the stored format differs.
+// "moe/fp8_block"; "moe/bf16-int4" where the stored format differs; "moe/fp8_block/masked" for
+// another algorithm than the default.
 std::string family_name(const KernelKey& key);
 
 struct KernelShape {
@@ -96,6 +122,8 @@ struct KernelContext {
   double l2 = 0;             // B
   double storage_bytes = 2;  // of one weight or cached value
   double operand_bytes = 2;  // of one activation that enters the product
+
+  friend bool operator==(const KernelContext&, const KernelContext&) = default;
 };
 
 // Throws ConfigError naming the device and its formats when it cannot compute in key.dtype.

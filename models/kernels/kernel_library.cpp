@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <set>
 
 #include "sim/core/catalog.h"
@@ -30,59 +31,6 @@ bool same_device(const DevicePeaks& device, const DevicePeaks& fitted) {
   return device.device == fitted.device && same_rates(device, fitted);
 }
 
-// Beyond the fitted range every octave costs as much trust again, and a little more.
-constexpr double k_sigma_per_octave = 0.05;
-constexpr double k_sigma_spec_sheet = 0.5;
-
-double sigma_of(const BoundFamily& bound, const KernelShape& shape, bool outside, double seconds) {
-  if (bound.basis == Basis::uncalibrated) {
-    return k_sigma_spec_sheet;
-  }
-  double own = standard_error(*bound.family, seconds);
-  if (outside) {
-    const double octaves = octaves_outside(*bound.family, shape.dims);
-    own = own * (1 + octaves) + k_sigma_per_octave * octaves;
-  }
-  return bound.basis == Basis::transferred ? std::hypot(own, bound.transfer_sigma) : own;
-}
-
-// Kernels of the two 16-bit formats differ in nothing that takes time.
-KernelKey with_bf16(const KernelKey& key) {
-  const auto to_bf16 = [](DType dtype) { return dtype == DType::fp16 ? DType::bf16 : dtype; };
-  return {key.kind, to_bf16(key.dtype), to_bf16(key.storage)};
-}
-
-// The key itself, then keys whose kernels are built alike.
-std::vector<KernelKey> relatives(const KernelKey& key) {
-  std::vector<KernelKey> keys{key};
-  const auto add = [&keys](KernelKey other) {
-    if (std::ranges::find(keys, other) == keys.end()) {
-      keys.push_back(other);
-    }
-  };
-  add(with_bf16(key));
-  const KernelKey base = keys.back();
-  if (base.kind == KernelKind::moe_ungated) {
-    add({KernelKind::moe, base.dtype, base.storage});
-  }
-  // Weight-only kernels of both 4-bit formats unpack nibbles to 16 bits.
-  if (base.dtype == DType::bf16 && base.storage == DType::int4) {
-    add({base.kind, DType::bf16, DType::fp4});
-  } else if (base.dtype == DType::bf16 && base.storage == DType::fp4) {
-    add({base.kind, DType::bf16, DType::int4});
-  }
-  if (base.kind == KernelKind::batched_gemm && base.dtype == DType::fp8_block) {
-    add({base.kind, DType::fp8, DType::fp8});
-  }
-  // Other stored formats change the bytes, which the context knows.
-  add({base.kind, base.dtype, base.dtype});
-  if (base.kind >= KernelKind::attention_context && base.kind <= KernelKind::mla_decode &&
-      base.dtype != DType::bf16) {
-    add({base.kind, DType::bf16, base.storage});
-  }
-  return keys;
-}
-
 // Whose spec-sheet coefficients stand in for those of kinds that only benchmarks time as one.
 KernelKind spec_sheet_kind(KernelKind kind) {
   switch (kind) {
@@ -97,11 +45,6 @@ KernelKind spec_sheet_kind(KernelKind kind) {
   }
 }
 
-bool has_kernel(const KernelProfile& profile, std::string_view kernel_source) {
-  return std::ranges::find(profile.families, kernel_source, &FittedFamily::kernel_source) !=
-         profile.families.end();
-}
-
 // 1 for forms without arithmetic.
 double e_comp_of(const FittedFamily& family) {
   const auto& parameters = family.form->parameters;
@@ -112,35 +55,6 @@ double e_comp_of(const FittedFamily& family) {
 }
 
 }  // namespace
-
-KernelEstimate BoundFamily::estimate(const KernelShape& shape) const {
-  if (shape.weight_bits > 0 && context.storage_bytes != storage_bytes(shape)) {
-    BoundFamily other = *this;
-    other.context.storage_bytes = storage_bytes(shape);
-    return other.estimate(shape);
-  }
-  const UsefulWork work = useful_work(shape);
-  KernelEstimate result = family->form->evaluate(family->coefficients, shape, context);
-  double scale = factor;
-  if (corrected) {
-    scale *= std::exp(family->correction->log_factor(features_of(shape, result, context)));
-  }
-  // Coefficients that a fit found below 1 (overlaps, caches) must not let another device, or a
-  // shape that nobody measured, beat its own peaks.
-  const double bound = least_seconds(work, spec);
-  const double alone = result.alone().si();
-  if (alone * scale < bound && alone > 0) {
-    scale = bound / alone;
-  }
-  result.fixed = result.fixed * scale;
-  result.compute = result.compute * scale;
-  result.memory = result.memory * scale;
-  result.extrapolated = !inside_range(*family, shape.dims);
-  result.flops = Flops(work.flops);
-  result.bytes = Bytes(work.bytes);
-  result.sigma = sigma_of(*this, shape, result.extrapolated, result.alone().si());
-  return result;
-}
 
 KernelLibrary::KernelLibrary(const std::vector<std::string>& profile_dirs) {
   for (const std::string& name : catalog_names(profile_dirs)) {
@@ -218,90 +132,149 @@ std::vector<std::string> KernelLibrary::frameworks() const {
   return {names.begin(), names.end()};
 }
 
-const FittedFamily* KernelLibrary::find(const KernelProfile& profile, const KernelKey& key,
-                                        std::string_view kernel_source) const {
-  const FittedFamily* best = nullptr;
-  for (const FittedFamily& family : profile.families) {
-    if (!family.answers(key)) {
-      continue;
-    }
-    if (!kernel_source.empty() && family.kernel_source == kernel_source) {
-      return &family;
-    }
-    if (best == nullptr || (family.preferred && !best->preferred)) {
-      best = &family;
+std::vector<std::string> KernelLibrary::versions() const {
+  std::set<std::string> names;
+  for (const auto& profile : profiles_) {
+    if (profile->head().framework != k_spec_sheet) {
+      names.insert(profile->head().framework + "-" + profile->head().version);
     }
   }
-  return best;
+  return {names.begin(), names.end()};
 }
 
-std::vector<KernelLibrary::Candidate> KernelLibrary::candidates(const DevicePeaks& device,
-                                                                const BindOptions& options) const {
-  std::vector<Candidate> list;
-  const auto add = [&](const KernelProfileFile& file) {
-    const KernelProfile& head = file.head();
-    if (head.framework == k_spec_sheet || head.device.device == options.without_device) {
-      return;
-    }
-    if (const auto kin = kinship(device, head.device, head.framework == options.framework)) {
-      list.push_back(
-          {&file, *kin, generation_distance(device.architecture, head.device.architecture)});
-    }
-  };
-  // Of equally near profiles one that measured the named kernel goes before a newer one without.
-  for (const bool named : {true, false}) {
-    for (const auto& file : profiles_) {
-      const bool has =
-          !options.kernel_source.empty() && has_kernel(file->whole(), options.kernel_source);
-      if (has == named) {
-        add(*file);
-      }
-    }
+bool KernelLibrary::knows(std::string_view wish) const {
+  if (wish == k_auto_kernels || wish == k_spec_sheet) {
+    return true;
   }
-  std::ranges::stable_sort(list, [](const Candidate& a, const Candidate& b) {
-    return std::tie(a.kinship, a.distance) < std::tie(b.kinship, b.distance);
+  const LawWish wanted = parse_law_wish(wish);
+  return std::ranges::any_of(profiles_, [&wanted](const auto& profile) {
+    const KernelProfile& head = profile->head();
+    return head.framework == wanted.framework &&
+           (wanted.version.empty() || head.version == wanted.version);
   });
-  return list;
 }
 
-// Another format on the same die is nearer than the same format on another generation.
-std::optional<KernelLibrary::Match> KernelLibrary::match(const std::vector<Candidate>& list,
-                                                         const KernelKey& key,
-                                                         std::string_view kernel_source) const {
-  for (const bool same_die : {true, false}) {
-    for (const KernelKey& relative : relatives(key)) {
-      for (const Candidate& candidate : list) {
-        if ((candidate.kinship <= Kinship::same_die_framework) != same_die ||
-            !candidate.profile->may_hold(relative.kind)) {
-          continue;
-        }
-        if (const auto* family = find(candidate.profile->whole(), relative, kernel_source)) {
-          return Match{candidate, family, with_bf16(relative) == with_bf16(key), same_die};
-        }
+// A profile's nearest law for the key; nullopt if it has none.
+std::optional<KernelLibrary::Law> KernelLibrary::nearest_law(const KernelProfileFile& file,
+                                                             const KernelKey& key) {
+  const std::vector<KernelKey> keys = relatives(key);
+  Law law{.file = &file};
+  for (const ExpertLayout layout : layouts_by_preference(key.algorithm.layout)) {
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      law.key = keys[i];
+      law.key.algorithm.layout = layout;
+      law.exact = with_bf16(keys[i]) == with_bf16(key);
+      law.same_layout = layout == key.algorithm.layout;
+      law.standing[LawCriterion::formats] = static_cast<double>(i);
+      if (file.may_hold(law.key.kind) && file.laws().contains(family_name(law.key))) {
+        return law;
       }
     }
+    if (!has_layout(key.kind)) {
+      break;
+    }
+    law.standing[LawCriterion::layout] += 1;
   }
   return std::nullopt;
 }
 
-BoundFamily KernelLibrary::measured(const DevicePeaks& device, const KernelKey& key,
-                                    const Match& match) {
-  const Kinship kin = match.candidate.kinship;
-  const KernelProfile& profile = match.candidate.profile->whole();
+void KernelLibrary::stand(Law& law, const DevicePeaks& device, const KernelKey& key,
+                          const BindOptions& options) {
+  const KernelProfile& head = law.file->head();
+  const LawWish wish = parse_law_wish(options.wish);
+  const bool framework = wish.framework.empty() || head.framework == wish.framework;
+  const bool version = wish.version.empty() || (framework && head.version == wish.version);
+  const auto named = [&] {
+    return options.kernel_source.empty() ||
+           find_family(law.file->whole(), law.key, options.kernel_source)->kernel_source ==
+               options.kernel_source;
+  };
+  // What DeepEP lays out is multiplied by one library, whoever calls it.
+  const bool same_kernels = framework || law.key.algorithm.layout != ExpertLayout::fused;
+  law.kinship = kinship(device, head.device, same_kernels).value();
+  law.standing[LawCriterion::version] = version ? 0 : 1;
+  law.standing[LawCriterion::die] = law.same_die() ? 0 : 1;
+  law.standing[LawCriterion::device] = nearness(device, head.device);
+  law.standing[LawCriterion::framework] = framework ? 0 : 1;
+  law.standing[LawCriterion::kernel_source] = named() ? 0 : 1;
+  const KnownLaw& known = law.file->laws().find(family_name(law.key))->second;
+  law.standing[LawCriterion::launches] = options.captured && known.host_bound ? 1 : 0;
+  law.standing[LawCriterion::path] = known.slow_path ? 1 : 0;
+  law.standing[LawCriterion::error] =
+      expected_error(known.left_out, added_sigma(law, device), device, head.device, key.dtype);
+}
+
+// Of equal ones the order of the library decides.
+std::vector<KernelLibrary::Law> KernelLibrary::ranking(const DevicePeaks& device,
+                                                       const KernelKey& key,
+                                                       const BindOptions& options) const {
+  std::vector<Law> laws;
+  if (options.wish == k_spec_sheet) {
+    return laws;
+  }
+  for (const auto& file : profiles_) {
+    const KernelProfile& head = file->head();
+    if (head.framework == k_spec_sheet || head.device.device == options.without_device ||
+        !kinship(device, head.device, true)) {
+      continue;
+    }
+    if (auto law = nearest_law(*file, key)) {
+      stand(*law, device, key, options);
+      laws.push_back(*law);
+    }
+  }
+  std::ranges::stable_sort(laws, {}, &Law::standing);
+  return laws;
+}
+
+double KernelLibrary::added_sigma(const Law& law, const DevicePeaks& device) {
+  const DevicePeaks& fitted = law.file->head().device;
+  // Products of one die that differ in their links alone run the same kernels.
+  const bool twin = law.kinship == Kinship::same_die && same_rates(device, fitted);
+  const bool itself = same_device(device, fitted);
+  return std::max({twin || itself ? 0.0 : transfer_sigma(law.kinship),
+                   law.exact ? 0.0 : transfer_sigma(Kinship::same_device_framework),
+                   law.same_layout ? 0.0 : k_sigma_other_layout});
+}
+
+Basis KernelLibrary::basis_of(const Law& law, const DevicePeaks& device) {
+  const bool its_own = law.exact && law.same_layout;
+  return its_own && same_device(device, law.file->head().device) ? Basis::calibrated
+                                                                 : Basis::transferred;
+}
+
+LawEvidence KernelLibrary::evidence(const DevicePeaks& device, const KernelKey& key,
+                                    const BindOptions& options) const {
+  const std::vector<Law> laws = ranking(device, key, options);
+  if (laws.empty()) {
+    return {};
+  }
+  const Law& law = laws.front();
+  return {.basis = basis_of(law, device),
+          .other_layout = !law.same_layout,
+          .other_formats = !law.exact};
+}
+
+BoundFamily KernelLibrary::measured(const DevicePeaks& device, const KernelKey& key, const Law& law,
+                                    std::string_view kernel_source) {
+  const KernelProfile& profile = law.file->whole();
   const DevicePeaks& fitted = profile.device;
   BoundFamily bound;
   bound.profile = &profile;
-  bound.family = match.family;
+  bound.family = find_family(profile, law.key, kernel_source);
   bound.spec = kernel_context(device, key);
-  bound.context = transferred_context(device, fitted, key, e_comp_of(*match.family));
-  bound.basis = match.exact && same_device(device, fitted) ? Basis::calibrated : Basis::transferred;
-  bound.corrected = match.exact && match.same_die && match.family->correction != nullptr;
-  // Products of one die that differ in their links alone run the same kernels.
-  const bool twin = kin == Kinship::same_die && same_rates(device, fitted);
-  bound.transfer_sigma =
-      std::max(twin ? 0.0 : transfer_sigma(kin),
-               match.exact ? 0.0 : transfer_sigma(Kinship::same_device_framework));
-  bound.factor = match.same_die ? 1.0 : k_other_generation_factor;
+  bound.context = transferred_context(device, fitted, key, e_comp_of(*bound.family));
+  bound.coefficients = transferred_coefficients(*bound.family, device, fitted);
+  if (supports(fitted, key.dtype)) {
+    bound.fitted = kernel_context(fitted, key);
+    bound.moved = bound.context != bound.fitted;
+  }
+  bound.basis = basis_of(law, device);
+  bound.exact = law.exact;
+  bound.same_layout = law.same_layout;
+  bound.corrected = law.exact && bound.family->correction != nullptr;
+  bound.transfer_sigma = added_sigma(law, device);
+  bound.rank = law.standing;
   return bound;
 }
 
@@ -311,9 +284,9 @@ BoundFamily KernelLibrary::from_spec_sheet(const DevicePeaks& device, const Kern
       continue;
     }
     const KernelProfile& profile = file->whole();
-    const FittedFamily* family = find(profile, key, {});
+    const FittedFamily* family = find_family(profile, key);
     if (family == nullptr) {
-      family = find(profile, {spec_sheet_kind(key.kind), key.dtype, key.storage}, {});
+      family = find_family(profile, {spec_sheet_kind(key.kind), key.dtype, key.storage});
     }
     if (family != nullptr) {
       BoundFamily bound;
@@ -321,6 +294,7 @@ BoundFamily KernelLibrary::from_spec_sheet(const DevicePeaks& device, const Kern
       bound.family = family;
       bound.spec = kernel_context(device, key);
       bound.context = bound.spec;
+      bound.coefficients = family->coefficients;
       return bound;
     }
   }
@@ -330,12 +304,23 @@ BoundFamily KernelLibrary::from_spec_sheet(const DevicePeaks& device, const Kern
 
 BoundFamily KernelLibrary::bind(const DevicePeaks& device, const KernelKey& key,
                                 const BindOptions& options) const {
-  if (options.framework != k_spec_sheet) {
-    if (const auto found = match(candidates(device, options), key, options.kernel_source)) {
-      return measured(device, key, *found);
-    }
+  const std::vector<Law> laws = ranking(device, key, options);
+  return laws.empty() ? from_spec_sheet(device, key)
+                      : measured(device, key, laws.front(), options.kernel_source);
+}
+
+std::vector<BoundFamily> KernelLibrary::bind_all(const DevicePeaks& device, const KernelKey& key,
+                                                 const BindOptions& options) const {
+  std::vector<BoundFamily> all;
+  for (const Law& law : ranking(device, key, options)) {
+    all.push_back(measured(device, key, law, options.kernel_source));
   }
-  return from_spec_sheet(device, key);
+  const bool sheet = std::ranges::any_of(
+      profiles_, [](const auto& file) { return file->head().framework == k_spec_sheet; });
+  if (sheet || all.empty()) {
+    all.push_back(from_spec_sheet(device, key));
+  }
+  return all;
 }
 
 }  // namespace moesim

@@ -8,34 +8,33 @@
 #include <string_view>
 #include <vector>
 
+#include "models/kernels/kernel_bound.h"
+#include "models/kernels/kernel_choice.h"
 #include "models/kernels/kernel_profile_file.h"
-#include "models/kernels/kernel_transfer.h"
 
 namespace moesim {
-
-// One fitted family bound to the device that it is evaluated for.
-struct BoundFamily {
-  const KernelProfile* profile = nullptr;
-  const FittedFamily* family = nullptr;
-  Basis basis = Basis::uncalibrated;
-  bool corrected = false;     // the family's correction holds for this key and die
-  double factor = 1.0;        // on the form's times
-  double transfer_sigma = 0;  // what the transfer adds to the family's standard error
-  KernelContext context;
-  KernelContext spec;  // the device's own rates, which nothing beats
-
-  [[nodiscard]] KernelEstimate estimate(const KernelShape& shape) const;
-};
 
 // By the numbers in them: "0.5.6.post2" < "0.5.14"; "1.3.0rc9" < "1.3.0rc20".
 std::strong_ordering compare_versions(std::string_view a, std::string_view b);
 
+// What a law rests on; smaller is better. Compared between formats of one operation.
+struct LawEvidence {
+  Basis basis = Basis::uncalibrated;
+  bool other_layout = false;
+  bool other_formats = false;
+
+  friend auto operator<=>(const LawEvidence&, const LawEvidence&) = default;
+};
+
 struct BindOptions {
-  std::string_view framework;
+  std::string_view wish;  // see LawWish; "spec_sheet" forces the fallback
   // Picks among several kernels of a family; where it is unknown or empty the preferred one
   // answers.
   std::string_view kernel_source = {};
   std::string_view without_device = {};  // as if nobody had measured it
+  // The kernel's launch is captured: families that timed the host's (FittedFamily::host_floor)
+  // answer only where nothing else that was measured does.
+  bool captured = false;
 };
 
 // Immutable to its users and thread-safe; profiles are read when they are first considered.
@@ -51,36 +50,48 @@ class KernelLibrary {
   // Frameworks there are, sorted, "spec_sheet" included.
   [[nodiscard]] std::vector<std::string> frameworks() const;
 
-  // The nearest profile that has the kernel (see Kinship); on the same die first with the exact
-  // formats, then with the nearest relative (an ungated kernel from gated ones, int4 from fp4
-  // weights); then other generations in the same way; at last the spec sheet. Throws ConfigError
-  // when the device cannot compute in the format, when nothing answers, or for a damaged profile.
-  // The result points into this library.
+  // "trtllm-1.3.0rc20", each once, sorted.
+  [[nodiscard]] std::vector<std::string> versions() const;
+  // Whether a profile is of this framework or version.
+  [[nodiscard]] bool knows(std::string_view wish) const;
+
+  // The law that answers by the rule of KERNELS.md ("Which law answers"): of each profile its
+  // nearest, of these the first by LawCriterion, at last the spec sheet. Only the profile that
+  // answers is read where heads list their laws. Throws ConfigError when the device cannot compute
+  // in the format, when nothing answers, or for a damaged profile. The result points into this
+  // library.
   [[nodiscard]] BoundFamily bind(const DevicePeaks& device, const KernelKey& key,
                                  const BindOptions& options) const;
+  // What it rests on, without reading it.
+  [[nodiscard]] LawEvidence evidence(const DevicePeaks& device, const KernelKey& key,
+                                     const BindOptions& options) const;
+  // It and the runners-up, the spec sheet last; reads every profile that has one.
+  [[nodiscard]] std::vector<BoundFamily> bind_all(const DevicePeaks& device, const KernelKey& key,
+                                                  const BindOptions& options) const;
 
  private:
-  void order();
-  struct Candidate {
-    const KernelProfileFile* profile = nullptr;
+  struct Law {
+    const KernelProfileFile* file = nullptr;
+    KernelKey key = {};  // of the family
     Kinship kinship = Kinship::same_device;
-    double distance = 0;
+    bool exact = false;        // the formats that were asked for
+    bool same_layout = false;  // of experts' rows
+    LawStanding standing = {};
+
+    [[nodiscard]] bool same_die() const { return kinship <= Kinship::same_die_framework; }
   };
-  struct Match {
-    Candidate candidate;
-    const FittedFamily* family = nullptr;
-    bool exact = false;     // the formats that were asked for
-    bool same_die = false;  // not another generation
-  };
-  [[nodiscard]] std::vector<Candidate> candidates(const DevicePeaks& device,
-                                                  const BindOptions& options) const;
-  [[nodiscard]] std::optional<Match> match(const std::vector<Candidate>& list, const KernelKey& key,
-                                           std::string_view kernel_source) const;
+  void order();
+  [[nodiscard]] static std::optional<Law> nearest_law(const KernelProfileFile& file,
+                                                      const KernelKey& key);
+  static void stand(Law& law, const DevicePeaks& device, const KernelKey& key,
+                    const BindOptions& options);
+  [[nodiscard]] std::vector<Law> ranking(const DevicePeaks& device, const KernelKey& key,
+                                         const BindOptions& options) const;
+  [[nodiscard]] static Basis basis_of(const Law& law, const DevicePeaks& device);
+  [[nodiscard]] static double added_sigma(const Law& law, const DevicePeaks& device);
   [[nodiscard]] static BoundFamily measured(const DevicePeaks& device, const KernelKey& key,
-                                            const Match& match);
+                                            const Law& law, std::string_view kernel_source);
   [[nodiscard]] BoundFamily from_spec_sheet(const DevicePeaks& device, const KernelKey& key) const;
-  [[nodiscard]] const FittedFamily* find(const KernelProfile& profile, const KernelKey& key,
-                                         std::string_view kernel_source) const;
 
   std::vector<std::unique_ptr<const KernelProfileFile>> profiles_;
 };

@@ -42,6 +42,25 @@ std::vector<KernelKind> parse_operations(ConfigObject& object) {
   return kinds;
 }
 
+// Absent parts are what steps lower.
+void parse_algorithm(ConfigObject object, FittedFamily& family) {
+  KernelAlgorithm& algorithm = family.algorithm;
+  const KernelKind kind = family.kind;
+  const auto part = [&object](std::string_view key, bool applies, auto& value, const auto& names) {
+    if (applies && object.has(key)) {
+      const auto found = std::ranges::find(names, object.choice(key, names));
+      value = static_cast<std::remove_reference_t<decltype(value)>>(found - names.begin());
+    }
+  };
+  part("layout", has_layout(kind), algorithm.layout, k_layout_names);
+  part("prefill", has_prefill(kind), algorithm.prefill, k_prefill_names);
+  part("cache", has_cache(kind), algorithm.cache, k_cache_names);
+  if (has_layout(kind) && object.has("timed")) {
+    family.products_alone = object.choice("timed", k_timed_names) == k_timed_names.back();
+  }
+  object.reject_unknown_keys();
+}
+
 const KernelForm& parse_form(ConfigObject& object) {
   std::vector<std::string_view> names;
   for (const KernelForm& form : kernel_forms()) {
@@ -139,6 +158,10 @@ FittedFamily parse_family(ConfigObject object) {
   family.kind = parse_kind(object);
   family.dtype = parse_format(object, "dtype");
   family.storage = parse_format(object, "storage");
+  if (auto algorithm = object.object_if("algorithm")) {
+    parse_algorithm(*algorithm, family);
+  }
+  family.slow_path = object.boolean_or("slow_path", false);
   family.kernel_source = object.text_or("kernel_source", "");
   family.preferred = object.boolean_or("preferred", false);
   family.form = &parse_form(object);
@@ -159,6 +182,12 @@ FittedFamily parse_family(ConfigObject object) {
   if (auto ranges = object.object_if("fit_range")) {
     family.range = parse_ranges(*ranges, family.kind);
   }
+  if (object.has("measured_batches")) {
+    family.grid = object.numbers("measured_batches", 0.0, k_huge);
+    if (!std::ranges::is_sorted(family.grid, std::ranges::less_equal())) {
+      object.fail("measured_batches", "has values that do not rise");
+    }
+  }
   family.rows_used = object.integer("rows_used", 0);
   family.rows_skipped = object.integer("rows_skipped", 0);
   family.rows_erratic = object.integer("rows_erratic", 0);
@@ -171,6 +200,9 @@ FittedFamily parse_family(ConfigObject object) {
     family.error_bands = parse_bands(*bands);
     family.inside_p10_p90 = object.number("inside_p10_p90", 0.0, 1.0);
   }
+  if (object.has("host_floor")) {
+    family.host_floor = object.positive<Seconds>("host_floor").si();
+  }
   family.source = object.text("source");
   object.reject_unknown_keys();
   return family;
@@ -182,7 +214,7 @@ std::string FittedFamily::name() const {
   if (!dtype) {
     return std::string(name_of(kind));
   }
-  return family_name({kind, *dtype, storage.value_or(*dtype)});
+  return family_name({kind, *dtype, storage.value_or(*dtype), algorithm});
 }
 
 std::string KernelProfile::name() const {
@@ -194,6 +226,25 @@ std::string KernelProfile::name() const {
 
 namespace {
 
+KnownLaws parse_laws(ConfigObject object) {
+  KnownLaws laws;
+  for (const std::string& name : object.keys()) {
+    const auto known = object.numbers(name, 0.0, k_huge);
+    const double flags = known.size() == 3 ? known[2] : 0.0;
+    if (known.size() < 2 || known.size() > 3 ||
+        (known.size() == 3 && flags != 1 && flags != 2 && flags != 3)) {
+      object.fail(name,
+                  "is not [median, p90] of the left-out errors, and 1 for a slow path, 2 for "
+                  "rows that time the host, 3 for both");
+    }
+    laws[name] = {.left_out = {known[0], known[1]},
+                  .slow_path = flags == 1 || flags == 3,
+                  .host_bound = flags >= 2};
+  }
+  object.reject_unknown_keys();
+  return laws;
+}
+
 KernelProfile parse_head(ConfigObject& root) {
   constexpr std::array schemas{k_profile_schema};
   root.choice("schema", schemas);
@@ -204,6 +255,9 @@ KernelProfile parse_head(ConfigObject& root) {
   profile.date = root.text("date");
   if (root.has("operations")) {
     profile.operations = parse_operations(root);
+  }
+  if (auto laws = root.object_if("laws")) {
+    profile.laws = parse_laws(*laws);
   }
   if (profile.framework != k_spec_sheet) {
     profile.device.architecture = root.text("architecture");
@@ -242,6 +296,9 @@ KernelProfile parse_kernel_profile(const nlohmann::json& document, const std::st
   if (!profile.operations.empty() && profile.operations != operations_of(profile)) {
     root.fail("operations", "differs from the families' operations, ascending and each once");
   }
+  if (!profile.laws.empty() && profile.laws != laws_of(profile)) {
+    root.fail("laws", "differs from the names and left-out errors of the families that answer");
+  }
   root.reject_unknown_keys();
   return profile;
 }
@@ -252,6 +309,36 @@ std::vector<KernelKind> operations_of(const KernelProfile& profile) {
     kinds.insert(family.kind);
   }
   return {kinds.begin(), kinds.end()};
+}
+
+KnownLaws laws_of(const KernelProfile& profile) {
+  KnownLaws laws;
+  for (const FittedFamily& family : profile.families) {
+    if (family.dtype) {
+      const KernelKey key{family.kind, *family.dtype, family.storage.value_or(*family.dtype),
+                          family.algorithm};
+      const FittedFamily& answers = *find_family(profile, key);
+      laws[family_name(key)] = {answers.left_out, answers.slow_path, answers.host_floor > 0};
+    }
+  }
+  return laws;
+}
+
+const FittedFamily* find_family(const KernelProfile& profile, const KernelKey& key,
+                                std::string_view kernel_source) {
+  const FittedFamily* best = nullptr;
+  for (const FittedFamily& family : profile.families) {
+    if (!family.answers(key)) {
+      continue;
+    }
+    if (!kernel_source.empty() && family.kernel_source == kernel_source) {
+      return &family;
+    }
+    if (best == nullptr || (family.preferred && !best->preferred)) {
+      best = &family;
+    }
+  }
+  return best;
 }
 
 KernelProfile read_kernel_profile(const std::string& path) {

@@ -15,10 +15,10 @@ KernelProfile without_families(KernelProfile profile) {
   return profile;
 }
 
-// The first kilobytes of the file up to its families, closed to a document of its own. Empty where
+// The first kilobytes of the file, up to its families, closed to a document of its own. Empty where
 // that is none: then the families do not come last.
 std::string head_text(const std::string& path) {
-  constexpr std::size_t longest = 4096;
+  constexpr std::size_t longest = 8192;
   std::string text(longest, '\0');
   std::ifstream file(path, std::ios::binary);
   file.read(text.data(), static_cast<std::streamsize>(text.size()));
@@ -48,11 +48,25 @@ KernelProfileFile::KernelProfileFile(std::string path) : path_(std::move(path)) 
 }
 
 KernelProfileFile::KernelProfileFile(KernelProfile profile)
-    : head_(without_families(profile)), whole_(std::move(profile)) {}
+    : head_(without_families(profile)), whole_(std::move(profile)) {
+  head_.laws = laws_of(*whole_);
+}
 
 bool KernelProfileFile::may_hold(KernelKind kind) const {
   return head_.operations.empty() ||
          std::ranges::find(head_.operations, kind) != head_.operations.end();
+}
+
+const KnownLaws& KernelProfileFile::laws() const {
+  if (!head_.laws.empty()) {
+    return head_.laws;
+  }
+  const KernelProfile& profile = whole();
+  const std::scoped_lock lock(mutex_);
+  if (laws_.empty()) {
+    laws_ = laws_of(profile);
+  }
+  return laws_;
 }
 
 const KernelProfile& KernelProfileFile::whole() const {

@@ -18,6 +18,8 @@ class KernelProfileFile {
 
   // The profile without its families.
   [[nodiscard]] const KernelProfile& head() const { return head_; }
+  // See KernelProfile::laws; of a file that does not list them, read as a whole.
+  [[nodiscard]] const KnownLaws& laws() const;
   // False only if the head says that no family is of this kind; true may mean that it says nothing.
   [[nodiscard]] bool may_hold(KernelKind kind) const;
   // Read on the first call; thread-safe. Throws ConfigError naming the file if it is damaged.
@@ -28,6 +30,7 @@ class KernelProfileFile {
   KernelProfile head_;
   mutable std::mutex mutex_;
   mutable std::optional<KernelProfile> whole_;
+  mutable KnownLaws laws_;  // of whole_
 };
 
 }  // namespace moesim

@@ -67,11 +67,36 @@ Json error_json(const ErrorSummary& error) {
   return {{"median", rounded(error.median)}, {"p90", rounded(error.p90)}};
 }
 
+// What steps lower goes without saying.
+Json algorithm_json(const FittedFamily& family) {
+  const KernelAlgorithm& algorithm = family.algorithm;
+  Json json;
+  if (algorithm.layout != ExpertLayout::fused) {
+    json["layout"] = name_of(algorithm.layout);
+  }
+  if (algorithm.prefill != MlaPrefill::expanded) {
+    json["prefill"] = k_prefill_names.at(static_cast<std::size_t>(algorithm.prefill));
+  }
+  if (algorithm.cache != CacheRead::native) {
+    json["cache"] = k_cache_names.at(static_cast<std::size_t>(algorithm.cache));
+  }
+  if (family.products_alone) {
+    json["timed"] = k_timed_names.back();
+  }
+  return json;
+}
+
 Json family_json(const FittedFamily& family) {
   Json json;
   json["operation"] = name_of(family.kind);
   json["dtype"] = family.dtype ? name_of(*family.dtype) : "any";
   json["storage"] = family.storage ? name_of(*family.storage) : "any";
+  if (Json algorithm = algorithm_json(family); !algorithm.empty()) {
+    json["algorithm"] = std::move(algorithm);
+  }
+  if (family.slow_path) {
+    json["slow_path"] = true;
+  }
   json["kernel_source"] = family.kernel_source;
   json["preferred"] = family.preferred;
   json["form"] = family.form->name;
@@ -86,6 +111,9 @@ Json family_json(const FittedFamily& family) {
   for (std::size_t i = 0; i < family.range.size(); ++i) {
     json["fit_range"][std::string(dims.names[i])] = {rounded(family.range[i].min),
                                                      rounded(family.range[i].max)};
+  }
+  if (!family.grid.empty()) {
+    json["measured_batches"] = family.grid;
   }
   json["rows_used"] = family.rows_used;
   json["rows_skipped"] = family.rows_skipped;
@@ -104,6 +132,9 @@ Json family_json(const FittedFamily& family) {
       bands["sigma"].push_back(rounded(band.sigma));
     }
     json["inside_p10_p90"] = rounded(family.inside_p10_p90);
+  }
+  if (family.host_floor > 0) {
+    json["host_floor"] = format_quantity(Seconds(family.host_floor));
   }
   json["source"] = family.source;
   return json;
@@ -132,6 +163,13 @@ std::string kernel_profile_text(const KernelProfile& profile) {
   }
   for (const KernelKind kind : operations_of(profile)) {
     json["operations"].push_back(name_of(kind));
+  }
+  for (const auto& [name, law] : laws_of(profile)) {
+    Json& known = json["laws"][name];
+    known = {rounded(law.left_out.median), rounded(law.left_out.p90)};
+    if (const int flags = (law.slow_path ? 1 : 0) + (law.host_bound ? 2 : 0); flags > 0) {
+      known.push_back(flags);
+    }
   }
   for (const FittedFamily& family : profile.families) {
     json["families"].push_back(family_json(family));

@@ -1,7 +1,9 @@
 #include "models/kernels/kernel_transfer.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <limits>
 
 #include "sim/core/error.h"
 
@@ -55,19 +57,40 @@ double generation_distance(std::string_view architecture, std::string_view other
          (a->graphics != b->graphics ? k_other_market : 0.0);
 }
 
+double generations_apart(std::string_view architecture, std::string_view other) {
+  const bool known = find_die(architecture) != nullptr && find_die(other) != nullptr;
+  return known || architecture == other ? generation_distance(architecture, other)
+                                        : std::numeric_limits<double>::infinity();
+}
+
 KernelContext transferred_context(const DevicePeaks& device, const DevicePeaks& fitted,
                                   const KernelKey& key, double e_comp) {
   KernelContext context = kernel_context(device, key);
-  if (device.architecture == fitted.architecture) {
-    context.on_die = fitted.memory.si() * std::max(1, device.multiprocessors) /
-                     std::max(1, fitted.multiprocessors);
-  }
+  const double own_sms = context.sms;
+  context.sms = std::max(1, fitted.multiprocessors);
+  context.on_die = fitted.memory.si() * own_sms / context.sms;
   if (e_comp > 1 && supports(fitted, key.dtype)) {
     const KernelContext from = kernel_context(fitted, key);
-    const double density = (context.peak / context.sms) / (from.peak / from.sms);
+    const double density = (context.peak / own_sms) / (from.peak / from.sms);
     context.peak *= e_comp / (1 + (e_comp - 1) * std::pow(density, k_density_power));
   }
   return context;
+}
+
+std::vector<double> transferred_coefficients(const FittedFamily& family, const DevicePeaks& device,
+                                             const DevicePeaks& fitted) {
+  constexpr std::array<std::string_view, 5> per_multiprocessor{"t_tile", "t_projection_tile",
+                                                               "t_item", "t_chunk", "softmax"};
+  const double ratio = static_cast<double>(std::max(1, fitted.multiprocessors)) /
+                       std::max(1, device.multiprocessors);
+  std::vector<double> coefficients = family.coefficients;
+  for (std::size_t i = 0; i < coefficients.size(); ++i) {
+    if (std::ranges::find(per_multiprocessor, family.form->parameters[i].name) !=
+        per_multiprocessor.end()) {
+      coefficients[i] *= ratio;
+    }
+  }
+  return coefficients;
 }
 
 // Half of the errors that leaving whole devices out shows (KERNELS.md, "Other devices"), as normal

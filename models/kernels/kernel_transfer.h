@@ -3,8 +3,9 @@
 
 #include <optional>
 #include <string_view>
+#include <vector>
 
-#include "models/kernels/kernel_form.h"
+#include "models/kernels/kernel_profile.h"
 
 namespace moesim {
 
@@ -26,18 +27,22 @@ std::optional<Kinship> kinship(const DevicePeaks& device, const DevicePeaks& fit
 // graphics and for data centres are farther apart than any two generations. Only of dies for which
 // kinship() is not nullopt.
 double generation_distance(std::string_view architecture, std::string_view other);
+// The same for any two names: 0 for equal ones, infinity where one is no known die.
+double generations_apart(std::string_view architecture, std::string_view other);
 
-// The context of `device` for coefficients that were fitted on `fitted`. On the same die, traffic
-// between multiprocessors and second-level cache keeps the fitted device's rate per multiprocessor,
+// The context of `device` for coefficients that were fitted on `fitted`; the same rule whatever the
+// die. Kernels keep the waves of the device that they were measured on: `sms` is its count, and the
+// device's own counts in its peak, its on-die rate and transferred_coefficients. Traffic between
+// multiprocessors and second-level cache keeps the fitted device's rate per multiprocessor,
 // whatever memory is attached. e_comp is the fitted ratio of peak to reached arithmetic (1:
 // unknown): the less a multiprocessor can do at its peak, the more of it is reached.
 KernelContext transferred_context(const DevicePeaks& device, const DevicePeaks& fitted,
                                   const KernelKey& key, double e_comp);
 
-// Kernels reach less of a generation's peaks than of the one that they were tuned for: measured
-// over predicted, median over the families that were measured on two generations (KERNELS.md,
-// "Other devices").
-inline constexpr double k_other_generation_factor = 1.10;
+// The family's coefficients where latencies that every multiprocessor pays one after the other
+// (per tile, item, chunk of keys) shrink with their number.
+std::vector<double> transferred_coefficients(const FittedFamily& family, const DevicePeaks& device,
+                                             const DevicePeaks& fitted);
 
 // Standard error of ln(time) that the transfer adds to the family's own.
 double transfer_sigma(Kinship kinship);

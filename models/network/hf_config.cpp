@@ -1,239 +1,168 @@
+// Which reader reads a config.json, and what stands around the language model in it.
 #include "models/network/hf_config.h"
 
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 
-#include "models/network/hf_config_internal.h"
+#include "models/network/hf_reader.h"
 #include "sim/core/error.h"
 
 namespace moesim {
 
 using Json = nlohmann::json;
 
-namespace detail {
-namespace {
-
-// Words in a key that make it a shape.
-constexpr auto shape_words = std::to_array<std::string_view>(
-    {"num_",  "size",  "dim",    "rank",   "layer",  "expert", "head",
-     "inter", "group", "topk",   "top_k",  "bias",   "hidden", "tie_",
-     "width", "depth", "latent", "window", "sparse", "share",  "block"});
-
-// Keys with such words that change neither parameters nor work of a forward pass.
-constexpr auto harmless_keys = std::to_array<std::string_view>({
-    "chunk_size_feed_forward",
-    "cross_attention_hidden_size",
-    "encoder_no_repeat_ngram_size",
-    "ep_size",
-    "expert_capacity",
-    "hidden_act",
-    "hidden_dropout",
-    "hidden_dropout_prob",
-    "layer_norm_eps",
-    "layer_norm_epsilon",
-    "max_window_layers",
-    "no_repeat_ngram_size",
-    "norm_topk_prob",
-    "num_beam_groups",
-    "num_beams",
-    "num_nextn_predict_layers",
-    "num_return_sequences",
-    "output_hidden_states",
-    "pruned_heads",
-    "qk_head_dim",
-    "relative_attention_num_buckets",
-    "tie_encoder_decoder",
-    "top_k",
-});
-
-bool is_shape(std::string_view key) {
-  return std::ranges::any_of(shape_words, [key](std::string_view word) {
-    return key.find(word) != std::string_view::npos;
-  });
-}
-
-}  // namespace
-
-HfReader::HfReader(const Json& config, std::string where) : object_(config, std::move(where)) {}
-
-bool HfReader::has(std::string_view key) {
-  read_.emplace(key);
-  const auto found = object_.json().find(key);
-  return found != object_.json().end() && !found->is_null();
-}
-
-std::int64_t HfReader::integer(std::string_view key, std::int64_t max) {
-  read_.emplace(key);
-  return object_.integer(key, 1, max);
-}
-
-std::int64_t HfReader::integer_or(std::string_view key, std::int64_t default_value,
-                                  std::int64_t max) {
-  return has(key) ? object_.integer(key, 0, max) : default_value;
-}
-
-bool HfReader::boolean_or(std::string_view key, bool default_value) {
-  return has(key) ? object_.boolean_or(key, default_value) : default_value;
-}
-
-std::string HfReader::text_or(std::string_view key, std::string_view default_value) {
-  return has(key) ? object_.text(key) : std::string(default_value);
-}
-
-std::vector<std::int64_t> HfReader::integers(std::string_view key, std::int64_t max) {
-  return has(key) ? object_.integers(key, 0, max) : std::vector<std::int64_t>{};
-}
-
-void HfReader::ignore(std::string_view key) { read_.emplace(key); }
-
-void HfReader::fail(std::string_view key, std::string_view what_is_wrong) const {
-  object_.fail(key, what_is_wrong);
-}
-
-void HfReader::reject_unknown_shapes() const {
-  for (const std::string& key : object_.keys()) {
-    const Json& value = object_.json()[key];
-    if (read_.contains(key) || value.is_null() || !is_shape(key) ||
-        std::ranges::find(harmless_keys, key) != harmless_keys.end()) {
-      continue;
-    }
-    object_.fail(key,
-                 "looks like a shape that the reader of this architecture does not know; if it "
-                 "changes nothing, remove it, else write the model in our own schema");
-  }
-}
-
-Json hf_dense(std::int64_t inter) { return {{"kind", "dense"}, {"inter", inter}}; }
-
-Json hf_blocks(const std::vector<bool>& moe, const Json& attention, const Json& dense,
-               const Json& sparse) {
-  Json blocks = Json::array();
-  for (std::size_t i = 0; i < moe.size();) {
-    std::size_t end = i;
-    while (end < moe.size() && moe[end] == moe[i]) {
-      ++end;
-    }
-    blocks.push_back({{"repeat", end - i},
-                      {"attention", attention},
-                      {"ffn", Json::array({moe[i] ? sparse : dense})}});
-    i = end;
-  }
-  return blocks;
-}
-
-Json hf_mla(HfReader& reader) {
-  Json attention = {{"kind", "mla"},
-                    {"heads", reader.integer("num_attention_heads", hf_largest)},
-                    {"q_rank", reader.integer_or("q_lora_rank", 0, hf_largest)},
-                    {"kv_rank", reader.integer("kv_lora_rank", hf_largest)},
-                    {"nope_dim", reader.integer("qk_nope_head_dim", hf_largest)},
-                    {"rope_dim", reader.integer("qk_rope_head_dim", hf_largest)},
-                    {"value_dim", reader.integer("v_head_dim", hf_largest)}};
-  // The latent serves all heads, whatever these say.
-  reader.ignore("num_key_value_heads");
-  reader.ignore("head_dim");
-  const bool bias = reader.boolean_or("attention_bias", false);
-  attention["qkv_bias"] = bias;
-  attention["output_bias"] = bias;
-  return attention;
-}
-
-Json hf_gqa(HfReader& reader) {
-  const std::int64_t heads = reader.integer("num_attention_heads", hf_largest);
-  const std::int64_t kv_heads = reader.integer_or("num_key_value_heads", heads, hf_largest);
-  const std::int64_t hidden = reader.integer("hidden_size", hf_largest);
-  std::int64_t head_dim = reader.integer_or("head_dim", 0, hf_largest);
-  if (head_dim == 0) {
-    if (hidden % heads != 0) {
-      reader.fail("num_attention_heads", std::to_string(heads) + " does not divide hidden_size " +
-                                             std::to_string(hidden) + ", and head_dim is missing");
-    }
-    head_dim = hidden / heads;
-  }
-  // Qwen files carry a window beside the switch that turns it off; Mistral's have no switch.
-  const bool window = reader.integer_or("sliding_window", 0, hf_largest) > 0;
-  if (reader.boolean_or("use_sliding_window", window)) {
-    reader.fail(window ? "sliding_window" : "use_sliding_window",
-                "sliding windows are not modelled; only models without are read");
-  }
-  return {{"kind", kv_heads == heads ? "mha" : "gqa"},
-          {"heads", heads},
-          {"kv_heads", kv_heads},
-          {"head_dim", head_dim}};
-}
-
-Json hf_document(HfReader& reader, bool tied_by_default, Json blocks) {
-  return {{"schema", 1},
-          {"vocabulary", reader.integer("vocab_size", hf_largest)},
-          {"hidden", reader.integer("hidden_size", hf_largest)},
-          {"tied_embeddings", reader.boolean_or("tie_word_embeddings", tied_by_default)},
-          {"blocks", std::move(blocks)}};
-}
-
-}  // namespace detail
-
 namespace {
 
 struct Architecture {
   std::string_view model_type;
-  std::string_view class_name;
+  std::string_view class_name;  // empty: of a part of a multimodal model
   Json (*read)(detail::HfReader&);
 };
 
-constexpr std::array<Architecture, 13> architectures{{
+// Every architecture, in alphabetical order. Multimodal models' own types name the reader of their
+// text_config, where that has no model_type.
+constexpr auto architectures = std::to_array<Architecture>({
+    {"dbrx", "DbrxForCausalLM", detail::read_dbrx},
+    {"deepseek", "DeepseekForCausalLM", detail::read_deepseek_v1},
     {"deepseek_v2", "DeepseekV2ForCausalLM", detail::read_deepseek_v2},
     {"deepseek_v3", "DeepseekV3ForCausalLM", detail::read_deepseek_v3},
+    {"deepseek_v32", "DeepseekV32ForCausalLM", detail::read_deepseek_sparse},
+    {"deepseek_v4", "DeepseekV4ForCausalLM", detail::read_deepseek_v4},
+    {"ernie4_5_moe", "Ernie4_5_MoeForCausalLM", detail::read_ernie},
+    {"gemma2", "Gemma2ForCausalLM", detail::read_gemma2},
+    {"gemma3", "Gemma3ForConditionalGeneration", detail::read_gemma3},
+    {"gemma3_text", "Gemma3ForCausalLM", detail::read_gemma3},
+    {"gemma4", "Gemma4ForConditionalGeneration", detail::read_gemma4},
+    {"gemma4_text", "Gemma4ForCausalLM", detail::read_gemma4},
+    {"glm4_moe", "Glm4MoeForCausalLM", detail::read_glm_moe},
+    {"glm4_moe_lite", "Glm4MoeLiteForCausalLM", detail::read_deepseek_v3},
+    {"glm4v_moe", "Glm4vMoeForConditionalGeneration", detail::read_glm_moe},
+    {"glm4v_moe_text", "", detail::read_glm_moe},
+    {"glm_moe_dsa", "GlmMoeDsaForCausalLM", detail::read_deepseek_sparse},
+    {"gpt_oss", "GptOssForCausalLM", detail::read_gpt_oss},
+    {"granitemoe", "GraniteMoeForCausalLM", detail::read_granite_moe},
+    {"granitemoehybrid", "GraniteMoeHybridForCausalLM", detail::read_granite_hybrid},
+    {"granitemoeshared", "GraniteMoeSharedForCausalLM", detail::read_granite_moe},
+    {"jamba", "JambaForCausalLM", detail::read_jamba},
+    {"kimi_k2", "KimiK2ForCausalLM", detail::read_deepseek_v3},
+    {"kimi_k25", "KimiK25ForConditionalGeneration", detail::read_deepseek_v3},
     {"llama", "LlamaForCausalLM", detail::read_llama},
+    {"llama4", "Llama4ForConditionalGeneration", detail::read_llama4},
+    {"llama4_text", "Llama4ForCausalLM", detail::read_llama4},
     {"longcat_flash", "LongcatFlashForCausalLM", detail::read_longcat},
-    {"mistral", "MistralForCausalLM", detail::read_llama},
+    {"mimo", "MiMoForCausalLM", detail::read_mimo},
+    {"mimo_v2_flash", "MiMoV2FlashForCausalLM", detail::read_mimo_v2},
+    {"minimax_m2", "MiniMaxM2ForCausalLM", detail::read_minimax_m2},
+    {"mistral", "MistralForCausalLM", detail::read_mistral},
     {"mixtral", "MixtralForCausalLM", detail::read_mixtral},
+    {"nemotron-nas", "DeciLMForCausalLM", detail::read_nemotron_nas},
+    {"nemotron_h", "NemotronHForCausalLM", detail::read_nemotron_h},
     {"olmoe", "OlmoeForCausalLM", detail::read_olmoe},
     {"PanguProMoE", "PanguProMoEForCausalLM", detail::read_pangu},
     {"qwen2", "Qwen2ForCausalLM", detail::read_qwen2},
     {"qwen2_moe", "Qwen2MoeForCausalLM", detail::read_qwen2_moe},
     {"qwen3", "Qwen3ForCausalLM", detail::read_qwen3},
+    {"qwen3_5", "Qwen3_5ForConditionalGeneration", detail::read_qwen3_next},
+    {"qwen3_5_moe", "Qwen3_5MoeForConditionalGeneration", detail::read_qwen3_next},
+    {"qwen3_5_moe_text", "Qwen3_5MoeForCausalLM", detail::read_qwen3_next},
+    {"qwen3_5_text", "Qwen3_5ForCausalLM", detail::read_qwen3_next},
     {"qwen3_moe", "Qwen3MoeForCausalLM", detail::read_qwen3_moe},
+    {"qwen3_next", "Qwen3NextForCausalLM", detail::read_qwen3_next},
+    {"qwen3_vl", "Qwen3VLForConditionalGeneration", detail::read_qwen3},
+    {"qwen3_vl_moe", "Qwen3VLMoeForConditionalGeneration", detail::read_qwen3_moe},
+    {"qwen3_vl_moe_text", "", detail::read_qwen3_moe},
+    {"qwen3_vl_text", "", detail::read_qwen3},
+    {"step3p5", "Step3p5ForCausalLM", detail::read_step},
     {"switch_transformers", "SwitchTransformersForConditionalGeneration", detail::read_switch},
-}};
+});
 
-const Architecture& find_architecture(const Json& config, const std::string& where) {
+const Architecture* find_type(const Json& config) {
   const auto type = config.find("model_type");
-  if (type != config.end() && type->is_string()) {
-    const auto found = std::ranges::find(architectures, type->get_ref<const std::string&>(),
-                                         &Architecture::model_type);
-    if (found != architectures.end()) {
-      return *found;
-    }
-    throw ConfigError(where + "/model_type", "\"" + type->get<std::string>() +
-                                                 "\" is not one of: " + joined(hf_model_types()));
+  if (type == config.end() || !type->is_string()) {
+    return nullptr;
   }
-  const auto classes = config.find("architectures");
-  if (classes != config.end() && classes->is_array() && !classes->empty() &&
-      classes->front().is_string()) {
-    const auto found = std::ranges::find(
-        architectures, classes->front().get_ref<const std::string&>(), &Architecture::class_name);
-    if (found != architectures.end()) {
-      return *found;
-    }
-  }
-  throw ConfigError(where + "/model_type",
-                    "is missing; one of: " + joined(hf_model_types()) + " is needed");
+  const auto found = std::ranges::find(architectures, type->get_ref<const std::string&>(),
+                                       &Architecture::model_type);
+  return found == architectures.end() ? nullptr : &*found;
 }
 
-// Newer files list each layer's kind of attention.
-void check_layer_types(detail::HfReader& reader, const Json& config) {
-  reader.ignore("layer_types");
-  const auto types = config.find("layer_types");
-  if (types == config.end() || types->is_null()) {
-    return;
+// The first of "architectures"; empty if there is none. Throws for what has no language model's
+// head, or is a part of a model.
+std::string class_of(const Json& config, const std::string& where) {
+  const auto classes = config.find("architectures");
+  if (classes == config.end() || classes->is_null()) {
+    return "";
   }
-  const bool plain = types->is_array() && std::ranges::all_of(*types, [](const Json& type) {
-                       return type == "full_attention";
-                     });
-  if (!plain) {
-    reader.fail("layer_types", "only \"full_attention\" is read; write other models in our schema");
+  if (!classes->is_array() || classes->empty() || !classes->front().is_string()) {
+    throw ConfigError(where + "/architectures", "a list of one class name is needed");
   }
+  std::string name = classes->front().get<std::string>();
+  const bool whole = name.ends_with("ForCausalLM") || name.ends_with("ForConditionalGeneration") ||
+                     name.ends_with("LMHeadModel");
+  if (!whole || name.find("NextN") != std::string::npos || name.find("MTP") != std::string::npos) {
+    throw ConfigError(
+        where + "/architectures",
+        "\"" + name +
+            "\" is no whole language model: its head, or what it is a part of, counts "
+            "otherwise; classes ...ForCausalLM and ...ForConditionalGeneration are "
+            "read");
+  }
+  return name;
+}
+
+const Architecture* find_class(const std::string& name) {
+  const auto found = name.empty()
+                         ? architectures.end()
+                         : std::ranges::find(architectures, name, &Architecture::class_name);
+  return found == architectures.end() ? nullptr : &*found;
+}
+
+const Architecture& find_architecture(const Json& config, const std::string& where) {
+  const Architecture* by_type = find_type(config);
+  const std::string class_name = class_of(config, where);
+  const Architecture* by_class = find_class(class_name);
+  if (by_type != nullptr && by_class != nullptr && by_type->read != by_class->read) {
+    throw ConfigError(where + "/architectures", "\"" + class_name + "\" contradicts model_type \"" +
+                                                    std::string(by_type->model_type) +
+                                                    "\"; correct one of them");
+  }
+  if (by_type != nullptr || by_class != nullptr) {
+    return by_type != nullptr ? *by_type : *by_class;
+  }
+  const auto type = config.find("model_type");
+  throw ConfigError(where + "/model_type",
+                    (type != config.end() && type->is_string()
+                         ? "\"" + type->get<std::string>() + "\" is not one of: "
+                         : "is missing; one of: ") +
+                        joined(hf_model_types()) +
+                        (type != config.end() && type->is_string() ? "" : " is needed"));
+}
+
+// The language model's part of a file, and where it stands.
+struct Inner {
+  Json config;
+  std::string where;
+  bool inside = false;
+};
+
+Inner language_model(const Json& file, const std::string& where) {
+  for (const char* key : {"text_config", "llm_config", "language_config"}) {
+    const auto found = file.find(key);
+    if (found == file.end() || found->is_null()) {
+      continue;
+    }
+    if (!found->is_object()) {
+      throw ConfigError(where + "/" + key, "an object {...} is needed");
+    }
+    Inner inner{*found, where + "/" + key, true};
+    // The model ties its embeddings, whatever its part would do alone.
+    if (const auto tied = file.find("tie_word_embeddings"); tied != file.end()) {
+      inner.config["tie_word_embeddings"] = *tied;
+    }
+    return inner;
+  }
+  return {file, where, false};
 }
 
 }  // namespace
@@ -252,13 +181,66 @@ std::vector<std::string_view> hf_model_types() {
 }
 
 Json model_of_hf_config(const Json& config, const std::string& where) {
-  const Architecture& architecture = find_architecture(config, where);
-  detail::HfReader reader(config, where);
+  Inner inner = language_model(config, where);
+  // The part's own type says more than the whole's, where it is known.
+  const Architecture* own = inner.inside ? find_type(inner.config) : nullptr;
+  if (inner.inside) {
+    static_cast<void>(class_of(config, where));
+  }
+  const Architecture& architecture = own != nullptr ? *own : find_architecture(config, where);
+  detail::HfReader reader(inner.config, inner.where);
   Json document = architecture.read(reader);
-  check_layer_types(reader, config);
+  detail::hf_quantise(reader, config, where, document);
+  if (document.contains("blocks")) {
+    document["blocks"] = detail::hf_runs(document["blocks"].get<detail::HfLayers>());
+  }
+  if (inner.inside) {
+    reader.note(
+        "the language model of a multimodal file: encoders of images or sound and their "
+        "projections are left out");
+  }
+  if (document.contains("mtp")) {
+    reader.note("multi-token-prediction modules count where mtp_layers asks for them");
+  }
+  reader.ignore({"layer_types", "text_config"});
   reader.reject_unknown_shapes();
   document["name"] = architecture.model_type;
+  document["notes"] = reader.notes();
   return document;
+}
+
+namespace {
+
+// Length of a number that Python writes and JSON does not have at `at`; 0 if there is none.
+std::size_t python_number(std::string_view text, std::size_t at) {
+  for (const std::string_view word : {"NaN", "Infinity", "-Infinity"}) {
+    if (text.substr(at).starts_with(word)) {
+      return word.size();
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::string without_python_numbers(std::string_view text) {
+  std::string result;
+  bool inside = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const std::size_t length = inside ? 0 : python_number(text, i);
+    if (length > 0) {
+      result += "null";
+      i += length - 1;
+      continue;
+    }
+    if (text[i] == '"') {
+      inside = !inside;
+    } else if (text[i] == '\\' && inside && i + 1 < text.size()) {
+      result += text[i++];
+    }
+    result += text[i];
+  }
+  return result;
 }
 
 }  // namespace moesim

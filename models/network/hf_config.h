@@ -18,4 +18,8 @@ std::vector<std::string_view> hf_model_types();
 // value, and for keys that look like a shape which the reader would ignore.
 nlohmann::json model_of_hf_config(const nlohmann::json& config, const std::string& where);
 
+// JSON text in which NaN, Infinity and -Infinity, which Python writes, are null. Positions of later
+// faults on a line move.
+std::string without_python_numbers(std::string_view text);
+
 }  // namespace moesim

@@ -2,17 +2,20 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <tuple>
 
 #include "models/network/hf_config.h"
 #include "sim/core/catalog.h"
+#include "sim/core/config.h"
 #include "sim/core/error.h"
 
 namespace moesim {
 
 std::string_view name_of(AttentionKind kind) {
-  static constexpr std::array<std::string_view, 4> names{"mha", "gqa", "mla", "linear"};
+  static constexpr std::array<std::string_view, 7> names{"mha",   "gqa",        "mla", "linear",
+                                                         "mamba", "compressed", "none"};
   return names.at(static_cast<std::size_t>(kind));
 }
 
@@ -33,9 +36,13 @@ KvKind kv_kind(const Attention& attention) {
     case AttentionKind::gqa:
       return KvKind::per_head;
     case AttentionKind::mla:
+    case AttentionKind::compressed:
       return KvKind::latent;
     case AttentionKind::linear:
+    case AttentionKind::mamba:
       return KvKind::state;
+    case AttentionKind::none:
+      return KvKind::none;
   }
   throw InvariantError("every attention kind keeps something");
 }
@@ -107,15 +114,46 @@ RoutingShape routing_shape(const MoeModel& model) {
   return all;
 }
 
+namespace {
+
+// As resolve_reference, but files may hold numbers as Python writes them.
+nlohmann::json read_reference(const nlohmann::json& value, const std::string& where,
+                              const std::vector<std::string>& catalog_dirs,
+                              std::string& document_where) {
+  if (value.is_string() && value.get_ref<const std::string&>().ends_with(".json")) {
+    const auto& path = value.get_ref<const std::string&>();
+    if (std::filesystem::is_regular_file(path)) {
+      document_where = path + "#";
+      return parse_json(without_python_numbers(read_text_file(path)), path);
+    }
+  }
+  return resolve_reference(value, where, catalog_dirs, document_where);
+}
+
+}  // namespace
+
 MoeModel load_model(const nlohmann::json& value, const std::string& where,
                     const std::vector<std::string>& catalog_dirs, nlohmann::json* effective) {
-  std::string document_where;
-  const nlohmann::json document = resolve_reference(value, where, catalog_dirs, document_where);
-  if (!is_hf_config(document)) {
-    return parse_model(document, document_where, effective);
+  const nlohmann::json* reference = &value;
+  nlohmann::json changes;
+  if (value.is_object() && value.contains("model")) {
+    reference = &value["model"];
+    if (!reference->is_string()) {
+      throw ConfigError(where + "/model", "the name or path of a model is needed");
+    }
+    changes = value;
+    changes.erase("model");
   }
-  const nlohmann::json model = model_of_hf_config(document, document_where);
-  return parse_model(model, document_where + " (as read from a Hugging Face config)", effective);
+  std::string document_where;
+  nlohmann::json document = read_reference(*reference, where, catalog_dirs, document_where);
+  if (is_hf_config(document)) {
+    document = model_of_hf_config(document, document_where);
+    document_where += " (as read from a Hugging Face config)";
+  }
+  if (changes.is_object() && document.is_object()) {
+    document.merge_patch(changes);
+  }
+  return parse_model(document, document_where, effective);
 }
 
 }  // namespace moesim

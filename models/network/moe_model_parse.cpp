@@ -15,8 +15,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::array<std::string_view, 4> attention_kinds{"mha", "gqa", "mla", "linear"};
-constexpr std::array<std::string_view, 3> qk_norms{"none", "head", "full"};
 constexpr std::array<std::string_view, 2> stacks{"encoder", "decoder"};
 constexpr std::array<std::string_view, 6> kv_kinds{"auto",   "none",  "per_head",
                                                    "latent", "state", "mixed"};
@@ -27,68 +25,6 @@ Enum chosen(const std::array<std::string_view, N>& names, std::string_view name)
 }
 
 std::string text_of(std::int64_t number) { return std::to_string(number); }
-
-void parse_softmax_attention(ConfigObject& object, Attention& attention) {
-  attention.heads = object.integer("heads", 1, model_limits::heads);
-  attention.kv_heads = attention.kind == AttentionKind::mha
-                           ? object.integer_or("kv_heads", attention.heads, 1, model_limits::heads)
-                           : object.integer("kv_heads", 1, model_limits::heads);
-  attention.head_dim = object.integer("head_dim", 1, model_limits::head_dim);
-  if (attention.kind == AttentionKind::mha && attention.kv_heads != attention.heads) {
-    object.fail("kv_heads", text_of(attention.kv_heads) + " differs from heads " +
-                                text_of(attention.heads) + "; that is kind \"gqa\"");
-  }
-  if (attention.heads % attention.kv_heads != 0) {
-    object.fail("kv_heads",
-                text_of(attention.kv_heads) + " does not divide heads " + text_of(attention.heads));
-  }
-  attention.qk_norm = chosen<QkNorm>(qk_norms, object.choice_or("qk_norm", "none", qk_norms));
-}
-
-void parse_latent_attention(ConfigObject& object, Attention& attention) {
-  attention.heads = object.integer("heads", 1, model_limits::heads);
-  attention.kv_heads = attention.heads;
-  attention.q_rank = object.integer_or("q_rank", 0, 0, model_limits::hidden);
-  attention.kv_rank = object.integer("kv_rank", 1, model_limits::hidden);
-  attention.nope_dim = object.integer("nope_dim", 1, model_limits::head_dim);
-  attention.rope_dim = object.integer("rope_dim", 0, model_limits::head_dim);
-  attention.value_dim = object.integer("value_dim", 1, model_limits::head_dim);
-}
-
-void parse_linear_attention(ConfigObject& object, Attention& attention) {
-  attention.heads = object.integer("value_heads", 1, model_limits::heads);
-  attention.kv_heads = object.integer("key_heads", 1, model_limits::heads);
-  attention.head_dim = object.integer("key_dim", 1, model_limits::head_dim);
-  attention.value_dim = object.integer("value_dim", 1, model_limits::head_dim);
-  attention.conv_width = object.integer_or("conv_width", 4, 0, 64);
-  attention.output_gate = object.boolean_or("output_gate", true);
-  if (attention.heads % attention.kv_heads != 0) {
-    object.fail("key_heads", text_of(attention.kv_heads) + " does not divide value_heads " +
-                                 text_of(attention.heads));
-  }
-}
-
-Attention parse_attention(ConfigObject object) {
-  Attention attention;
-  attention.kind = chosen<AttentionKind>(attention_kinds, object.choice("kind", attention_kinds));
-  switch (attention.kind) {
-    case AttentionKind::mha:
-    case AttentionKind::gqa:
-      parse_softmax_attention(object, attention);
-      break;
-    case AttentionKind::mla:
-      parse_latent_attention(object, attention);
-      break;
-    case AttentionKind::linear:
-      parse_linear_attention(object, attention);
-      break;
-  }
-  attention.qkv_bias = object.boolean_or("qkv_bias", false);
-  attention.output_bias = object.boolean_or("output_bias", false);
-  attention.weight_bits = object.number_or("bits", 0, 0, model_limits::bits);
-  object.reject_unknown_keys();
-  return attention;
-}
 
 // What of a model is read before its blocks, and shared by them.
 struct BlockContext {
@@ -125,14 +61,17 @@ Block parse_block(ConfigObject& object, BlockContext& context) {
     }
   }
   const Json* list = object.raw("ffn");
-  if (list == nullptr || !list->is_array() || list->empty() ||
+  const bool mixes = block.attention.kind != AttentionKind::none;
+  if (list == nullptr || !list->is_array() || (list->empty() && !mixes) ||
       list->size() > static_cast<std::size_t>(model_limits::ffn_entries)) {
     object.fail("ffn", "a list of 1 to " + text_of(model_limits::ffn_entries) +
-                           R"( entries {"kind": "dense" or "moe", ...} is needed)");
+                           R"( entries {"kind": "dense" or "moe", ...} is needed)" +
+                           (mixes ? ", or an empty one" : ""));
   }
   for (const ConfigObject& entry : object.objects("ffn")) {
     block.ffn.push_back(parse_ffn(entry));
   }
+  block.extra_norms = object.integer_or("extra_norms", 0, 0, model_limits::norms);
   return block;
 }
 
@@ -213,10 +152,10 @@ KvKind kv_kind_of_layers(const MoeModel& model) {
       continue;
     }
     const KvKind own = kv_kind(model.layer(i).attention);
-    if (all != KvKind::none && all != own) {
+    if (all != KvKind::none && own != KvKind::none && all != own) {
       return KvKind::mixed;
     }
-    all = own;
+    all = own == KvKind::none ? all : own;
   }
   return all;
 }
@@ -238,6 +177,50 @@ void parse_kv(MoeModel& model, ConfigObject& root) {
   root.set_effective("kv", std::move(echo));
 }
 
+void parse_mtp(MoeModel& model, ConfigObject& root, BlockContext& context) {
+  auto object = root.object_if("mtp");
+  if (object) {
+    MtpModules modules;
+    modules.count = object->integer("count", 1, model_limits::rounds);
+    modules.block = parse_block(*object, context);
+    modules.block.mtp = true;
+    if (modules.block.stack != Stack::decoder) {
+      object->fail("stack", "multi-token-prediction modules are decoder blocks");
+    }
+    object->reject_unknown_keys();
+    model.mtp = modules;
+  }
+  model.mtp_layers = root.integer_or("mtp_layers", 0, 0, model_limits::rounds);
+  const std::int64_t available = model.mtp ? model.mtp->count : 0;
+  if (model.mtp_layers > available) {
+    root.fail("mtp_layers", text_of(model.mtp_layers) + " is more than the " + text_of(available) +
+                                " multi-token-prediction modules of the model (mtp/count)");
+  }
+  if (model.mtp_layers > 0) {
+    model.blocks.push_back(model.mtp->block);
+    model.layers.insert(model.layers.end(), static_cast<std::size_t>(model.mtp_layers),
+                        static_cast<std::int32_t>(model.blocks.size() - 1));
+  }
+}
+
+// Equal blocks become one, so that what is worked out per block is worked out once.
+void merge_equal_blocks(MoeModel& model) {
+  std::vector<Block> distinct;
+  std::vector<std::int32_t> becomes;
+  for (Block& block : model.blocks) {
+    auto known = std::ranges::find(distinct, block);
+    if (known == distinct.end()) {
+      distinct.push_back(std::move(block));
+      known = distinct.end() - 1;
+    }
+    becomes.push_back(static_cast<std::int32_t>(known - distinct.begin()));
+  }
+  model.blocks = std::move(distinct);
+  for (std::int32_t& layer : model.layers) {
+    layer = becomes[static_cast<std::size_t>(layer)];
+  }
+}
+
 }  // namespace
 
 MoeModel parse_model(const Json& document, const std::string& where, Json* effective) {
@@ -248,16 +231,18 @@ MoeModel parse_model(const Json& document, const std::string& where, Json* effec
   model.name = object.text_or("name", "unnamed");
   model.sources = object.has("sources") ? object.texts("sources") : std::vector<std::string>{};
   model.date = object.text_or("date", "");
-  if (object.has("notes")) {
-    static_cast<void>(object.texts("notes"));
-  }
+  model.notes = object.has("notes") ? object.texts("notes") : std::vector<std::string>{};
+  model.checkpoint = object.text_or("checkpoint", "");
   model.hidden = object.integer("hidden", 1, model_limits::hidden);
   model.vocabulary = object.integer("vocabulary", 1, model_limits::vocabulary);
   model.tied_embeddings = object.boolean_or("tied_embeddings", false);
+  model.residual_streams = object.integer_or("residual_streams", 1, 1, model_limits::rounds);
   BlockContext context;
   context.attention = object.raw("attention");
   context.attention_where = object.where("attention");
   parse_blocks(model, object, context);
+  parse_mtp(model, object, context);
+  merge_equal_blocks(model);
   if (context.attention != nullptr && !context.attention_used) {
     object.fail("attention", "is not used: every block has its own; remove it");
   }

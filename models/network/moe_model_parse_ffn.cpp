@@ -28,6 +28,7 @@ ExpertSet parse_expert_set(ConfigObject object) {
   if (set.kind == ExpertKind::ffn) {
     set.inter = object.integer("inter", 1, model_limits::inter);
     set.matrices = parse_matrices(object);
+    set.bias = object.boolean_or("bias", false);
     set.weight_bits = object.number_or("bits", 0, 0, model_limits::bits);
   }
   object.reject_unknown_keys();

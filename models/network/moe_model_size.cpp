@@ -2,91 +2,25 @@
 
 #include <algorithm>
 
+#include "models/network/attention_size.h"
 #include "sim/core/error.h"
 
 namespace moesim {
 namespace {
 
-double real(std::int64_t count) { return static_cast<double>(count); }
-
-// Values of the matrices and vectors of one attention, and the share of the matrices that every
-// rank of a tensor-parallel group holds in full.
-struct AttentionWeights {
-  double split_by_heads = 0;
-  double split_by_kv_heads = 0;
-  double replicated = 0;
-  double vectors = 0;
-
-  [[nodiscard]] double matrices() const { return split_by_heads + split_by_kv_heads + replicated; }
-};
-
-// q: h x heads d; k, v: h x kv_heads d; o: heads d x h.
-AttentionWeights softmax_weights(const Attention& a, double hidden) {
-  const double q = real(a.heads) * real(a.head_dim);
-  const double kv = 2 * real(a.kv_heads) * real(a.head_dim);
-  double norms = 0;
-  if (a.qk_norm == QkNorm::head) {
-    norms = 2 * real(a.head_dim);
-  } else if (a.qk_norm == QkNorm::full) {
-    norms = q + kv / 2;
-  }
-  return {.split_by_heads = 2 * hidden * q,
-          .split_by_kv_heads = hidden * kv,
-          .replicated = 0,
-          .vectors = norms + (a.qkv_bias ? q + kv : 0) + (a.output_bias ? hidden : 0)};
-}
-
-// DeepSeek-V2 (2405.04434), section 2.1: q_a: h x q_rank, q_b: q_rank x heads (nope + rope) or
-// q: h x heads (nope + rope); kv_a: h x (kv_rank + rope); kv_b: kv_rank x heads (nope + value);
-// o: heads value x h. The compressions are replicated.
-AttentionWeights latent_weights(const Attention& a, double hidden) {
-  const double heads = real(a.heads);
-  const double q_in = a.q_rank > 0 ? real(a.q_rank) : hidden;
-  const double q = q_in * heads * real(a.nope_dim + a.rope_dim);
-  const double kv_b = real(a.kv_rank) * heads * real(a.nope_dim + a.value_dim);
-  const double o = heads * real(a.value_dim) * hidden;
-  const double kv_a = hidden * real(a.kv_rank + a.rope_dim);
-  return {.split_by_heads = q + kv_b + o,
-          .split_by_kv_heads = 0,
-          .replicated = kv_a + hidden * real(a.q_rank),
-          .vectors = real(a.q_rank) + real(a.kv_rank) +
-                     (a.qkv_bias ? real(a.q_rank) + real(a.kv_rank + a.rope_dim) : 0) +
-                     (a.output_bias ? hidden : 0)};
-}
-
-// Gated delta rule (Yang et al. 2412.06464) as in Qwen3-Next: q, k: h x key_heads key_dim each,
-// v (and output gate): h x heads value_dim, decay and step size: h x heads each; depthwise
-// convolutions over q, k, v; o: heads value_dim x h.
-AttentionWeights linear_weights(const Attention& a, double hidden) {
-  const double keys = 2 * real(a.kv_heads) * real(a.head_dim);
-  const double values = real(a.heads) * real(a.value_dim);
-  const double gate = a.output_gate ? values : 0;
-  return {.split_by_heads = hidden * (values + gate + 2 * real(a.heads)) + values * hidden,
-          .split_by_kv_heads = hidden * keys,
-          .replicated = 0,
-          .vectors = real(a.conv_width) * (keys + values) + 2 * real(a.heads) + real(a.value_dim) +
-                     (a.qkv_bias ? keys + values : 0) + (a.output_bias ? hidden : 0)};
-}
-
-AttentionWeights weights_of(const Attention& attention, double hidden) {
-  switch (attention.kind) {
-    case AttentionKind::mha:
-    case AttentionKind::gqa:
-      return softmax_weights(attention, hidden);
-    case AttentionKind::mla:
-      return latent_weights(attention, hidden);
-    case AttentionKind::linear:
-      return linear_weights(attention, hidden);
-  }
-  throw InvariantError("every attention kind has weights");
-}
+using detail::AttentionWeights;
+using detail::kv_share;
+using detail::real;
+using detail::stored;
+using detail::weights_of;
 
 struct FfnWeights {
   double dense = 0;
   double router = 0;
   double shared = 0;
   double latent = 0;
-  double routed_expert = 0;  // one
+  double routed_expert = 0;   // one
+  double routed_vectors = 0;  // biases of one
   double vectors = 0;
 };
 
@@ -97,6 +31,7 @@ FfnWeights moe_weights(const FfnGroup& group, double hidden) {
   const ExpertSet& expert = group.expert();
   const double width = group.latent_dim > 0 ? real(group.latent_dim) : hidden;
   w.routed_expert = expert.matrices * width * real(expert.inter);
+  w.routed_vectors = expert.bias ? (expert.matrices - 1) * real(expert.inter) + width : 0;
   w.latent = group.latent_dim > 0 ? 2 * hidden * real(group.latent_dim) : 0;
   // Each round of a chain has its own router.
   w.router =
@@ -125,7 +60,25 @@ FfnWeights weights_of(const FfnGroup& group, double hidden) {
 
 // One norm before attention, one before cross attention, one before the FFN entries.
 double norms_of(const Block& block, double hidden) {
-  return (block.cross_attention ? 3 : 2) * hidden;
+  const int parts = (block.attention.kind != AttentionKind::none ? 1 : 0) +
+                    (block.cross_attention ? 1 : 0) + (block.ffn.empty() ? 0 : 1);
+  return (parts + real(block.extra_norms) + (block.mtp ? 3 : 0)) * hidden;
+}
+
+// Hyper-connections (mHC, DeepSeek-V4): from m residual streams of width h a map to m (2 + m)
+// mixing weights, a bias for each and three scales, before each part of a block; at the end a map
+// to m weights, biases and a scale.
+double mixing_of(const Block& block, const MoeModel& model) {
+  const double streams = real(model.residual_streams);
+  const double parts =
+      (block.attention.kind != AttentionKind::none ? 1 : 0) + (block.ffn.empty() ? 0 : 1);
+  const double mixes = (2 + streams) * streams;
+  return streams > 1 ? parts * (mixes * streams * real(model.hidden) + mixes + 3) : 0;
+}
+
+double final_mixing(const MoeModel& model) {
+  const double streams = real(model.residual_streams);
+  return streams > 1 ? streams * streams * real(model.hidden) + streams + 1 : 0;
 }
 
 // One final norm per stack.
@@ -135,10 +88,11 @@ double final_norms(const MoeModel& model) {
   return (two ? 2 : 1) * real(model.hidden);
 }
 
-void add(ParameterCounts& counts, const Block& block, double hidden) {
+void add(ParameterCounts& counts, const Block& block, const MoeModel& model) {
+  const double hidden = real(model.hidden);
   const AttentionWeights self = weights_of(block.attention, hidden);
-  counts.attention += self.matrices();
-  counts.vectors += self.vectors + norms_of(block, hidden);
+  counts.attention += self.matrices() + (block.mtp ? 2 * hidden * hidden : 0);
+  counts.vectors += self.vectors + norms_of(block, hidden) + mixing_of(block, model);
   if (block.cross_attention) {
     const AttentionWeights cross = weights_of(*block.cross_attention, hidden);
     counts.attention += cross.matrices();
@@ -156,6 +110,8 @@ void add(ParameterCounts& counts, const Block& block, double hidden) {
       const std::int64_t free = group.selectable_experts() - ffn;
       const double each = w.routed_expert * real(group.rounds);
       counts.routed_experts += w.routed_expert * real(ffn);
+      counts.routed_vectors += w.routed_vectors * real(ffn);
+      counts.active_routed_vectors += w.routed_vectors * group.expected_ffn_k;
       counts.active_routed_least +=
           each * real(std::max<std::int64_t>(0, group.router.top_k - free));
       counts.active_routed_mean += each * group.expected_ffn_k;
@@ -164,16 +120,10 @@ void add(ParameterCounts& counts, const Block& block, double hidden) {
   }
 }
 
-Bytes stored(double values, double weight_bits, DType format) {
-  return Bytes(values * (weight_bits > 0 ? weight_bits : stored_bits(format)) / 8);
-}
-
-// A rank of a group larger than the KV heads still holds one of them.
-double kv_share(std::int64_t kv_heads, std::int64_t tp) {
-  return std::max(1.0 / real(tp), 1.0 / real(kv_heads));
-}
-
 Bytes attention_bytes(const Attention& a, double hidden, DType format, std::int64_t tp) {
+  if (a.kind == AttentionKind::none) {
+    return Bytes();
+  }
   const AttentionWeights w = weights_of(a, hidden);
   const double values =
       w.split_by_heads / real(tp) + w.split_by_kv_heads * kv_share(a.kv_heads, tp) + w.replicated;
@@ -194,6 +144,9 @@ FfnBytes ffn_bytes(const FfnGroup& group, double hidden, const Quantisation& for
   if (group.kind == FfnKind::moe) {
     bytes.routed_expert = stored(w.routed_expert / real(tp.expert), group.expert().weight_bits,
                                  formats.routed_expert);
+    if (group.expert().bias) {  // the last one's is added once, whoever holds it
+      bytes.routed_expert += stored(w.routed_vectors, 0, formats.vectors);
+    }
     bytes.routed_experts = group.ffn_experts();
   }
   return bytes;
@@ -208,11 +161,17 @@ void check_cut(std::int64_t size, std::int64_t tp, const std::string& what,
 }
 
 void check_heads(const Attention& attention, std::int64_t tp, const std::string& where) {
+  if (attention.kind == AttentionKind::none) {
+    return;
+  }
   check_cut(attention.heads, tp, "the attention heads", where);
   if (attention.kv_heads % tp != 0 && tp % attention.kv_heads != 0) {
     throw ConfigError(where, "tensor parallelism " + std::to_string(tp) +
                                  " is neither a divisor nor a multiple of the KV heads (" +
                                  std::to_string(attention.kv_heads) + ")");
+  }
+  if (attention.kind == AttentionKind::compressed) {
+    check_cut(attention.o_groups, tp, "the groups of the output compression", where);
   }
 }
 
@@ -225,9 +184,9 @@ ParameterCounts count_parameters(const MoeModel& model) {
   counts.embedding = table;
   counts.head = model.tied_embeddings ? 0 : table;
   counts.tied_head = model.tied_embeddings ? table : 0;
-  counts.vectors = final_norms(model);
+  counts.vectors = final_norms(model) + final_mixing(model);
   for (std::size_t i = 0; i < model.layers.size(); ++i) {
-    add(counts, model.layer(i), hidden);
+    add(counts, model.layer(i), model);
   }
   return counts;
 }
@@ -279,11 +238,15 @@ WeightBytes weight_bytes(const MoeModel& model, const Quantisation& formats,
   WeightBytes bytes;
   bytes.embedding = stored(real(rows) * hidden, 0, formats.embedding);
   bytes.head = model.tied_embeddings ? Bytes() : stored(real(rows) * hidden, 0, formats.head);
-  bytes.final_norm = stored(final_norms(model), 0, formats.vectors);
+  bytes.final_norm = stored(final_norms(model) + final_mixing(model), 0, formats.vectors);
   for (const Block& block : model.blocks) {
     BlockBytes& out = bytes.blocks.emplace_back();
-    double vectors = norms_of(block, hidden) + weights_of(block.attention, hidden).vectors;
+    double vectors = norms_of(block, hidden) + mixing_of(block, model) +
+                     weights_of(block.attention, hidden).vectors;
     out.attention = attention_bytes(block.attention, hidden, formats.attention, tp.attention);
+    if (block.mtp) {
+      out.attention += stored(2 * hidden * hidden, 0, formats.attention);
+    }
     if (block.cross_attention) {
       vectors += weights_of(*block.cross_attention, hidden).vectors;
       out.attention +=
@@ -296,19 +259,6 @@ WeightBytes weight_bytes(const MoeModel& model, const Quantisation& formats,
     out.vectors = stored(vectors, 0, formats.vectors);
   }
   return bytes;
-}
-
-Bytes kv_bytes_per_token(const Attention& attention, DType kv, std::int64_t tp) {
-  switch (kv_kind(attention)) {
-    case KvKind::per_head:
-      return stored(2 * real(attention.kv_heads) * real(attention.head_dim) *
-                        kv_share(attention.kv_heads, tp),
-                    0, kv);
-    case KvKind::latent:
-      return stored(real(attention.kv_rank + attention.rope_dim), 0, kv);
-    default:
-      return Bytes();
-  }
 }
 
 Bytes kv_bytes_per_token(const MoeModel& model, DType kv, std::int64_t tp) {
@@ -332,18 +282,22 @@ Bytes cross_kv_bytes_per_source_token(const MoeModel& model, DType kv, std::int6
   return sum;
 }
 
+Bytes kv_bytes_per_sequence(const MoeModel& model, DType kv, std::int64_t context,
+                            std::int64_t tp) {
+  Bytes sum;
+  for (std::size_t i = 0; i < model.layers.size(); ++i) {
+    const Block& block = model.layer(i);
+    if (block.stack == Stack::decoder) {
+      sum += kv_bytes_per_sequence(block.attention, kv, context, model.kv.page_tokens, tp);
+    }
+  }
+  return sum;
+}
+
 Bytes state_bytes_per_sequence(const MoeModel& model, std::int64_t tp) {
   Bytes sum;
   for (std::size_t i = 0; i < model.layers.size(); ++i) {
-    const Attention& a = model.layer(i).attention;
-    if (a.kind == AttentionKind::linear) {
-      const double heads = real(a.heads) / real(tp);
-      const double window =
-          real(a.conv_width) * (2 * real(a.kv_heads) * kv_share(a.kv_heads, tp) * real(a.head_dim) +
-                                heads * real(a.value_dim));
-      sum += stored(heads * real(a.head_dim) * real(a.value_dim), 0, DType::fp32) +
-             stored(window, 0, DType::bf16);
-    }
+    sum += state_bytes_per_sequence(model.layer(i).attention, tp);
   }
   return sum;
 }

@@ -22,15 +22,19 @@ struct ParameterCounts {
   double shared_experts = 0;
   double latent = 0;  // shared projections around latent experts
   double routed_experts = 0;
-  double vectors = 0;              // norms, biases, constant experts
+  double vectors = 0;         // norms, biases, constant experts
+  double routed_vectors = 0;  // biases of routed experts
+  double active_routed_vectors = 0;
   double active_routed_least = 0;  // routed experts that one token uses
   double active_routed_mean = 0;
   double active_routed_most = 0;
   double tied_head = 0;  // of the table, used again as output projection
 
-  [[nodiscard]] double total() const { return always_used() + routed_experts; }
+  [[nodiscard]] double total() const { return always_used() + routed_experts + routed_vectors; }
   // Everything that a token's forward pass touches; the input table counts in full.
-  [[nodiscard]] double active() const { return always_used() + active_routed_mean; }
+  [[nodiscard]] double active() const {
+    return always_used() + active_routed_mean + active_routed_vectors;
+  }
   // Without the input table, of which a token reads one row: half of the FLOPs per token, norms
   // and biases aside.
   [[nodiscard]] double active_without_embedding() const { return active() - embedding + tied_head; }
@@ -97,17 +101,29 @@ struct WeightBytes {
 WeightBytes weight_bytes(const MoeModel& model, const Quantisation& formats,
                          const TensorParallel& tp = {});
 
-// KV cache of one token in one layer, on one rank of `tp`. MLA's latent is replicated; linear
-// attention keeps nothing per token.
+// KV cache of one token in one layer while it is within every window, on one rank of `tp`; keys of
+// an indexer included. MLA's latent is replicated; linear attention keeps nothing per token;
+// compressed attention pools, so that a token costs its share of an entry.
 Bytes kv_bytes_per_token(const Attention& attention, DType kv, std::int64_t tp = 1);
 
 // Summed over the decoder's layers (encoders keep no cache).
 Bytes kv_bytes_per_token(const MoeModel& model, DType kv, std::int64_t tp = 1);
 
+// KV cache of one sequence of `context` tokens, on one rank: layers with a window or chunks keep no
+// more than that, and each layer whole pages of `page` tokens. Without what keeps its size
+// (state_bytes_per_sequence).
+Bytes kv_bytes_per_sequence(const Attention& attention, DType kv, std::int64_t context,
+                            std::int64_t page = 1, std::int64_t tp = 1);
+// Summed over the decoder's layers, with the model's pages.
+Bytes kv_bytes_per_sequence(const MoeModel& model, DType kv, std::int64_t context,
+                            std::int64_t tp = 1);
+
 // Keys and values of the cross attention, per token of the source.
 Bytes cross_kv_bytes_per_source_token(const MoeModel& model, DType kv, std::int64_t tp = 1);
 
-// State of linear attention (fp32) and its convolution window, whatever the length.
+// State of linear attention and Mamba (fp32), their convolution windows, and pools of compressed
+// attention that are not full, whatever the length.
+Bytes state_bytes_per_sequence(const Attention& attention, std::int64_t tp = 1);
 Bytes state_bytes_per_sequence(const MoeModel& model, std::int64_t tp = 1);
 
 }  // namespace moesim

@@ -31,6 +31,13 @@ struct ExpertLoad {
   std::int64_t busiest = 0;          // largest pairs_e
 };
 
+// How the rows of routed experts lie when their products begin; the all-to-all decides it.
+enum class ExpertLayout : std::uint8_t {
+  fused,       // tokens as they arrived; the framework's kernel permutes them itself
+  contiguous,  // one list of rows, sorted by expert (what DeepEP's normal kernels feed)
+  masked,      // a block of rows per expert, partly filled (DeepEP's low-latency kernels)
+};
+
 // The routed experts of one layer on one rank: permute, gate+up, activation, down, finalize.
 struct MoeOp {
   std::int64_t entering_tokens = 0;  // rows that enter the kernel (before selection of local pairs)
@@ -44,6 +51,7 @@ struct MoeOp {
   DType dtype = DType::bf16;
   DType weight_storage = DType::bf16;
   double weight_bits = 0.0;  // > 0: stored bits per weight, instead of the format's
+  ExpertLayout layout = ExpertLayout::fused;
 };
 
 enum class Phase : std::uint8_t { prefill = 0, decode = 1 };
@@ -84,7 +92,27 @@ struct MemoryOp {
   Bytes written;
 };
 
-using OpShape = std::variant<GemmOp, MoeOp, AttentionOp, MlaOp, MemoryOp>;
+// Kernels that no profile has: the device's data sheet answers for them, marked uncalibrated.
+enum class UnmeasuredKernel : std::uint8_t {
+  windowed_attention,    // softmax attention over a window or a chunk
+  uneven_attention,      // values narrower than keys
+  linear_attention,      // gated delta rule, lightning attention
+  state_space,           // Mamba
+  indexer,               // scores of sparse attention, and the choice among them
+  sparse_attention,      // latent attention over chosen entries
+  compressed_attention,  // over a window and pooled entries
+};
+inline constexpr std::size_t k_unmeasured_kernels = 7;
+std::string_view name_of(UnmeasuredKernel kernel);
+
+struct RooflineOp {
+  UnmeasuredKernel kernel = UnmeasuredKernel::windowed_attention;
+  Flops flops;
+  Bytes bytes;
+  DType dtype = DType::bf16;  // of the arithmetic
+};
+
+using OpShape = std::variant<GemmOp, MoeOp, AttentionOp, MlaOp, MemoryOp, RooflineOp>;
 
 struct Op {
   std::string_view label;  // static text: "q_proj", "experts", "mla", ...

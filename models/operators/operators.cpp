@@ -50,7 +50,7 @@ void append_ffn(std::vector<Op>& ops, const MoeModel& model, const FfnShape& sha
   const GemmOp common{.m = tokens,
                       .dtype = precision.ffn_gemm,
                       .weight_storage = shape.storage,
-                      .weight_bits = shape.weight_bits};
+                      .weight_bits = detail::kernel_bits(shape.weight_bits, shape.storage)};
   GemmOp up = common;
   up.n = wide;
   up.k = model.hidden;
@@ -203,7 +203,37 @@ Op routed_expert_op(const MoeModel& model, const FfnGroup& group, const ExpertSh
                            .load = shard.load,
                            .dtype = precision.expert_gemm,
                            .weight_storage = precision.weights.routed_expert,
-                           .weight_bits = expert.weight_bits}};
+                           .weight_bits = detail::kernel_bits(expert.weight_bits,
+                                                              precision.weights.routed_expert),
+                           .layout = shard.layout}};
+}
+
+std::vector<Op> expert_passes(const MoeOp& experts, DType activation) {
+  const double pairs = real(experts.load.pairs);
+  const double hidden = real(experts.hidden);
+  const double inter = real(experts.inter);
+  const double rows = real(experts.entering_tokens) * hidden;
+  // Narrow products take rows with a scale per 128 values.
+  const bool narrow = stored_bits(experts.dtype) < 16;
+  const auto operands = [&experts, narrow](double values) {
+    return size(values, peak_class(experts.dtype)) +
+           (narrow ? size(values / 128, DType::fp32) : Bytes());
+  };
+  std::vector<Op> ops;
+  if (experts.load.pairs == 0) {
+    return ops;
+  }
+  const bool moves = experts.layout != ExpertLayout::masked;
+  if (moves) {
+    ops.push_back({"experts_scatter", MemoryOp{operands(rows), operands(pairs * hidden)}});
+  }
+  ops.push_back(
+      {"experts_activation", MemoryOp{size((experts.matrices - 1) * pairs * inter, activation),
+                                      operands(pairs * inter)}});
+  if (moves) {
+    ops.push_back(memory_op("experts_gather", pairs * hidden, rows, activation));
+  }
+  return ops;
 }
 
 std::vector<Op> embedding_ops(const MoeModel& model, std::int64_t tokens,
@@ -225,15 +255,18 @@ std::vector<Op> head_ops(const MoeModel& model, std::int64_t rows, const OpPreci
   }
   const std::int64_t words = (model.vocabulary + tp - 1) / tp;
   const Quantisation& weights = precision.weights;
-  ops.push_back(detail::add_norm_op("final_norm", rows, model.hidden, precision.activation));
-  ops.push_back({"lm_head", GemmOp{.m = rows,
-                                   .n = words,
-                                   .k = model.hidden,
-                                   .dtype = precision.head,
-                                   .weight_storage =
-                                       model.tied_embeddings ? weights.embedding : weights.head}});
-  // Softmax and choice read the fp32 logits; one id per row comes out.
-  ops.push_back(memory_op("sampling", real(rows) * real(words), real(rows), DType::fp32));
+  // Prediction modules share the head; each has a norm of its own before it.
+  for (std::int64_t module = 0; module <= model.mtp_layers; ++module) {
+    ops.push_back(detail::add_norm_op("final_norm", rows, model.hidden, precision.activation));
+    ops.push_back({"lm_head", GemmOp{.m = rows,
+                                     .n = words,
+                                     .k = model.hidden,
+                                     .dtype = precision.head,
+                                     .weight_storage = model.tied_embeddings ? weights.embedding
+                                                                             : weights.head}});
+    // Softmax and choice read the fp32 logits; one id per row comes out.
+    ops.push_back(memory_op("sampling", real(rows) * real(words), real(rows), DType::fp32));
+  }
   return ops;
 }
 

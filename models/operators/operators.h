@@ -92,9 +92,15 @@ struct ExpertShard {
   std::int64_t local_experts = 0;  // slots, replicas included
   std::int64_t etp = 1;            // expert tensor parallelism
   ExpertLoad load;
+  ExpertLayout layout = ExpertLayout::fused;
 };
 Op routed_expert_op(const MoeModel& model, const FfnGroup& group, const ExpertShard& shard,
                     const OpPrecision& precision);
+
+// What engines run around the two products of routed experts, over `activation` values: rows into
+// the experts' order and back (not of masked rows, which arrive and leave in place), the activation
+// and its quantisation. For laws that time the products alone; all others hold them.
+std::vector<Op> expert_passes(const MoeOp& experts, DType activation);
 
 std::vector<Op> embedding_ops(const MoeModel& model, std::int64_t tokens,
                               const OpPrecision& precision);

@@ -5,40 +5,33 @@
 #include "sim/core/error.h"
 
 namespace moesim {
-namespace {
 
-using detail::memory_op;
-using detail::real;
-using detail::size;
+namespace detail {
 
-// What all kernels of one call share.
-struct Context {
-  const OpPrecision& precision;
-  std::int64_t hidden = 0;
-  std::int64_t rows = 0;  // new tokens of all batches
-  std::int64_t tp = 1;
-  bool causal = true;
-  bool cached = true;  // keys and values go into a cache (decoders)
-};
-
-// Weights of a block's attention are stored alike, whichever product they enter.
 void append_projection(std::vector<Op>& ops, std::string_view label, const Context& c,
                        const Attention& a, const GemmOp& shape) {
   GemmOp gemm = shape;
   gemm.dtype = c.precision.attention_gemm;
   gemm.weight_storage = c.precision.weights.attention;
-  gemm.weight_bits = a.weight_bits;
+  gemm.weight_bits = kernel_bits(a.weight_bits, gemm.weight_storage);
   if (gemm.m > 0) {
     if (gemm.batch == 1) {
-      detail::append_quantisation(ops, "quantise", gemm.m, gemm.k, gemm.dtype, c.precision);
+      append_quantisation(ops, "quantise", gemm.m, gemm.k, gemm.dtype, c.precision);
     }
     ops.push_back({label, gemm});
   }
 }
 
-std::int64_t local(std::int64_t heads, std::int64_t tp) {
-  return std::max<std::int64_t>(1, heads / tp);
-}
+}  // namespace detail
+
+namespace {
+
+using detail::append_projection;
+using detail::Context;
+using detail::local;
+using detail::memory_op;
+using detail::real;
+using detail::size;
 
 // Rotary embedding of q and k in place; k and v appended to the cache.
 Op rope_append_op(const Context& c, double q_values, double k_values, double v_values) {
@@ -50,9 +43,54 @@ Op rope_append_op(const Context& c, double q_values, double k_values, double v_v
           MemoryOp{size(rotated + v_values, activation), size(q_values, activation) + appended}};
 }
 
+// Pairs of a query and a key that it sees, of one sequence: query i of q sees the keys up to its
+// own position, of them the latest `window`, or those of its own chunk.
+double pairs_seen(const Attention& a, const AttentionBatch& batch) {
+  const double past = real(batch.context - batch.query_len);
+  const double queries = real(batch.query_len);
+  if (a.window > 0) {
+    const double growing = std::clamp(real(a.window) - past, 0.0, queries);
+    return growing * past + growing * (growing + 1) / 2 + (queries - growing) * real(a.window);
+  }
+  const auto up_to = [&a](std::int64_t position) {
+    const double whole = real(position / a.chunk);
+    const double rest = real(position % a.chunk);
+    return whole * real(a.chunk) * (real(a.chunk) + 1) / 2 + rest * (rest + 1) / 2;
+  };
+  return up_to(batch.context) - up_to(batch.context - batch.query_len);
+}
+
+// Beyond its window, or with values of another width than the keys', attention has no measured law.
+Op unmeasured_softmax(const Context& c, const Attention& a, const AttentionBatch& batch,
+                      bool limited) {
+  const double sequences = real(batch.sequences);
+  const double heads = real(a.heads / c.tp);
+  const double widths = real(a.head_dim + a.value_dim);
+  const double past = real(batch.context - batch.query_len);
+  const double queries = real(batch.query_len);
+  const double pairs = limited ? pairs_seen(a, batch) : queries * (past + (queries + 1) / 2);
+  const double most = real(a.window > 0 ? a.window : a.chunk);
+  const double keys =
+      limited ? std::min(real(batch.context), queries - 1 + most) : real(batch.context);
+  const double kv_heads = real(local(a.kv_heads, c.tp));
+  return {"attention",
+          RooflineOp{.kernel = limited ? UnmeasuredKernel::windowed_attention
+                                       : UnmeasuredKernel::uneven_attention,
+                     .flops = Flops(2 * sequences * heads * pairs * widths),
+                     .bytes = size(sequences * keys * kv_heads * widths, c.precision.kv) +
+                              size(sequences * queries * heads * widths, c.precision.activation),
+                     .dtype = c.precision.attention}};
+}
+
 void append_softmax_core(std::vector<Op>& ops, const Context& c, const Attention& a,
                          std::span<const AttentionBatch> batches) {
   for (const AttentionBatch& batch : batches) {
+    const std::int64_t most = a.window > 0 ? a.window : a.chunk;
+    const bool limited = most > 0 && batch.context > most;
+    if (limited || a.value_dim != a.head_dim) {
+      ops.push_back(unmeasured_softmax(c, a, batch, limited));
+      continue;
+    }
     ops.push_back(
         {"attention", AttentionOp{.phase = batch.phase,
                                   .batch = batch.sequences,
@@ -69,17 +107,27 @@ void append_softmax_core(std::vector<Op>& ops, const Context& c, const Attention
 
 void append_softmax_attention(std::vector<Op>& ops, const Context& c, const Attention& a,
                               std::span<const AttentionBatch> batches) {
-  const std::int64_t q = a.heads / c.tp * a.head_dim;
-  const std::int64_t kv = local(a.kv_heads, c.tp) * a.head_dim;
-  append_projection(ops, "qkv_proj", c, a, {.m = c.rows, .n = q + 2 * kv, .k = c.hidden});
+  const std::int64_t heads = a.heads / c.tp;
+  const std::int64_t q = heads * a.head_dim;
+  const std::int64_t out = heads * a.value_dim;
+  const std::int64_t kv_heads = a.reuses_kv ? 0 : local(a.kv_heads, c.tp);
+  const std::int64_t k = kv_heads * a.head_dim;
+  const std::int64_t v = kv_heads * a.value_dim;
+  const std::int64_t gate = (a.output_gate ? out : 0) + (a.head_gate ? heads : 0);
+  append_projection(ops, "qkv_proj", c, a,
+                    {.m = c.rows, .n = q + gate + k + (a.keys_are_values ? 0 : v), .k = c.hidden});
   if (a.qk_norm != QkNorm::none) {
-    const double values = real(c.rows) * real(q + kv);
+    const double values = real(c.rows) * real(q + k);
     ops.push_back(memory_op("qk_norm", values, values, c.precision.activation));
   }
   const double rows = real(c.rows);
-  ops.push_back(rope_append_op(c, rows * real(q), rows * real(kv), rows * real(kv)));
+  ops.push_back(rope_append_op(c, rows * real(q), rows * real(k), rows * real(v)));
   append_softmax_core(ops, c, a, batches);
-  append_projection(ops, "o_proj", c, a, {.m = c.rows, .n = c.hidden, .k = q});
+  if (gate > 0) {
+    ops.push_back(memory_op("output_gate", rows * real(out + gate), rows * real(out),
+                            c.precision.activation));
+  }
+  append_projection(ops, "o_proj", c, a, {.m = c.rows, .n = c.hidden, .k = out});
 }
 
 // Queries of the decoder on keys and values of the encoder's output, which are projected once,
@@ -146,10 +194,16 @@ void append_latent_core(std::vector<Op>& ops, const Context& c, const Attention&
                         const AttentionBatch& batch) {
   const std::int64_t heads = a.heads / c.tp;
   const std::int64_t rows = batch.sequences * batch.query_len;
-  if (batch.phase == Phase::decode) {
+  // Queries that choose among the entries attend absorbed in prefill too.
+  const bool sparse = a.indexer && batch.context > a.indexer->top_k;
+  if (a.indexer) {
+    detail::append_indexer_scores(ops, c, *a.indexer, batch, 1);
+  }
+  if (batch.phase == Phase::decode || sparse) {
     append_projection(ops, "k_up", c, a,
                       {.m = rows, .n = a.kv_rank, .k = a.nope_dim, .batch = heads});
-    ops.push_back({"mla", mla_shape(c, a, batch)});
+    ops.push_back({"mla", sparse ? detail::sparse_latent_shape(c, a, batch)
+                                 : OpShape(mla_shape(c, a, batch))});
     append_projection(ops, "v_up", c, a,
                       {.m = rows, .n = a.value_dim, .k = a.kv_rank, .batch = heads});
     return;
@@ -172,59 +226,13 @@ void append_latent_attention(std::vector<Op>& ops, const Context& c, const Atten
   const double rows = real(c.rows);
   ops.push_back(rope_append_op(c, rows * real(heads) * real(a.rope_dim), rows * real(a.rope_dim),
                                rows * real(a.kv_rank)));
+  if (a.indexer) {
+    detail::append_indexer_projections(ops, c, a, 1);
+  }
   for (const AttentionBatch& batch : batches) {
     append_latent_core(ops, c, a, batch);
   }
   append_projection(ops, "o_proj", c, a, {.m = c.rows, .n = c.hidden, .k = heads * a.value_dim});
-}
-
-// Decode reads and writes the state (fp32) of every sequence. Prefill in chunks of C tokens
-// (Yang et al. 2406.06484): per chunk and head q k^T and its product with v (C x C),
-// the chunk's own update k^T v and the product q S with the state.
-void append_linear_core(std::vector<Op>& ops, const Context& c, const Attention& a,
-                        const AttentionBatch& batch) {
-  const std::int64_t heads = a.heads / c.tp;
-  const double state = real(batch.sequences) * real(heads) * real(a.head_dim) * real(a.value_dim);
-  if (batch.phase == Phase::decode) {
-    const double touched = state * real(batch.query_len);
-    ops.push_back(memory_op("state_update", touched, touched, DType::fp32));
-    return;
-  }
-  constexpr std::int64_t longest_chunk = 64;
-  const std::int64_t chunk = std::max<std::int64_t>(1, std::min(longest_chunk, batch.query_len));
-  const std::int64_t products = batch.sequences * heads * ((batch.query_len + chunk - 1) / chunk);
-  const DType dtype = c.precision.attention;
-  const auto product = [&](std::string_view label, std::int64_t m, std::int64_t n, std::int64_t k) {
-    ops.push_back(
-        {label,
-         GemmOp{
-             .m = m, .n = n, .k = k, .batch = products, .dtype = dtype, .weight_storage = dtype}});
-  };
-  product("chunk_scores", chunk, chunk, a.head_dim);
-  product("chunk_values", chunk, a.value_dim, chunk);
-  product("chunk_state", a.head_dim, a.value_dim, chunk);
-  product("chunk_carry", chunk, a.value_dim, a.head_dim);
-}
-
-void append_linear_attention(std::vector<Op>& ops, const Context& c, const Attention& a,
-                             std::span<const AttentionBatch> batches) {
-  const std::int64_t heads = a.heads / c.tp;
-  const std::int64_t values = heads * a.value_dim;
-  const std::int64_t mixed = 2 * local(a.kv_heads, c.tp) * a.head_dim + values;
-  append_projection(
-      ops, "in_proj", c, a,
-      {.m = c.rows, .n = mixed + (a.output_gate ? values : 0) + 2 * heads, .k = c.hidden});
-  if (a.conv_width > 0) {
-    const double rows = real(c.rows) * real(mixed);
-    ops.push_back(memory_op("conv", rows, rows, c.precision.activation));
-  }
-  for (const AttentionBatch& batch : batches) {
-    append_linear_core(ops, c, a, batch);
-  }
-  const double out = real(c.rows) * real(values);
-  ops.push_back(
-      memory_op("gated_norm", (a.output_gate ? 2 : 1) * out, out, c.precision.activation));
-  append_projection(ops, "o_proj", c, a, {.m = c.rows, .n = c.hidden, .k = values});
 }
 
 void check_batches(const Block& block, std::span<const AttentionBatch> batches) {
@@ -244,7 +252,8 @@ std::vector<Op> attention_ops(const MoeModel& model, const Block& block,
                               std::int64_t tp) {
   check_batches(block, batches);
   const Attention& a = block.attention;
-  ensure(tp >= 1 && a.heads % tp == 0, "tensor parallelism divides the attention heads");
+  ensure(tp >= 1 && (a.kind == AttentionKind::none || a.heads % tp == 0),
+         "tensor parallelism divides the attention heads");
   const bool decoder = block.stack == Stack::decoder;
   const Context c{.precision = precision,
                   .hidden = model.hidden,
@@ -256,7 +265,26 @@ std::vector<Op> attention_ops(const MoeModel& model, const Block& block,
   if (c.rows == 0) {
     return ops;
   }
-  ops.push_back(detail::add_norm_op("input_norm", c.rows, c.hidden, precision.activation));
+  const auto norms = [&](std::string_view label) {
+    if (model.residual_streams > 1) {
+      // Every stream is read for the weights and the sum, and written with its share of the output.
+      const double values = real(c.rows) * real(c.hidden) * real(model.residual_streams);
+      ops.push_back(memory_op("stream_mixing", 2 * values, values, precision.activation));
+    }
+    ops.push_back(detail::add_norm_op(label, c.rows, c.hidden, precision.activation));
+  };
+  if (block.mtp) {
+    const double values = 2 * real(c.rows) * real(c.hidden);
+    ops.push_back(memory_op("mtp_norms", values, values, precision.activation));
+    ops.push_back({"mtp_proj", GemmOp{.m = c.rows,
+                                      .n = c.hidden,
+                                      .k = 2 * c.hidden,
+                                      .dtype = precision.attention_gemm,
+                                      .weight_storage = precision.weights.attention}});
+  }
+  if (a.kind != AttentionKind::none) {
+    norms("input_norm");
+  }
   switch (a.kind) {
     case AttentionKind::mha:
     case AttentionKind::gqa:
@@ -266,13 +294,27 @@ std::vector<Op> attention_ops(const MoeModel& model, const Block& block,
       append_latent_attention(ops, c, a, batches);
       break;
     case AttentionKind::linear:
-      append_linear_attention(ops, c, a, batches);
+      detail::append_linear_attention(ops, c, a, batches);
+      break;
+    case AttentionKind::mamba:
+      detail::append_state_space(ops, c, a, batches);
+      break;
+    case AttentionKind::compressed:
+      detail::append_compressed_attention(ops, c, a, batches);
+      break;
+    case AttentionKind::none:
       break;
   }
   if (block.cross_attention) {
     append_cross_attention(ops, c, *block.cross_attention, batches);
   }
-  ops.push_back(detail::add_norm_op("ffn_norm", c.rows, c.hidden, precision.activation));
+  for (std::int64_t i = 0; i < block.extra_norms; ++i) {
+    const double values = real(c.rows) * real(c.hidden);
+    ops.push_back(memory_op("extra_norm", values, values, precision.activation));
+  }
+  if (!block.ffn.empty()) {
+    norms("ffn_norm");
+  }
   return ops;
 }
 

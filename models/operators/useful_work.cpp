@@ -1,5 +1,6 @@
 // The one count of FLOPs and bytes: forms, bounds, the spec sheet, MFU and MBU rest on it.
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "models/kernels/kernel_form.h"
@@ -134,8 +135,21 @@ double least_seconds(const UsefulWork& work, const KernelContext& context) {
   return arithmetic > memory ? arithmetic : memory;
 }
 
-Flops flops_of(const OpShape& op) { return Flops(useful_work(shape_of(op)).flops); }
+Flops flops_of(const OpShape& op) {
+  const auto* roofline = std::get_if<RooflineOp>(&op);
+  return roofline != nullptr ? roofline->flops : Flops(useful_work(shape_of(op)).flops);
+}
 
-Bytes bytes_of(const OpShape& op) { return Bytes(useful_work(shape_of(op)).bytes); }
+Bytes bytes_of(const OpShape& op) {
+  const auto* roofline = std::get_if<RooflineOp>(&op);
+  return roofline != nullptr ? roofline->bytes : Bytes(useful_work(shape_of(op)).bytes);
+}
+
+std::string_view name_of(UnmeasuredKernel kernel) {
+  constexpr std::array<std::string_view, k_unmeasured_kernels> names{
+      "windowed_attention", "uneven_attention",    "linear_attention", "state_space", "indexer",
+      "sparse_attention",   "compressed_attention"};
+  return names.at(static_cast<std::size_t>(kernel));
+}
 
 }  // namespace moesim

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "hardware/device.h"
+#include "models/network/hf_config.h"
 #include "placement/formats/formats.h"
 #include "placement/rebalance/rebalance.h"
 #include "placement/solver.h"
@@ -113,17 +114,50 @@ nlohmann::json to_json(const CatalogListing& listing) {
   return document;
 }
 
-nlohmann::json catalog_entry(const std::string& name, const CatalogFolders& folders) {
+CatalogPlace find_catalog_entry(const std::string& kind, const std::string& name,
+                                const CatalogFolders& folders) {
+  const std::string where = "catalog show " + (kind.empty() ? "" : kind + " ") + name;
+  std::vector<ShelfFolders> wanted;
+  std::vector<std::string> kinds;
+  for (ShelfFolders& shelf : shelves(folders)) {
+    kinds.push_back(shelf.kind);
+    if (kind.empty() || shelf.kind == kind || shelf.kind == kind + "s") {
+      wanted.push_back(std::move(shelf));
+    }
+  }
+  if (wanted.empty()) {
+    throw ConfigError(where, "\"" + kind + "\" is no kind; there are: " + joined(kinds));
+  }
+  if (name.ends_with(".json")) {
+    if (!fs::is_regular_file(name)) {
+      throw ConfigError(where, "the file does not exist");
+    }
+    if (!kind.empty()) {
+      return {wanted.front().kind, name};
+    }
+    const nlohmann::json document = parse_json(without_python_numbers(read_text_file(name)), name);
+    const bool model =
+        is_hf_config(document) || (document.is_object() && document.contains("blocks"));
+    return {model ? "models" : "", name};
+  }
+  std::vector<CatalogPlace> found;
   std::vector<std::string> known;
-  for (const ShelfFolders& shelf : shelves(folders)) {
+  for (const ShelfFolders& shelf : wanted) {
     const std::string path = find_in_catalog(name, shelf.folders);
     if (!path.empty()) {
-      return read_json_file(path);
+      found.push_back({shelf.kind, path});
     }
     const auto names = catalog_names(shelf.folders);
     known.insert(known.end(), names.begin(), names.end());
   }
-  throw ConfigError("catalog show " + name, "no such entry; there are: " + joined(known));
+  if (found.empty()) {
+    throw ConfigError(where, "no such entry; there are: " + joined(known));
+  }
+  return found.front();
+}
+
+nlohmann::json catalog_entry(const std::string& name, const CatalogFolders& folders) {
+  return read_json_file(find_catalog_entry("", name, folders).path);
 }
 
 }  // namespace moesim

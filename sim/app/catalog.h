@@ -37,6 +37,17 @@ CatalogListing list_catalog(const CatalogFolders& folders);
 // {kind: [names], kind: {name: what it is}}.
 nlohmann::json to_json(const CatalogListing& listing);
 
+// Where an entry stands: the kind of its shelf ("models", ...) and its file. `kind`, if not empty,
+// is a kind or its singular; a path that ends in .json is the entry itself, of kind "models" if it
+// describes one, else "". Throws ConfigError that lists the names if there is none, and for a name
+// that stands on several shelves.
+struct CatalogPlace {
+  std::string kind;
+  std::string path;
+};
+CatalogPlace find_catalog_entry(const std::string& kind, const std::string& name,
+                                const CatalogFolders& folders);
+
 // The document of a catalog's entry. Throws ConfigError that lists the names if there is none.
 nlohmann::json catalog_entry(const std::string& name, const CatalogFolders& folders);
 

@@ -67,6 +67,9 @@ SimulateResult simulate(Scenario scenario, const Library& library, const Simulat
   if (options.crosscheck) {
     result.crosscheck = crosscheck(ran.last, options.backend);
   }
+  if (options.explain) {
+    result.explanations = explain_laws(simulation, ran.last.lowered);
+  }
   if (options.timeline) {
     result.timeline =
         timeline_json(ran.last.lowered, ran.last.result, simulation.cluster().node.devices);
@@ -92,6 +95,9 @@ nlohmann::json to_json(const SimulateResult& result) {
                             {"max_absolute_s", result.crosscheck->max_absolute_s},
                             {"max_relative", result.crosscheck->max_relative},
                             {"agree", result.crosscheck->agree}};
+  }
+  if (result.explanations) {
+    report["explain"] = explanations_json(*result.explanations);
   }
   return report;
 }

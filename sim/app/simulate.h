@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "sim/engine/library.h"
+#include "sim/engine/results/law_explanation.h"
 #include "sim/engine/results/step_report.h"
 #include "sim/engine/scenario_file.h"
 
@@ -23,7 +24,8 @@ struct SimulateOptions {
   BackendKind backend = BackendKind::fast;
   bool crosscheck = false;  // run the other backend on the last step as well
   bool timeline = false;
-  int threads = 1;  // that draw and count tokens; results do not depend on it
+  bool explain = false;  // which law answered for each operation, and the runners-up
+  int threads = 1;       // that draw and count tokens; results do not depend on it
   std::function<void(double)> progress = {};  // share of the steps that are done; may be empty
   // Told before a run that takes a while why it does; may be empty.
   std::function<void(const std::string&)> notice = {};
@@ -44,6 +46,7 @@ struct SimulateResult {
   HostTimes host;
   std::optional<CrosscheckReport> crosscheck;
   std::string timeline;  // Chrome/Perfetto trace JSON; empty unless asked for
+  std::optional<std::vector<LawExplanation>> explanations;
 };
 
 // All steps of the scenario. Throws ConfigError.

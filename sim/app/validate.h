@@ -5,8 +5,10 @@
 #include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <vector>
 
 #include "calibrate/fit/comm_fit.h"
+#include "calibrate/validate/model_errors.h"
 #include "calibrate/validate/regimes.h"
 #include "calibrate/validate/validate_kernels.h"
 #include "sim/core/progress.h"
@@ -19,13 +21,14 @@ struct ValidateOptions {
   CatalogFolders catalogs = {};
   std::string points = {};        // CSV file to write, one line per judged row; empty: none
   bool regimes = false;           // also where each group is worst
-  bool leave_device_out = false;  // kernels: every device as if nobody had measured it
+  bool leave_device_out = false;  // every device as if nobody had measured it
   Progress progress = {};         // of kernels
 };
 
 struct ValidateKernelsResult {
   ValidationReport report;
   std::map<std::string, Regime> worst_regimes;  // by group; of large groups, if asked for
+  std::vector<ModelErrors> models;              // of the catalog
 };
 struct ValidateCollectivesResult {
   CommValidation report;
@@ -37,7 +40,7 @@ struct ValidateCollectivesResult {
 ValidateKernelsResult validate_kernels(const ValidateOptions& options);
 ValidateCollectivesResult validate_collectives(const ValidateOptions& options);
 
-// {"groups": [...], "skipped": [...]}.
+// {"groups": [...], "skipped": [...]}; of kernels also "models".
 nlohmann::json to_json(const ValidateKernelsResult& result);
 nlohmann::json to_json(const ValidateCollectivesResult& result);
 

@@ -26,6 +26,30 @@ Json times_json(const LayerTimes& times) {
   return {{"step_s", times.step_s}, {"phases", phases}};
 }
 
+Json interval_json(const HostInterval& interval) {
+  return Json::array({interval.low, interval.high});
+}
+
+Json verdict_json(const HostVerdict& verdict) {
+  return {{"answer", answer_name(verdict.answer)},
+          {"bar", verdict.bar},
+          {"median_ape", verdict.median_ape},
+          {"interval", interval_json(verdict.interval)},
+          {"noise", verdict.noise},
+          {"n", verdict.n},
+          {"text", verdict.text}};
+}
+
+Json noise_json(const HostNoise& noise) {
+  return {{"rounds", noise.rounds},
+          {"narrow", noise.narrow},
+          {"undisturbed_share", noise.undisturbed_share},
+          {"stolen_visit_share", noise.stolen_visit_share},
+          {"layer_half_width", noise.layer_half_width},
+          {"microbenchmark_half_width", noise.micro_half_width},
+          {"disturbed_kernels", noise.disturbed}};
+}
+
 Json row_json(const HostComparison& row) {
   const MoeConfig& c = row.config;
   return {{"configuration", describe(c)},
@@ -34,13 +58,15 @@ Json row_json(const HostComparison& row) {
           {"measured", times_json(row.measured)},
           {"predicted", times_json(row.predicted)},
           {"naive_s", row.naive_s},
+          {"measured_interval_s", interval_json({row.step.low_s, row.step.high_s})},
+          {"predicted_interval_s", interval_json(row.predicted_s)},
           {"error", row.error()},
+          {"interval", interval_json(row.error_interval())},
           {"noise", row.noise()},
           {"p10_s", row.p10_s},
           {"p90_s", row.p90_s},
-          {"first_visit_s", row.first_round_s},
-          {"last_visit_s", row.last_round_s},
-          {"repeats", row.repeats},
+          {"rounds", row.step.rounds},
+          {"repeats", row.step.undisturbed},
           {"disk_reads", row.disk_reads},
           {"deviation_from_reference", row.deviation},
           {"extrapolated", row.extrapolated}};
@@ -65,18 +91,21 @@ Json to_json(const HostValidation& result) {
   Json document{{"groups", Json::array()},
                 {"skipped", Json::array()},
                 {"configurations", Json::array()},
-                {"host", {{"source", result.profile.source}}}};
+                {"noise", noise_json(result.noise)},
+                {"verdict", verdict_json(result.verdict)},
+                {"host", {{"source", result.source}}}};
   for (const HostGroup& group : result.groups) {
     Json one{{"name", group.name},
              {"n", group.n},
              {"median_ape", group.median_ape},
              {"p90_ape", group.p90_ape},
              {"worst_ape", group.worst_ape},
-             {"mean_signed_error", group.mean_signed_error},
-             {"median_noise", group.median_noise},
-             {"worst_beyond_noise", group.worst_beyond_noise}};
+             {"mean_signed_error", group.mean_signed_error}};
     if (group.naive_median_ape > 0.0) {
       one["baseline"] = {{"naive_median_ape", group.naive_median_ape}};
+      one["interval"] = interval_json(group.interval);
+      one["noise"] = group.median_noise;
+      one["worst_beyond_noise"] = group.worst_beyond_noise;
     }
     document["groups"].push_back(std::move(one));
   }
@@ -113,11 +142,11 @@ HostValidation validate_host(const ValidateHostOptions& options) {
 }
 
 void save_host_validation(const HostValidation& result, const std::string& folder) {
-  write_text_file(folder + "/profile.json", host_profile_json(result.profile).dump(1) + "\n");
-  write_text_file(folder + "/validation.json", to_json(result).dump(1) + "\n");
-  if (!result.micro.empty()) {
+  if (result.profile) {
+    write_text_file(folder + "/profile.json", host_profile_json(*result.profile).dump(1) + "\n");
     write_host_tables(result.micro, folder);
   }
+  write_text_file(folder + "/validation.json", to_json(result).dump(1) + "\n");
 }
 
 }  // namespace moesim

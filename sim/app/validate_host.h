@@ -5,6 +5,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
+#include "calibrate/cpu/interrupt.h"
 #include "calibrate/cpu/validate_host.h"
 
 namespace moesim {
@@ -16,14 +17,15 @@ struct ValidateHostOptions {
   Progress progress = {};
 };
 
-// Measures for a minute or more. Throws ConfigError, also for a folder that could not be saved to,
-// and std::system_error.
+// Measures for some minutes, at most for run.budget_s and its preparations. Throws ConfigError,
+// also for a folder that could not be saved to, std::system_error, and Interrupted.
 HostValidation validate_host(const ValidateHostOptions& options);
 
-// {"groups": [...], "skipped": [...], "configurations": [...], "host": {...}}.
+// {"groups": [...], "skipped": [...], "configurations": [...], "noise": {...}, "verdict": {...},
+// "host": {...}}.
 nlohmann::json to_json(const HostValidation& result);
 
-// Profile, results and, where the profile was measured, its tables (FAMILY.csv).
+// Results, the profile if there is one and, where it was measured, its tables (FAMILY.csv).
 void save_host_validation(const HostValidation& result, const std::string& folder);
 
 }  // namespace moesim

@@ -22,6 +22,7 @@ struct Options {
   std::string timeline;
   std::optional<std::int64_t> seed;
   bool crosscheck = false;
+  bool explain = false;
 };
 
 Scenario load_scenario(const Options& options) {
@@ -53,6 +54,7 @@ int run(const Options& options) {
                {.backend = options.backend == "fast" ? BackendKind::fast : BackendKind::simgrid,
                 .crosscheck = options.crosscheck,
                 .timeline = !options.timeline.empty(),
+                .explain = options.explain,
                 .threads = options.common.threads,
                 .progress = [&progress](double done) { progress.show(done); },
                 .notice = [](const std::string& note) { print_warnings({note}); }});
@@ -86,6 +88,8 @@ void add_simulate_command(CLI::App& app, Command& command) {
       ->check(CLI::IsMember({"fast", "simgrid"}))
       ->capture_default_str();
   sub->add_flag("--crosscheck", options->crosscheck, "run both backends and compare every task");
+  sub->add_flag("--explain", options->explain,
+                "which kernel law answered for each operation, the runners-up, and why");
   sub->add_option("--timeline", options->timeline, "write a Chrome/Perfetto trace")
       ->type_name("FILE");
   sub->add_option("--seed", options->seed, "override the scenario's seed")

@@ -1,4 +1,5 @@
 // moesim validate: predictions of the shipped profiles against measurements.
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -62,6 +63,13 @@ void print(const Json& document, const Options& options) {
   }
   std::vector<std::string> header{"group",       "rows",         "median",        "p90",
                                   "mean signed", "naive median", "inside p10-p90"};
+  const auto interpolates = [](const Json& group) {
+    return group["baseline"].contains("interpolation_n");
+  };
+  const bool interpolated = std::ranges::any_of(document["groups"], interpolates);
+  if (interpolated) {
+    header.insert(header.end(), {"interpolated median", "interpolated p90"});
+  }
   if (options.task.regimes) {
     header.insert(header.end(), {"worst regime", "rows there", "median there"});
   }
@@ -74,6 +82,12 @@ void print(const Json& document, const Options& options) {
                                    percent(group["mean_signed_error"]),
                                    percent(group["baseline"]["naive_median_ape"]),
                                    percent(group["inside_p10_p90"])};
+    if (interpolated) {
+      for (const char* key : {"interpolation_median_ape", "interpolation_p90_ape"}) {
+        const Json& value = group["baseline"][key];
+        cells.push_back(value.is_null() ? "-" : percent(value));
+      }
+    }
     if (options.task.regimes && group.contains("worst_regime")) {
       const Json& regime = group["worst_regime"];
       cells.insert(cells.end(),
@@ -82,6 +96,14 @@ void print(const Json& document, const Options& options) {
     table.row(std::move(cells));
   }
   std::cout << table.text();
+  if (document.contains("models") && !document["models"].empty()) {
+    Table models({"model's own widths", "group", "rows", "median", "p90", "mean signed"});
+    for (const Json& row : document["models"]) {
+      models.row({row["model"], row["group"], row["n"].dump(), percent(row["median_ape"]),
+                  percent(row["p90_ape"]), percent(row["mean_signed_error"])});
+    }
+    std::cout << "\n" << models.text() << "\n";
+  }
   std::int64_t judged = 0;
   std::int64_t erratic = 0;
   for (const Json& group : document["groups"]) {
@@ -148,10 +170,13 @@ void add_validate_command(CLI::App& app, Command& command) {
     });
     return kind;
   };
-  add("kernels", "kernel times (GEMM, MoE, attention, MLA)", kernels)
-      ->add_flag("--leave-device-out", options->task.leave_device_out,
-                 "predict every device from the others, as if nobody had measured it");
-  add("collectives", "collectives and all-to-all", collectives);
+  const auto can_leave_device_out = [options](CLI::App* kind) {
+    kind->add_flag("--leave-device-out", options->task.leave_device_out,
+                   "predict every device from the others, as if nobody had measured it");
+  };
+  can_leave_device_out(add("kernels", "kernel times (GEMM, MoE, attention, MLA)", kernels));
+  can_leave_device_out(add("collectives", "collectives and all-to-all", collectives));
+  add_validate_steps_command(*sub, command);
   add_validate_host_command(*sub, command);
   sub->footer(
       "Errors are |predicted/measured - 1|; the naive baseline is the data "
@@ -162,7 +187,8 @@ void add_validate_command(CLI::App& app, Command& command) {
       "  moesim validate kernels measured/h100_sxm --points points.csv --png "
       "plots/\n"
       "  moesim validate collectives measured/h100_sxm --png plots/ --json > "
-      "result.json");
+      "result.json\n"
+      "  moesim validate steps serving_points.csv");
 }
 
 }  // namespace moesim

@@ -88,5 +88,6 @@ void add_catalog_command(CLI::App& app, Command& command);
 void add_calibrate_run_command(CLI::App& calibrate, Command& command);
 void add_calibrate_host_command(CLI::App& calibrate, Command& command);
 void add_validate_host_command(CLI::App& validate, Command& command);
+void add_validate_steps_command(CLI::App& validate, Command& command);
 
 }  // namespace moesim

@@ -85,9 +85,41 @@ std::string provenance_text(const Json& provenance, const Json& uncertainty) {
                  critical ? percent((*bar)["variance_share"]) : "-"});
     }
   }
-  std::string text = table.text();
+  std::string text = table.text() + "one run of a deployment against another: " +
+                     percent(uncertainty["deployment_share"]) + " of variance\n";
   if (provenance.contains("routing")) {
     text += "routing: " + provenance["routing"].get<std::string>() + "\n";
+  }
+  return text;
+}
+
+// "tokens 128, pairs 1024": what says something.
+std::string shape_text(const Json& shape) {
+  std::string text;
+  for (const auto& [name, value] : shape.items()) {
+    text += (text.empty() ? "" : ", ") + name + " " + human_count(value);
+  }
+  return text;
+}
+
+std::string explanation_text(const Json& explanations) {
+  std::string text;
+  for (const Json& row : explanations) {
+    Table table({row["family"], "law", "kernel", "basis", "time", "expected error", "decided by"});
+    const auto add = [&table](const char* place, const Json& option) {
+      const bool outside = option["extrapolated"];
+      table.row({place + option["profile"].get<std::string>(), option["law"],
+                 option.value("kernel_source", "-"),
+                 option["basis"].get<std::string>() + (outside ? ", extrapolated" : ""),
+                 human_seconds(option["seconds"]),
+                 option.contains("expected_error") ? percent(option["expected_error"]) : "-",
+                 option["reason"]});
+    };
+    add("answers: ", row["answers"]);
+    for (const Json& option : row["runners_up"]) {
+      add("   then: ", option);
+    }
+    text += "\n" + table.text() + "  for " + shape_text(row["shape"]) + "\n";
   }
   return text;
 }
@@ -98,6 +130,9 @@ std::string step_table(const Json& report) {
   std::string text = headline(report) + "\n" + breakdown_text(report) + "\n" +
                      memory_text(report["memory"]) + "\n" +
                      provenance_text(report["provenance"], report["uncertainty"]);
+  if (report.contains("explain")) {
+    text += explanation_text(report["explain"]);
+  }
   for (const auto& warning : report["warnings"]) {
     text += "warning: " + warning.get<std::string>() + "\n";
   }

@@ -11,14 +11,15 @@ void ask(const KernelModel& kernels, const std::vector<Op>& ops) {
   }
 }
 
-std::vector<Op> ffn_ops(const MoeModel& model, const FfnGroup& group,
-                        const OpPrecision& precision) {
+std::vector<Op> ffn_ops(const MoeModel& model, const FfnGroup& group, const OpPrecision& precision,
+                        ExpertLayout layout) {
   if (group.kind == FfnKind::dense) {
     return dense_ffn_ops(model, group, k_few, precision);
   }
   ExpertShard shard;
   shard.entering_tokens = k_few;
   shard.local_experts = 1;
+  shard.layout = layout;
   shard.load = {
       .pairs = k_few, .touched_experts = 1, .tiles_64 = 1, .tiles_128 = 1, .busiest = k_few};
   std::vector<Op> ops{routed_expert_op(model, group, shard, precision)};
@@ -34,7 +35,7 @@ std::vector<Op> ffn_ops(const MoeModel& model, const FfnGroup& group,
 }  // namespace
 
 void bind_kernels(const KernelModel& kernels, const MoeModel& model, const StepBatch& batch,
-                  const OpPrecision& precision) {
+                  const OpPrecision& precision, ExpertLayout layout) {
   std::vector<AttentionBatch> batches;
   if (batch.decode_sequences() > 0) {
     batches.push_back({.phase = Phase::decode, .sequences = 1, .query_len = 1, .context = k_few});
@@ -48,7 +49,7 @@ void bind_kernels(const KernelModel& kernels, const MoeModel& model, const StepB
   for (const Block& block : model.blocks) {
     ask(kernels, attention_ops(model, block, batches, precision));
     for (const FfnGroup& group : block.ffn) {
-      ask(kernels, ffn_ops(model, group, precision));
+      ask(kernels, ffn_ops(model, group, precision, layout));
     }
   }
 }

@@ -10,6 +10,6 @@ namespace moesim {
 // Asks for a small kernel of every kind that such a step of this model runs, so that profiles are
 // read while a simulation is built and what is wrong in them is told then. Throws ConfigError.
 void bind_kernels(const KernelModel& kernels, const MoeModel& model, const StepBatch& batch,
-                  const OpPrecision& precision);
+                  const OpPrecision& precision, ExpertLayout layout);
 
 }  // namespace moesim

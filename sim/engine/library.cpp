@@ -46,16 +46,19 @@ std::shared_ptr<const KernelLibrary> Library::kernel_library() const {
 }
 
 std::shared_ptr<const KernelModel> Library::kernels(const DevicePeaks& device,
-                                                    const std::string& framework,
+                                                    const KernelWishes& wishes,
                                                     const std::string& where) const {
-  return kernels_.get({device, framework}, [&] {
+  return kernels_.get({device, wishes}, [&] {
     const auto library = kernel_library();
-    const auto known = library->frameworks();
-    if (std::ranges::find(known, framework) == known.end()) {
-      throw ConfigError(
-          where, "no kernel profile is of \"" + framework + "\"; there are: " + joined(known));
+    for (const auto& [operation, wish] : wishes.by_operation) {
+      if (!library->knows(wish)) {
+        throw ConfigError(wishes.by_operation.size() == 1 ? where : where + "/" + operation,
+                          "no kernel profile is of \"" + wish +
+                              "\"; auto, or a framework or FRAMEWORK-VERSION of: " +
+                              joined(library->frameworks()) + "; " + joined(library->versions()));
+      }
     }
-    return make_kernel_model(device, framework, library);
+    return make_kernel_model(device, wishes, library);
   });
 }
 

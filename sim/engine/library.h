@@ -53,7 +53,7 @@ class Library {
                                                          const std::string& where) const;
   // Laws are bound as a step asks for them (see make_kernel_model).
   [[nodiscard]] std::shared_ptr<const KernelModel> kernels(const DevicePeaks& device,
-                                                           const std::string& framework,
+                                                           const KernelWishes& wishes,
                                                            const std::string& where) const;
   [[nodiscard]] std::shared_ptr<const std::vector<CommProfile>> comm_profiles() const;
   [[nodiscard]] std::shared_ptr<const RoutingSource> routing(const std::string& spec,
@@ -71,7 +71,7 @@ class Library {
   SharedCache<std::string, LoadedCluster> clusters_;
   SharedCache<std::string, LoadedModel> models_;
   SharedCache<int, KernelLibrary> kernel_library_;  // one
-  SharedCache<std::pair<DevicePeaks, std::string>, KernelModel> kernels_;
+  SharedCache<std::pair<DevicePeaks, KernelWishes>, KernelModel> kernels_;
   SharedCache<int, std::vector<CommProfile>> comm_profiles_;  // one
   SharedCache<std::pair<std::string, std::array<int, 6>>, RoutingSource> routing_;
   std::shared_ptr<const PlacementCache> placements_ = std::make_shared<const PlacementCache>();

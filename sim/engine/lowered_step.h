@@ -3,10 +3,12 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "models/operators/op.h"
 #include "sim/flow/task_graph.h"
 
 namespace moesim {
@@ -36,6 +38,7 @@ struct Kernel {
   std::int16_t family = -1;   // index into LoweredStep::families
   double alone_s = 0.0;       // its time without contention
   double sigma = 0.0;         // relative standard error of alone_s
+  double padding_s = 0.0;     // of alone_s: what the padding of a captured batch takes
 };
 
 // A kernel or communication family's share of the step, over all devices.
@@ -44,6 +47,8 @@ struct FamilyUse {
   std::int64_t kernels = 0;
   std::int64_t extrapolated = 0;  // how many of them lie outside the fitted range
   double device_s = 0.0;          // sum of their times
+  double longest_s = 0.0;         // of kernels, the longest alone
+  std::optional<OpShape> longest = {};
 };
 
 // How one MoE layer's load is spread over the expert ranks.
@@ -69,6 +74,8 @@ struct LoweredStep {
   double token_transfers = 0.0;            // token copies that change their rank
   double flops = 0.0;                      // useful arithmetic, all devices
   double memory_bytes = 0.0;               // least device-memory traffic, all devices
+  std::int64_t padded_tokens = 0;          // that batches were filled up with, all ranks
+  double padding_s = 0.0;                  // what these take, summed over all devices
   int devices = 0;
   int links = 0;
   std::int32_t first_link = 0;  // resource id of link 0

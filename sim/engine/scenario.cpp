@@ -1,5 +1,6 @@
 #include "sim/engine/scenario.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -136,15 +137,81 @@ std::map<std::string, std::string> parse_collectives(ConfigObject& object) {
   return libraries;
 }
 
-Policy parse_policy(ConfigObject object) {
+// Do the ranks of an expert group have the same tokens, those of one attention group?
+bool shares_tokens(const Parallelism& p) {
+  return p.expert_ep > 1 && p.expert_ep * p.expert_tp == p.attention_tp;
+}
+
+// "auto", a framework or a version for every operation, or an object with one per operation. Which
+// there are is the library's affair.
+KernelWishes parse_kernels(ConfigObject& object) {
+  KernelWishes wishes;
+  const nlohmann::json* given = object.raw("kernels");
+  std::string& usual = wishes.by_operation["default"];
+  if (given == nullptr || !given->is_object()) {
+    usual = object.text_or("kernels", usual);
+    return wishes;
+  }
+  ConfigObject choices = object.object("kernels");
+  usual = choices.text_or("default", usual);
+  for (const std::string& operation : choices.keys()) {
+    const auto known = kernel_operations();
+    if (std::ranges::find(known, operation) == known.end()) {
+      choices.fail(operation, "is no operation; known here: " +
+                                  joined(std::vector<std::string>(known.begin(), known.end())));
+    }
+    wishes.by_operation[operation] = choices.text(operation);
+  }
+  choices.reject_unknown_keys();
+  return wishes;
+}
+
+// A list's name, "none", or sizes. By default the list of the framework whose kernels are asked
+// for, vLLM's where that is left open.
+BatchPadding parse_batch_padding(ConfigObject& object, const std::string& framework) {
+  constexpr std::int64_t most_sequences = 1 << 20;
+  BatchPadding padding;
+  const nlohmann::json* given = object.raw("batch_padding");
+  if (given != nullptr && given->is_array()) {
+    padding.name = "sizes";
+    padding.sizes = object.integers("batch_padding", 1, most_sequences);
+    if (padding.sizes.empty() || !std::ranges::is_sorted(padding.sizes)) {
+      object.fail("batch_padding", "needs ascending sizes; use \"none\" for no padding");
+    }
+    return padding;
+  }
+  std::vector<std::string_view> names = names_of(capture_lists());
+  names.insert(names.begin(), "none");
+  const std::string usual = framework.empty() ? "vllm" : framework;
+  const bool known = find_capture_list(usual) != nullptr;
+  padding.name = object.choice_or("batch_padding", known ? usual : "none", names);
+  if (const CaptureList* list = find_capture_list(padding.name)) {
+    padding.sizes = list->sizes;
+  }
+  return padding;
+}
+
+Policy parse_policy(ConfigObject object, const Parallelism& parallelism) {
   Policy policy;
+  // Engines without attention data parallelism exchange nothing.
+  const bool no_exchange = parallelism.attention_dp == 1 && shares_tokens(parallelism);
   policy.all_to_all =
-      object.choice_or("all_to_all", "deepep_low_latency", names_of(all_to_all_algorithms()));
+      object.choice_or("all_to_all", no_exchange ? k_tp_allreduce : "deepep_low_latency",
+                       names_of(all_to_all_algorithms()));
+  if (policy.all_to_all == k_tp_allreduce && !shares_tokens(parallelism)) {
+    object.fail("all_to_all",
+                "tp_allreduce needs every token on all ranks of an expert group: attention's tp "
+                "must be ep * etp, with ep above 1; use an all-to-all, such as deepep_low_latency");
+  }
   if (object.has("all_to_all_link_rate")) {
     policy.all_to_all_link_rate = object.positive<Bandwidth>("all_to_all_link_rate");
   }
-  policy.kernels = object.text_or("kernels", "trtllm");  // the library knows which there are
+  policy.kernels = parse_kernels(object);
   policy.collectives = parse_collectives(object);
+  if (object.has("cuda_graphs")) {
+    policy.cuda_graphs = object.boolean_or("cuda_graphs", true);
+  }
+  policy.batch_padding = parse_batch_padding(object, policy.framework());
   parse_overlap(object, policy);
   policy.dispatch = object.dtype_or("dispatch", DType::bf16);
   policy.combine = object.dtype_or("combine", DType::bf16);
@@ -191,6 +258,11 @@ const std::string& Policy::collective_library(std::string_view operation) const 
   return found == collectives.end() ? collectives.at("default") : found->second;
 }
 
+std::string Policy::framework() const {
+  const std::string& usual = kernels.by_operation.at("default");
+  return usual == "auto" ? "" : usual.substr(0, usual.find('-'));
+}
+
 Scenario parse_scenario(const nlohmann::json& document, const std::string& name) {
   Scenario scenario;
   scenario.name = name;
@@ -209,7 +281,9 @@ Scenario parse_scenario(const nlohmann::json& document, const std::string& name)
   scenario.workload = parse_workload(root.object("workload"));
   scenario.parallelism = parse_parallelism(root.object("parallelism"));
   scenario.placement = section_or_defaults(root, "placement", parse_placement);
-  scenario.policy = section_or_defaults(root, "policy", parse_policy);
+  scenario.policy = section_or_defaults(root, "policy", [&scenario](ConfigObject object) {
+    return parse_policy(std::move(object), scenario.parallelism);
+  });
   scenario.run = section_or_defaults(root, "run", parse_run);
   scenario.seed = static_cast<std::uint64_t>(root.integer_or("seed", 1, 0));
   root.reject_unknown_keys();

@@ -5,12 +5,15 @@
 #include <cstdint>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "models/kernels/kernel_model.h"
 #include "models/operators/operators.h"
 #include "placement/problem.h"
 #include "sim/core/key_record.h"
+#include "sim/engine/batch_padding.h"
 #include "sim/engine/rank_map.h"
 #include "sim/engine/schedule/schedule.h"
 #include "sim/engine/step_batch.h"
@@ -54,10 +57,13 @@ struct Policy {
   std::string all_to_all;
   // What a framework's all-to-all reaches on a device's link; 0: as the profile of its law says.
   Bandwidth all_to_all_link_rate;
-  std::string kernels;  // framework whose kernel profiles apply
+  KernelWishes kernels;
   // Library of collectives by operation ("all_reduce", ...; "default": of the others).
   std::map<std::string, std::string> collectives{{"default", k_auto_library}};
-  std::string overlap;  // a schedule's name
+  // Are a step's launches captured once and replayed? Absent: those of decode steps are.
+  std::optional<bool> cuda_graphs;
+  BatchPadding batch_padding;  // of captured steps
+  std::string overlap;         // a schedule's name
   OverlapOptions overlap_options;
   DType dispatch = DType::bf16;  // of tokens on their way to experts
   DType combine = DType::bf16;   // and back
@@ -65,6 +71,11 @@ struct Policy {
   OpPrecision precision;
 
   [[nodiscard]] const std::string& collective_library(std::string_view operation) const;
+  // Whose custom all-reduce is the usual one: the framework that kernels are asked of, else empty.
+  [[nodiscard]] std::string framework() const;
+  [[nodiscard]] bool captures(const StepBatch& batch) const {
+    return cuda_graphs.value_or(batch.prefill_tokens() == 0);
+  }
 };
 
 // How a step uses its routing source: tokens drawn or replayed one by one, or their counts as they

@@ -6,6 +6,7 @@
 #include "sim/core/error.h"
 #include "sim/core/quantity_text.h"
 #include "sim/engine/device_peaks.h"
+#include "sim/engine/exchange/all_to_all.h"
 #include "sim/engine/kernel_binding.h"
 
 namespace moesim {
@@ -42,9 +43,13 @@ System::System(Scenario scenario, const Library& library)
   check_residency();
   check_overlap();
   check_link_rate();
-  kernels_ = library.kernels(peaks_of(cluster().node.device), scenario_.policy.kernels,
-                             where + "/policy/kernels");
-  bind_kernels(*kernels_, model(), first_batch_, scenario_.policy.precision);
+  scenario_.policy.cuda_graphs = scenario_.policy.captures(first_batch_);
+  scenario_.effective["policy"]["cuda_graphs"] = *scenario_.policy.cuda_graphs;
+  KernelWishes wishes = scenario_.policy.kernels;
+  wishes.captured = *scenario_.policy.cuda_graphs;
+  kernels_ = library.kernels(peaks_of(cluster().node.device), wishes, where + "/policy/kernels");
+  bind_kernels(*kernels_, model(), first_batch_, scenario_.policy.precision,
+               expert_layout(scenario_.policy.all_to_all, ranks_.units()));
   comm_profiles_ = library.comm_profiles();
   placements_ = library.placements();
   check_collectives();
@@ -65,6 +70,7 @@ CommTarget System::comm_target() const {
   return {.device = device.name,
           .architecture = device.architecture,
           .device_link = cluster().node.device_link.bandwidth,
+          .nic = cluster().node.nic_link.name,
           .same_architecture_only = device.kind != DeviceKind::gpu};
 }
 

@@ -72,6 +72,7 @@ PlacementCosts System::placement_costs() const {
     shard.local_experts = slots;
     shard.etp = ranks_.lanes();
     shard.load = even_load(pairs, slots);
+    shard.layout = expert_layout(scenario_.policy.all_to_all, ranks_.units());
     const Op op = routed_expert_op(model(), group, shard, scenario_.policy.precision);
     return kernels_->estimate(op.shape).alone().si();
   };

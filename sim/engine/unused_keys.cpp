@@ -3,6 +3,7 @@
 #include <initializer_list>
 
 #include "placement/solver.h"
+#include "sim/engine/exchange/all_to_all.h"
 
 namespace moesim {
 namespace {
@@ -11,6 +12,8 @@ using Pointers = std::initializer_list<const char*>;
 
 constexpr Pointers for_exchange{"/policy/all_to_all", "/policy/all_to_all_link_rate",
                                 "/policy/dispatch", "/policy/combine"};
+constexpr Pointers for_copies{"/policy/all_to_all_link_rate", "/policy/dispatch",
+                              "/policy/combine"};
 constexpr Pointers for_placement{"/placement/policy", "/placement/redundant_experts",
                                  "/placement/comm_model", "/placement/statistics",
                                  "/placement/statistics_tokens"};
@@ -45,6 +48,9 @@ bool looks_at_statistics(const Scenario& scenario) {
 
 std::vector<std::string> unused_key_warnings(const Scenario& scenario, const KeyUse& use) {
   Notes notes(scenario);
+  if (!scenario.policy.cuda_graphs.value_or(true)) {
+    notes.unused({"/policy/batch_padding"}, "the steps are not captured");
+  }
   if (!use.routed_experts) {
     constexpr const char* reason = "the model has no routed experts";
     notes.unused(for_routing, reason);
@@ -56,7 +62,10 @@ std::vector<std::string> unused_key_warnings(const Scenario& scenario, const Key
     constexpr const char* reason = "every rank holds all experts, and none exchanges tokens";
     notes.unused(for_placement, reason);
     notes.unused(for_exchange, reason);
-  } else if (!looks_at_statistics(scenario)) {
+  } else if (scenario.policy.all_to_all == k_tp_allreduce) {
+    notes.unused(for_copies, "tp_allreduce exchanges no tokens");
+  }
+  if (use.expert_ranks > 1 && !looks_at_statistics(scenario)) {
     notes.unused(for_statistics, "a fixed rule without redundant experts looks at no statistics");
   }
   if (scenario.run.routing == RoutingUse::expected && !looks_at_statistics(scenario)) {

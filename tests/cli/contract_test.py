@@ -55,7 +55,8 @@ def check_uncertainty(report, step):
     assert abs(metrics["step_p10_s"] * metrics["step_p90_s"] / step**2 - 1) < 1e-9
     assert abs(metrics["step_p90_s"] / step - math.exp(1.2816 * bars["sigma"])) < 1e-9
     shares = [family["variance_share"] for family in bars["families"]]
-    assert shares == sorted(shares, reverse=True) and abs(sum(shares) - 1) < 1e-9, shares
+    assert shares == sorted(shares, reverse=True) and bars["deployment_share"] > 0, bars
+    assert abs(sum(shares) + bars["deployment_share"] - 1) < 1e-9, bars
     assert abs(sum(family["share"] for family in bars["families"]) - 1) < 1e-9
     known = report["provenance"]["kernels"] + report["provenance"]["communication"]
     basis = {row["family"]: row["basis"] for row in known}
@@ -106,6 +107,30 @@ def check_timeline(moesim, scenario, folder):
     assert abs(end / report["metrics"]["step_s"] - 1) < 1e-9
 
 
+def check_explain(moesim, scenario):
+    """Which law answered, the runners-up, and why: in the table and in --json."""
+    report = json.loads(run(moesim, "simulate", scenario, "--json", "--explain"))
+    used = {row["family"]: row for row in report["provenance"]["kernels"]}
+    assert [row["family"] for row in report["explain"]] == sorted(used), report["explain"]
+    for row in report["explain"]:
+        answer = row["answers"]
+        assert answer["profile"] == used[row["family"]]["profile"], row
+        assert answer["seconds"] > 0 and answer["reason"] and row["shape"], row
+        assert len(row["runners_up"]) >= 1, row
+        for other in row["runners_up"]:
+            assert other["seconds"] > 0 and other["reason"], other
+    plain = json.loads(run(moesim, "simulate", scenario, "--json"))
+    assert "explain" not in plain and plain["metrics"] == report["metrics"]
+    table = run(moesim, "simulate", scenario, "--explain")
+    assert "answers: " in table and "then: " in table and "the framework that is named" in table, table
+    by_operation = json.loads(run(
+        moesim, "simulate", scenario, "--json", "--set",
+        '/policy/kernels={"default": "trtllm", "gemm": "vllm", "moe": "sglang-0.5.14"}'))
+    profiles = {row["family"]: row["profile"] for row in by_operation["provenance"]["kernels"]}
+    assert profiles["gemm/bf16"] == "h100_sxm/vllm-0.24.0", profiles
+    assert profiles["moe/bf16/masked"] == "h100_sxm/sglang-0.5.14", profiles
+
+
 def check_overrides(moesim, scenario):
     short = json.loads(run(moesim, "simulate", scenario, "--json", "--set",
                            "/workload/requests_per_rank=64"))
@@ -128,7 +153,8 @@ def main():
         check_repeatable(moesim, scenario, folder)
         check_timeline(moesim, scenario, folder)
         check_overrides(moesim, scenario)
-    print("5 passed, 0 failed")
+        check_explain(moesim, scenario)
+    print("6 passed, 0 failed")
     return 0
 
 

@@ -26,8 +26,8 @@ class Cli:
     def report(self, cwd, *arguments):
         return json.loads(self.run(cwd, "simulate", *arguments, "--json").stdout)
 
-    def show(self, name):
-        return json.loads(self.run(".", "catalog", "show", name).stdout)
+    def show(self, name, *options):
+        return json.loads(self.run(".", "catalog", "show", name, *options).stdout)
 
 
 def write(path, document):
@@ -43,7 +43,8 @@ def write_inputs(cli, good):
     cli.run("case/parts", "trace", "generate", "--profile", "deepseek-v2-lite", "--tokens", 2000,
             "--out", "t.moetrace")
     write(folder / "parts/batches.json", [[{"phase": "decode", "count": 4, "context": 100}]] * 8)
-    write(folder / "parts/model.json", {**cli.show("deepseek-v2-lite"), "name": "mine"})
+    model = cli.show("deepseek-v2-lite", "--json")["model"]
+    write(folder / "parts/model.json", {**model, "name": "mine"})
     cluster = cli.show("h100-8x-ib400")
     cluster["node"]["device"] = "device/mine.json"  # beside the cluster's file
     write(folder / "parts/cluster.json", cluster)

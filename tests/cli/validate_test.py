@@ -73,6 +73,42 @@ def check_pictures(moesim, tables, folder):
         assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n", path
 
 
+STEPS = ("model_path,system,backend,backend_version,precision,mode,isl,osl,concurrency,"
+         "decode_num_workers,decode_tp_size,decode_pp_size,decode_attention_dp_size,"
+         "decode_moe_tp_size,decode_moe_ep_size,silicon_ttft_ms,silicon_tpot_ms\n")
+
+
+def check_steps(moesim, folder):
+    """Every row is judged or skipped with a reason, and the points say what the groups do."""
+    lite = "deepseek-ai/DeepSeek-V2-Lite,h100_sxm,sglang,0.5,bf16,"
+    table = folder / "serving.csv"
+    table.write_text("# source: made\n" + STEPS +
+                     lite + "disagg,1024,1024,256,1,1,1,8.0,1,8,300,8.0\n" +
+                     lite + "disagg,1024,1024,512,2,1,1,8,1,8,,7.0\n" +
+                     lite + "agg,1024,1024,256,,,,,,,300,9.0\n" +
+                     "lab/Other,h100_sxm,sglang,0.5,bf16,disagg,1024,1024,256,1,1,1,8,1,8,300,8.0\n")
+    points = folder / "steps.csv"
+    report = json.loads(run(moesim, "validate", "steps", table, "--json", "--points", points).stdout)
+    assert report["rows_read"] == 4 and sum(row["n"] for row in report["skipped"]) == 2, report
+    (group,) = report["groups"]
+    assert group["name"] == "step_s/deepseek-v2-lite/h100_sxm/sglang/bf16" and group["n"] == 2, group
+    assert group["baseline"]["naive_median_ape"] > 0, group
+    with open(points, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    inside = sum(float(p["p10_s"]) <= float(p["measured_s"]) <= float(p["p90_s"]) for p in rows)
+    assert len(rows) == 2 and abs(group["coverage_80"] - inside / 2) < 1e-9, (group, rows)
+    errors = [float(p["predicted_s"]) / float(p["measured_s"]) - 1 for p in rows]
+    assert abs(group["mean_signed_error"] - sum(errors) / 2) < 1e-5, (group, errors)
+    # 256 requests on 8 ranks, some of which wait; 512 on 2 x 8 ranks that never do.
+    assert int(rows[0]["requests_per_rank"]) < 32 == int(rows[1]["requests_per_rank"]), rows
+    text = run(moesim, "validate", "steps", table).stdout
+    assert "2 rows judged" in text and "skipped 1 rows: mode agg" in text, text
+    assert run(moesim, "validate", "steps", table, "--threads", "2").stdout == text
+    table.write_text(STEPS + lite + "disagg,1024,1024,many,1,1,1,8,1,8,300,8.0\n")
+    bad = run(moesim, "validate", "steps", table, status=2).stderr
+    assert 'serving.csv:2:concurrency: "many" is not a finite number' in bad, bad
+
+
 def main():
     moesim = sys.argv[1]
     with tempfile.TemporaryDirectory() as name:
@@ -85,6 +121,7 @@ def main():
         table = check(moesim, "collectives", tables, folder,
                       "nccl_all_reduce/nccl-2.29.2/h100_sxm/half", 12)
         assert (table[0]["ranks"], table[0]["bytes"], table[0]["tokens"]) == ("4", "2048", "")
+        check_steps(moesim, folder)
         absent = run(moesim, "validate", "kernels", tables, "--points", folder / "no" / "x.csv", status=2)
         assert "--points" in absent.stderr and "does not exist" in absent.stderr, absent.stderr
         if has_matplotlib():

@@ -64,7 +64,7 @@ RoutingStatistics::RoutingStatistics(RoutingReference reference, int threads)
       tokens_per_sequence_(reference.tokens_per_sequence),
       exact_(reference.exact),
       description_(std::move(reference.description)) {
-  if (reference.tokens.request.size() < k_fewest_tokens) {
+  if (reference.tokens.request.size() < k_fewest_tokens && !exact_) {
     throw ConfigError("expected routing",
                       std::to_string(reference_tokens_) +
                           " tokens tell too little of a source; needs at least " +

@@ -28,7 +28,7 @@ constexpr std::array rules{
     Rule{"h200_sxm", "h200", "sxm5 141gb hbm3e"},
     Rule{"h800_sxm", "h800", "sxm5 80gb hbm3"},
     Rule{"rtx_4090", "rtx 4090", "geforce"},
-    Rule{"rtx_pro_6000", "rtx pro 6000 blackwell workstation edition", ""},
+    Rule{"rtx_pro_6000_workstation", "rtx pro 6000 blackwell workstation edition", ""},
     Rule{"rtx_pro_6000_server", "rtx pro 6000 blackwell server edition", ""}};
 
 // In lower case; everything but letters and digits separates.

@@ -24,8 +24,9 @@ Bytes staged_rows(const TokenPayload& payload, const ExchangeSize& size) {
 
 std::span<const AllToAllEntry> all_to_all_algorithms() {
   static const std::array entries{
-      deepep_low_latency_entry(), deepep_normal_entry(),           rank_dedup_entry(),
-      expert_copies_entry(),      allgather_reducescatter_entry(),
+      deepep_low_latency_entry(), deepep_normal_entry(), deepep_v2_entry(),
+      rank_dedup_entry(),         expert_copies_entry(), allgather_reducescatter_entry(),
+      tp_allreduce_entry(),
   };
   return entries;
 }
@@ -39,6 +40,11 @@ const AllToAllEntry& find_all_to_all_algorithm(std::string_view name, std::strin
     names.push_back(entry.name);
   }
   throw ConfigError(where, "\"" + std::string(name) + "\" is not one of: " + joined(names));
+}
+
+ExpertLayout expert_layout(std::string_view algorithm, int units) {
+  return units > 1 ? find_all_to_all_algorithm(algorithm, "policy/all_to_all").layout
+                   : ExpertLayout::fused;
 }
 
 }  // namespace moesim

@@ -10,6 +10,7 @@
 
 #include "hardware/topology.h"
 #include "models/comm/comm_profile.h"
+#include "models/operators/op.h"
 #include "sim/core/dtype.h"
 #include "sim/engine/exchange/traffic.h"
 
@@ -39,10 +40,22 @@ struct ExchangeSize {
   std::int64_t most_pairs = 0;  // (token, expert) pairs that a rank receives at most
 };
 
+// Rows that a rank's expert kernel is handed.
+enum class ReceivedRows {
+  pairs,       // one per (token, expert) pair
+  tokens,      // one per token that has an expert there
+  all_tokens,  // one per token of the group
+};
+
 struct AllToAllEntry {
   std::string_view name;
   std::string_view summary;
   bool needs_distinct = false;
+  ReceivedRows received = ReceivedRows::pairs;
+  // Nothing moves: every rank of the expert group has every token, and results are added up by the
+  // all-reduce that tensor-parallel attention needs anyway.
+  bool tokens_everywhere = false;
+  ExpertLayout layout = ExpertLayout::fused;  // of the rows that it leaves to the experts
   // The copies of a dispatch: part of the traffic, or worked out into `scratch`. A combine moves
   // the same copies backwards.
   const TokenFlow& (*copies)(const LayerDemand&, TokenFlow& scratch) = nullptr;
@@ -58,6 +71,10 @@ std::span<const AllToAllEntry> all_to_all_algorithms();
 // Throws ConfigError(where, ...) that lists the names.
 const AllToAllEntry& find_all_to_all_algorithm(std::string_view name, std::string_view where);
 
+// How an algorithm leaves the rows of `units` expert units to their kernels: one unit exchanges
+// nothing, so that its framework's own kernel runs.
+ExpertLayout expert_layout(std::string_view algorithm, int units);
+
 // Ids (8 bytes) and gate weights (4 bytes) that travel with a token.
 inline Bytes routing_bytes(int top_k) { return Bytes(12.0 * top_k); }
 
@@ -65,11 +82,15 @@ inline Bytes routing_bytes(int top_k) { return Bytes(12.0 * top_k); }
 // busiest rank receives, each in the wider of its two formats.
 Bytes staged_rows(const TokenPayload& payload, const ExchangeSize& size);
 
+inline constexpr std::string_view k_tp_allreduce = "tp_allreduce";
+
 // One file each.
 AllToAllEntry deepep_low_latency_entry();
 AllToAllEntry deepep_normal_entry();
+AllToAllEntry deepep_v2_entry();
 AllToAllEntry rank_dedup_entry();
 AllToAllEntry expert_copies_entry();
 AllToAllEntry allgather_reducescatter_entry();
+AllToAllEntry tp_allreduce_entry();
 
 }  // namespace moesim

@@ -38,6 +38,7 @@ AllToAllEntry allgather_reducescatter_entry() {
       .name = "allgather_reducescatter",
       .summary = "all-gather of all tokens, reduce-scatter of all results",
       .needs_distinct = false,
+      .received = ReceivedRows::all_tokens,
       .copies = copies,
       .dispatch_bytes =
           [](const TokenPayload& p) {

@@ -9,6 +9,7 @@ AllToAllEntry deepep_low_latency_entry() {
       .name = "deepep_low_latency",
       .summary = "a message per (token, expert), direct to the expert's rank",
       .needs_distinct = false,
+      .layout = ExpertLayout::masked,
       .copies = [](const LayerDemand& demand, TokenFlow&) -> const TokenFlow& {
         return demand.traffic->pairs;
       },

@@ -11,6 +11,8 @@ AllToAllEntry deepep_normal_entry() {
       .name = "deepep_normal",
       .summary = "once per destination node over the sender's rail, then once per rank in the node",
       .needs_distinct = true,
+      .received = ReceivedRows::tokens,
+      .layout = ExpertLayout::contiguous,
       .copies = [](const LayerDemand& demand, TokenFlow&) -> const TokenFlow& {
         return demand.traffic->distinct.per_node;
       },

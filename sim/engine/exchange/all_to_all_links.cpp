@@ -213,13 +213,15 @@ void AllToAllLowering::amounts_of_combine(const TokenFlow& copies) {
 void AllToAllLowering::feed_busiest_experts(Direction direction, const LayerTraffic& traffic,
                                             Bytes copy) {
   const AllToAllLaw& found = law(direction).law;
-  if (found.expert_rate.si() == 0.0) {
+  if (found.stream_rate.si() == 0.0) {
     return;
   }
   for (const Use& use : direction == Direction::dispatch ? uses_.down : uses_.up) {
     const auto l = static_cast<std::size_t>(use.link);
     const auto r = static_cast<std::size_t>(use.rank);
-    const Seconds fed = found.feeding(copy * static_cast<double>(traffic.load[r].busiest));
+    // Sources have about as much for the busiest expert.
+    const double of_one = static_cast<double>(traffic.load[r].busiest) / grid_.ranks;
+    const Seconds fed = found.streaming(copy * of_one);
     link_bytes_[l] = std::max(link_bytes_[l], (fed * Bandwidth(links_[l].bandwidth)).si());
   }
 }
@@ -250,9 +252,29 @@ void AllToAllLowering::fill(Direction direction, const LayerDemand& demand, doub
   }
   cost.token_copies = copies;
   cost.payload_bytes = copies * copy.si() * static_cast<double>(spec_.lanes.size());
-  cost.latency = found.law.latency(grid_.nodes(), spec_.slots, most_tokens);
+  const AllToAllSize size{.ranks = grid_.ranks,
+                          .nodes = grid_.nodes(),
+                          .experts = spec_.slots,
+                          .tokens = most_tokens,
+                          .hidden = spec_.payload.hidden};
+  const Seconds crossing = crossing_of(cost);
+  cost.latency = std::max(Seconds(0.0), found.law.time(size, crossing) - crossing) +
+                 found.law.notify.time(size.nodes, size.tokens);
   cost.extrapolated = found.extrapolates(most_tokens, spec_.payload.hidden, grid_.ranks);
   cost.sigma = standard_error(found.fit, found.basis, cost.extrapolated);
+}
+
+// Of the link that takes longest, alone on the machine.
+Seconds AllToAllLowering::crossing_of(const CollectiveCost& cost) const {
+  double longest = 0.0;
+  std::size_t l = 0;
+  for (const LinkLoad& load : cost.loads) {
+    while (links_[l].link != load.link) {
+      ++l;
+    }
+    longest = std::max(longest, load.bytes / links_[l].bandwidth);
+  }
+  return Seconds(longest);
 }
 
 void AllToAllLowering::lower(const LayerDemand& demand, CollectiveCost& dispatch,

@@ -69,6 +69,7 @@ class AllToAllLowering {
   void amounts_of_combine(const TokenFlow& copies);
   void fill(Direction direction, const LayerDemand& demand, double copies, CollectiveCost& cost);
   void feed_busiest_experts(Direction direction, const LayerTraffic& traffic, Bytes copy);
+  [[nodiscard]] Seconds crossing_of(const CollectiveCost& cost) const;
 
   const Topology* topology_;
   const AllToAllEntry* entry_;

@@ -10,6 +10,7 @@ AllToAllEntry rank_dedup_entry() {
       .name = "rank_dedup",
       .summary = "a copy per (token, destination rank), direct",
       .needs_distinct = true,
+      .received = ReceivedRows::tokens,
       .copies = [](const LayerDemand& demand, TokenFlow&) -> const TokenFlow& {
         return demand.traffic->distinct.per_rank;
       },

@@ -99,12 +99,6 @@ struct LayerTraffic {
   DistinctTraffic distinct;      // filled only if asked for
 
   [[nodiscard]] int ranks() const { return static_cast<int>(load.size()); }
-  // Rows that an exchange hands to a rank: one per token if it sends a token once per rank, else
-  // one per (token, expert) pair.
-  [[nodiscard]] std::int64_t rows_received(int rank) const {
-    const auto r = static_cast<std::size_t>(rank);
-    return distinct.rows.empty() ? load[r].pairs : distinct.rows[r];
-  }
 };
 
 // One token's copies, given the ranks that compute it, each named once.

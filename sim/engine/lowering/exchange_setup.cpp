@@ -36,17 +36,22 @@ AllToAllLowering make_all_to_all(const Topology& topology, std::span<const CommP
 
 FoundCollective collective_law(const LoweringInput& input, CollectiveOp op) {
   const std::string& wanted = input.policy.collective_library(name_of(op));
+  const std::string framework = input.policy.framework();
+  if (wanted == k_auto_library && framework.empty()) {
+    const std::vector<std::string> usual{"custom_allreduce", "nccl", ""};  // whichever framework's
+    return find_collective(input.comm_profiles, input.comm_target, op, usual);
+  }
   std::vector<std::string> names;
   if (wanted != k_auto_library) {
     names.push_back(wanted);
   }
-  return choose_collective(input.comm_profiles, input.comm_target, op, names, input.policy.kernels);
+  return choose_collective(input.comm_profiles, input.comm_target, op, names, framework);
 }
 
 std::vector<CommProvenance> comm_provenance(const LoweringInput& input) {
   std::vector<CommProvenance> rows;
   const int top_k = static_cast<int>(routing_shape(input.model).top_k);
-  if (top_k > 0 && input.ranks.units() > 1) {
+  if (top_k > 0 && input.ranks.units() > 1 && input.policy.all_to_all != k_tp_allreduce) {
     const AllToAllLowering exchange =
         make_all_to_all(input.topology, input.comm_profiles, input.comm_target, input.model,
                         input.policy, input.ranks, 0, input.placement.slots(), top_k);

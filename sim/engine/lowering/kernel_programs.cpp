@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "sim/core/error.h"
+
 namespace moesim {
 namespace {
 
@@ -72,6 +74,11 @@ KernelPrograms::Estimated KernelPrograms::estimate(const Op& op, Category catego
                    .family = family_of(op),
                    .alone_s = result.time.alone().si(),
                    .sigma = result.time.sigma};
+  FamilyUse& use = step_->families[static_cast<std::size_t>(result.kernel.family)];
+  if (result.kernel.alone_s > use.longest_s) {
+    use.longest_s = result.kernel.alone_s;
+    use.longest = op.shape;
+  }
   result.flops = result.time.flops.si();
   result.bytes = result.time.bytes.si();
   return result;
@@ -85,6 +92,17 @@ std::vector<KernelPrograms::Estimated> KernelPrograms::estimate_all(std::span<co
     all.push_back(estimate(op, category));
   }
   return all;
+}
+
+void KernelPrograms::price_padding(std::vector<Estimated>& padded,
+                                   std::span<const Op> unpadded) const {
+  ensure(padded.size() == unpadded.size(), "a padded batch runs the same kernels");
+  for (std::size_t i = 0; i < padded.size(); ++i) {
+    const KernelEstimate plain = kernels_.estimate(unpadded[i].shape);
+    padded[i].flops = plain.flops.si();
+    padded[i].bytes = plain.bytes.si();
+    padded[i].kernel.padding_s = padded[i].kernel.alone_s - plain.alone().si();
+  }
 }
 
 ProgramId KernelPrograms::begin() {
@@ -120,6 +138,7 @@ void KernelPrograms::finish() {
       use.device_s += kernel.alone_s * count;
       step_->flops += work_[k].flops * count;
       step_->memory_bytes += work_[k].bytes * count;
+      step_->padding_s += kernel.padding_s * count;
     }
   }
 }

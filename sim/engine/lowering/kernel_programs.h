@@ -31,7 +31,14 @@ class KernelPrograms {
     double bytes = 0.0;
   };
   Estimated estimate(const Op& op, Category category);
+  // Whether expert_passes are to be estimated beside these experts.
+  [[nodiscard]] bool products_alone(const Op& experts) const {
+    return kernels_.products_alone(experts.shape);
+  }
   std::vector<Estimated> estimate_all(std::span<const Op> ops, Category category);
+  // `padded` are the same kernels for a batch that was filled up: work that counts as useful, and
+  // what the filling costs.
+  void price_padding(std::vector<Estimated>& padded, std::span<const Op> unpadded) const;
 
   // A program grows until the next call of begin().
   ProgramId begin();

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "sim/core/error.h"
+
 namespace moesim {
 namespace {
 
@@ -9,7 +11,8 @@ std::size_t at(std::int32_t index) { return static_cast<std::size_t>(index); }
 
 }  // namespace
 
-StepExchange::StepExchange(const LoweringInput& input) : in_(input) {
+StepExchange::StepExchange(const LoweringInput& input)
+    : in_(input), layout_(expert_layout(input.policy.all_to_all, input.ranks.units())) {
   const int top_k = static_cast<int>(routing_shape(in_.model).top_k);
   for (int g = 0; g < in_.ranks.expert_groups() && top_k > 0; ++g) {
     all_to_all_.push_back(make_all_to_all(in_.topology, in_.comm_profiles, in_.comm_target,
@@ -62,10 +65,24 @@ ExpertShard StepExchange::shard(std::int32_t batch, std::int32_t decision, int g
   result.local_experts =
       in_.placement.first_slot[at(unit) + 1] - in_.placement.first_slot[at(unit)];
   result.etp = in_.ranks.lanes();
+  result.layout = layout_;
   result.load = traffic.load[at(unit)];
-  result.entering_tokens =
-      in_.ranks.units() == 1 ? step.home[at(group)].tokens_of(unit) : traffic.rows_received(unit);
+  result.entering_tokens = in_.ranks.units() == 1 ? step.home[at(group)].tokens_of(unit)
+                                                  : rows_received(traffic, batch, group, unit);
   return result;
+}
+
+std::int64_t StepExchange::rows_received(const LayerTraffic& traffic, std::int32_t batch, int group,
+                                         int unit) const {
+  switch (algorithm().received) {
+    case ReceivedRows::pairs:
+      return traffic.load[at(unit)].pairs;
+    case ReceivedRows::tokens:
+      return traffic.distinct.rows[at(unit)];
+    case ReceivedRows::all_tokens:
+      return in_.micro_batches[at(batch)].traffic.home[at(group)].tokens();
+  }
+  throw InvariantError("rows are received in one of three ways");
 }
 
 std::vector<LayerLoad> StepExchange::loads() const {
@@ -79,8 +96,10 @@ std::vector<LayerLoad> StepExchange::loads() const {
       std::int64_t heaviest = 0;
       for (int g = 0; g < in_.ranks.expert_groups(); ++g) {
         const LayerTraffic& traffic = micro.traffic.layers[decision][at(g)];
-        row.tokens_sent += static_cast<double>(traffic.pairs.copies());
-        row.tokens_sent_far += static_cast<double>(traffic.pairs.far_copies());
+        if (!all_to_all_.empty() && !algorithm().tokens_everywhere) {
+          row.tokens_sent += static_cast<double>(traffic.pairs.copies());
+          row.tokens_sent_far += static_cast<double>(traffic.pairs.far_copies());
+        }
         for (int unit = 0; unit < in_.ranks.units(); ++unit) {
           const std::int64_t pairs = traffic.load[at(unit)].pairs;
           row.pairs += static_cast<double>(pairs);

@@ -34,6 +34,9 @@ class StepExchange {
                .tokens() == 0;
   }
 
+  // Of all groups.
+  [[nodiscard]] const AllToAllEntry& algorithm() const { return all_to_all_.front().algorithm(); }
+
   // The routed experts of a unit.
   [[nodiscard]] ExpertShard shard(std::int32_t batch, std::int32_t decision, int group,
                                   int unit) const;
@@ -43,9 +46,12 @@ class StepExchange {
   [[nodiscard]] std::vector<LayerLoad> loads() const;
 
  private:
+  [[nodiscard]] std::int64_t rows_received(const LayerTraffic& traffic, std::int32_t batch,
+                                           int group, int unit) const;
   void fill(std::int32_t batch, std::int32_t decision, int group, Exchange& exchange);
 
   const LoweringInput& in_;
+  ExpertLayout layout_;
   std::vector<AllToAllLowering> all_to_all_;      // by group
   std::vector<std::vector<Exchange>> exchanges_;  // by micro-batch, by group
   CollectiveCost unused_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "sim/core/error.h"
+#include "sim/engine/batch_padding.h"
 #include "sim/engine/lowering/step_ops.h"
 
 namespace moesim {
@@ -72,6 +73,10 @@ void StepExpansion::begin(LoweredStep& step) {
     for (const RankBatch& batch : micro.batch.kinds()) {
       kinds.push_back(kind_of(batch));
     }
+    for (int rank = 0; rank < micro.batch.ranks(); ++rank) {
+      const Kind& kind = kinds_[at(kinds[at(micro.batch.kind_of(rank))])];
+      step.padded_tokens += kind.tokens - kind.given.tokens();
+    }
   }
 }
 
@@ -87,7 +92,9 @@ std::int32_t StepExpansion::kind_of(const RankBatch& batch) {
   const auto [known, fresh] =
       kind_of_batch_.try_emplace(batch, static_cast<std::int32_t>(kinds_.size()));
   if (fresh) {
-    kinds_.push_back({batch.tokens(), batch.attention()});
+    const RankBatch run =
+        in_.policy.cuda_graphs.value_or(true) ? padded(batch, in_.policy.batch_padding) : batch;
+    kinds_.push_back({run.tokens(), run.attention(), batch});
   }
   return known->second;
 }
@@ -134,11 +141,17 @@ const std::vector<KernelPrograms::Estimated>& StepExpansion::part(const WorkNode
   if (known != parts_.end()) {
     return known->second;
   }
-  const std::vector<Op> made =
-      kinds_[at(kind)].tokens > 0
-          ? step_ops(in_, node, kinds_[at(kind)].tokens, kinds_[at(kind)].batches, attention_split_)
-          : std::vector<Op>{};
-  return parts_[key] = programs_.estimate_all(made, category_of(node.kind));
+  const Kind& run = kinds_[at(kind)];
+  if (run.tokens == 0) {
+    return parts_[key];
+  }
+  std::vector<KernelPrograms::Estimated> kernels = programs_.estimate_all(
+      step_ops(in_, node, run.tokens, run.batches, attention_split_), category_of(node.kind));
+  if (const std::int64_t given = run.given.tokens(); given < run.tokens) {
+    programs_.price_padding(kernels,
+                            step_ops(in_, node, given, run.given.attention(), attention_split_));
+  }
+  return parts_[key] = std::move(kernels);
 }
 
 ProgramId StepExpansion::kind_program(std::span<const std::int32_t> nodes, std::int32_t kind) {
@@ -208,6 +221,12 @@ ProgramId StepExpansion::expert_program(const WorkNode& node, int rank) {
     const Op op = routed_expert_op(in_.model, ffn_of(node), shard, in_.policy.precision);
     program = programs_.begin();
     programs_.add(programs_.estimate(op, Category::experts));
+    if (programs_.products_alone(op)) {
+      for (const Op& pass :
+           expert_passes(std::get<MoeOp>(op.shape), in_.policy.precision.activation)) {
+        programs_.add(programs_.estimate(pass, Category::experts));
+      }
+    }
   }
   programs_.ran(program);
   return program;
@@ -249,8 +268,10 @@ ProgramId StepExpansion::collective(std::int32_t id, int group) {
     case WorkKind::logits_gather:
       return tensor_sum(node, CollectiveOp::all_gather, group);
     case WorkKind::expert_sum: {
-      // Slices of the batch come together; partial sums (of sliced experts) are added up.
-      const bool partial_sums = in_.ranks.lanes() > 1 || !ffn_of(node).shared.empty();
+      // Slices of the batch come together; partial sums (of sliced experts, or of the experts that
+      // a rank has) are added up.
+      const bool partial_sums = in_.ranks.lanes() > 1 || !ffn_of(node).shared.empty() ||
+                                exchange_.algorithm().tokens_everywhere;
       return tensor_sum(node, partial_sums ? CollectiveOp::all_reduce : CollectiveOp::all_gather,
                         group);
     }
@@ -284,7 +305,8 @@ ProgramId StepExpansion::tensor_sum(const WorkNode& node, CollectiveOp op, int g
 // A single unit exchanges nothing.
 ProgramId StepExpansion::exchange(const WorkNode& node, int group) {
   const bool out = node.kind == WorkKind::dispatch;
-  if (in_.ranks.units() == 1 || exchange_.idles(node.batch, group)) {
+  if (in_.ranks.units() == 1 || exchange_.algorithm().tokens_everywhere ||
+      exchange_.idles(node.batch, group)) {
     return k_no_program;
   }
   const StepExchange::Exchange& exchange = exchange_.of(node.batch, node.decision, group);

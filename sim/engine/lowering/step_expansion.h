@@ -39,8 +39,9 @@ class StepExpansion final : public WorkExpansion {
  private:
   // What a rank works on outside its experts. Ranks and micro-batches of one kind share programs.
   struct Kind {
-    std::int64_t tokens = 0;
+    std::int64_t tokens = 0;  // as the kernels run: filled up to a captured size
     std::vector<AttentionBatch> batches;
+    RankBatch given;
   };
   [[nodiscard]] std::int32_t kind_of(const RankBatch& batch);
   [[nodiscard]] std::int32_t kind_on(const WorkNode& node, int rank);

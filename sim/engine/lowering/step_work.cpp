@@ -61,7 +61,9 @@ class MicroBatchWork {
     if (options_.attention_split) {
       residual_ = {add(WorkKind::attention_core, residual_)};
     }
-    sum(WorkKind::attention_sum);
+    if (block.attention.kind != AttentionKind::none) {
+      sum(WorkKind::attention_sum);
+    }
     for (std::size_t i = 0; i < block.ffn.size(); ++i) {
       const FfnGroup& group = block.ffn[i];
       const Edges input = residual_;

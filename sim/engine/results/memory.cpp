@@ -103,11 +103,18 @@ MemoryUse memory_use(const Deployment& deployment, const StepBatch& batch,
   const int units = system.ranks().units();
   MemoryUse use;
   use.experts = expert_weights(weights, model, most_slots(placement));
+  use.per_token = kv_bytes_per_token(model, policy.precision.kv, tp);
   use.weights = weights_without_experts(weights, model) + use.experts;
   for (const RankBatch& rank : batch.kinds()) {
-    Bytes cache = static_cast<double>(rank.cached_tokens()) *
-                      kv_bytes_per_token(model, policy.precision.kv, tp) +
-                  static_cast<double>(rank.count()) * state_bytes_per_sequence(model, tp);
+    Bytes cache = static_cast<double>(rank.count()) * state_bytes_per_sequence(model, tp);
+    Bytes longest;
+    for (const SequenceClass& s : rank.sequences) {
+      const Bytes each = kv_bytes_per_sequence(model, policy.precision.kv, s.context, tp);
+      cache += static_cast<double>(s.count) * each;
+      longest = std::max(longest, each);
+    }
+    longest += state_bytes_per_sequence(model, tp);
+    use.largest_sequence = std::max(use.largest_sequence, longest);
     std::int64_t tokens = rank.tokens();
     std::int64_t rows = logit_rows_of(rank.attention());
     if (traffic.resident) {  // tokens of every rank may come by, and need their context

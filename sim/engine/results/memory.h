@@ -8,13 +8,15 @@
 namespace moesim {
 
 struct MemoryUse {
-  Bytes weights;      // of which:
-  Bytes experts;      // routed experts, replicas included
-  Bytes kv_cache;     // of all sequences of the rank; linear attention's state included
-  Bytes activations;  // widest point of a layer
-  Bytes buffers;      // all-to-all, send and receive
-  Bytes capacity;     // of the device
-  Bytes usable;       // what a server may plan with
+  Bytes weights;           // of which:
+  Bytes experts;           // routed experts, replicas included
+  Bytes kv_cache;          // of all sequences of the rank; linear attention's state included
+  Bytes per_token;         // of the cache, within every window
+  Bytes largest_sequence;  // of the cache, states included
+  Bytes activations;       // widest point of a layer
+  Bytes buffers;           // all-to-all, send and receive
+  Bytes capacity;          // of the device
+  Bytes usable;            // what a server may plan with
 
   [[nodiscard]] Bytes total() const { return weights + kv_cache + activations + buffers; }
   [[nodiscard]] bool fits() const { return total() <= usable; }

@@ -56,6 +56,8 @@ Json metrics_json(const StepReport& report) {
                {"cross_node_ratio", m.cross_node_ratio},
                {"token_transfers", m.token_transfers},
                {"peak_memory_bytes", report.memory.total().si()},
+               {"padded_tokens", report.padded_tokens},
+               {"padding_s", report.padding_s},
                {"energy_j", m.energy_j},
                {"cost_usd", m.cost_usd}};
   add_rates(report, metrics);
@@ -108,12 +110,17 @@ Json links_json(const std::vector<LinkUse>& links) {
 }
 
 Json memory_json(const MemoryUse& memory) {
-  return {
-      {"weights_bytes", memory.weights.si()},      {"expert_weights_bytes", memory.experts.si()},
-      {"kv_bytes", memory.kv_cache.si()},          {"activation_bytes", memory.activations.si()},
-      {"buffers_bytes", memory.buffers.si()},      {"total_bytes", memory.total().si()},
-      {"usable_bytes", memory.usable.si()},        {"capacity_bytes", memory.capacity.si()},
-      {"shortfall_bytes", memory.shortfall().si()}};
+  return {{"weights_bytes", memory.weights.si()},
+          {"expert_weights_bytes", memory.experts.si()},
+          {"kv_bytes", memory.kv_cache.si()},
+          {"activation_bytes", memory.activations.si()},
+          {"kv_bytes_per_token", memory.per_token.si()},
+          {"kv_bytes_largest_sequence", memory.largest_sequence.si()},
+          {"buffers_bytes", memory.buffers.si()},
+          {"total_bytes", memory.total().si()},
+          {"usable_bytes", memory.usable.si()},
+          {"capacity_bytes", memory.capacity.si()},
+          {"shortfall_bytes", memory.shortfall().si()}};
 }
 
 Json laws_json(const std::vector<LawReport>& laws, int devices) {
@@ -124,12 +131,21 @@ Json laws_json(const std::vector<LawReport>& laws, int devices) {
              {"basis", law.basis},
              {"source", law.source},
              {"date", law.date}};
-    if (!law.library.empty()) {
-      row["library"] = law.library;
+    for (const auto& [key, text] : {std::pair{"library", &law.library},
+                                    {"kernel_source", &law.kernel_source},
+                                    {"law", &law.law},
+                                    {"layout", &law.layout},
+                                    {"law_layout", &law.law_layout}}) {
+      if (!text->empty()) {
+        row[key] = *text;
+      }
     }
     if (law.median_error) {
       row["median_error"] = *law.median_error;
       row["p90_error"] = *law.p90_error;
+    }
+    if (law.host_floor_s > 0) {
+      row["host_floor_s"] = law.host_floor_s;
     }
     if (law.use) {
       row["calls"] = law.use->kernels;
@@ -171,6 +187,7 @@ Json uncertainty_json(const StepReport& report) {
   }
   return {{"sigma", report.uncertainty.sigma},
           {"families", std::move(families)},
+          {"deployment_share", report.uncertainty.deployment_share},
           {"extrapolated", std::move(extrapolated)}};
 }
 
@@ -181,6 +198,9 @@ Json to_json(const StepReport& report, const Json& effective) {
   mean_device["waiting_s"] = report.metrics.mean_device.waiting_s;
   Json provenance{{"kernels", laws_json(report.kernels, report.devices)},
                   {"communication", laws_json(report.communication, report.devices)}};
+  if (!report.batch_padding.empty()) {
+    provenance["batch_padding"] = report.batch_padding;
+  }
   if (!report.routing.empty()) {
     provenance["routing"] = report.routing;
   }

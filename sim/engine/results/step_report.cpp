@@ -63,18 +63,23 @@ std::vector<LawReport> kernel_laws(const Simulation& simulation, const LoweredSt
   std::vector<LawReport> rows;
   for (const std::string& name : used) {
     if (const auto p = simulation.kernels().provenance(name)) {
-      LawReport& row = rows.emplace_back(LawReport{.family = p->family,
-                                                   .profile = p->profile,
-                                                   .basis = std::string(name_of(p->basis)),
-                                                   .source = p->source,
-                                                   .date = p->date,
-                                                   .library = {},
-                                                   .median_error = {},
-                                                   .p90_error = {},
-                                                   .use = {}});
+      LawReport& row = rows.emplace_back();
+      row.family = p->family;
+      row.profile = p->profile;
+      row.basis = name_of(p->basis);
+      row.source = p->source;
+      row.date = p->date;
+      row.kernel_source = p->kernel_source;
+      row.law = p->law;
+      row.layout = p->layout;
+      row.law_layout = p->law_layout;
+      row.wish_granted = p->wish_granted;
+      row.better_known = p->better_known;
+      row.host_floor_s = p->host_floor_s;
       if (p->basis != Basis::uncalibrated) {
         row.median_error = p->median_error;
         row.p90_error = p->p90_error;
+        row.transfer_sigma = p->transfer_sigma;
       }
       note_use(lowered, row);
     }
@@ -82,19 +87,28 @@ std::vector<LawReport> kernel_laws(const Simulation& simulation, const LoweredSt
   return rows;
 }
 
+SharedErrors shared_errors(const std::vector<LawReport>& kernels) {
+  SharedErrors shared{.transfers = {}, .deployment = k_deployment_sigma};
+  for (const LawReport& law : kernels) {
+    if (law.transfer_sigma > 0) {
+      shared.transfers.push_back(
+          {.family = law.family, .origin = law.profile, .sigma = law.transfer_sigma});
+    }
+  }
+  return shared;
+}
+
 std::vector<LawReport> communication_laws(const Simulation& simulation,
                                           const LoweredStep& lowered) {
   std::vector<LawReport> rows;
   for (const CommProvenance& p : simulation.communication()) {
-    LawReport& row = rows.emplace_back(LawReport{.family = p.family,
-                                                 .profile = p.profile,
-                                                 .basis = std::string(name_of(p.basis)),
-                                                 .source = p.fit.source,
-                                                 .date = p.fit.date,
-                                                 .library = p.library,
-                                                 .median_error = {},
-                                                 .p90_error = {},
-                                                 .use = {}});
+    LawReport& row = rows.emplace_back();
+    row.family = p.family;
+    row.profile = p.profile;
+    row.basis = name_of(p.basis);
+    row.source = p.fit.source;
+    row.date = p.fit.date;
+    row.library = p.library;
     if (p.basis != CommBasis::uncalibrated) {
       row.median_error = p.fit.median_error;
       row.p90_error = p.fit.p90_error;
@@ -104,12 +118,41 @@ std::vector<LawReport> communication_laws(const Simulation& simulation,
   return rows;
 }
 
+// Empty where steps are not captured or keep their size.
+std::string batch_padding(const Policy& policy) {
+  if (!policy.cuda_graphs.value_or(false) || policy.batch_padding.sizes.empty()) {
+    return {};
+  }
+  const CaptureList* list = find_capture_list(policy.batch_padding.name);
+  return list == nullptr ? "the scenario's sizes" : std::string(list->source);
+}
+
 void warn_about(const std::vector<LawReport>& laws, std::vector<std::string>& warnings) {
   for (const LawReport& law : laws) {
     if (law.basis == "uncalibrated") {
       warnings.push_back(law.family + ": uncalibrated, nominal rates of the data sheet");
     } else if (law.basis == "transferred") {
-      warnings.push_back(law.family + ": transferred from " + law.profile);
+      const bool same = law.law.empty() || law.law == law.family;
+      warnings.push_back(law.family + ": transferred from " + (same ? "" : law.law + " of ") +
+                         law.profile);
+    }
+    if (law.layout != law.law_layout && law.basis != "uncalibrated") {
+      warnings.push_back(law.family + ": the all-to-all leaves " + law.layout +
+                         " rows, of which no law exists for this device and format; the law of a " +
+                         law.law_layout + " kernel stands in");
+    }
+    if (!law.better_known.empty()) {
+      warnings.push_back(law.family + ": its law rests on less than that of " + law.better_known +
+                         "; comparing these formats compares fits");
+    }
+    if (!law.wish_granted) {
+      warnings.push_back(law.family + ": the version that policy/kernels names has no law of it; " +
+                         law.profile + " answers");
+    }
+    if (law.host_floor_s > 0) {
+      warnings.push_back(law.family + ": measured with launches by the host, " +
+                         std::to_string(std::lround(law.host_floor_s * 1e6)) +
+                         " us at any size; a captured step is faster than that");
     }
     if (law.use && law.use->extrapolated > 0) {
       warnings.push_back(law.family + ": " + std::to_string(law.use->extrapolated) + " of " +
@@ -192,13 +235,17 @@ StepReport step_report(const Simulation& simulation, const std::vector<double>& 
   report.decode_sequences = batch.decode_sequences();
   report.decode_tokens = batch.tokens() - batch.prefill_tokens();
   report.prefill_tokens = batch.prefill_tokens();
+  report.padded_tokens = last.lowered.padded_tokens;
+  report.padding_s = last.lowered.padding_s / report.devices;
+  report.batch_padding = batch_padding(simulation.scenario().policy);
   report.memory = simulation.memory(last);
-  report.uncertainty = propagate_uncertainty(last.lowered, last.result);
   report.makespan_s = last.result.makespan_s;
   report.breakdown = breakdown(last.lowered, last.result);
   report.layers = layer_reports(last);
   report.links = link_use(simulation.topology(), last);
   report.kernels = kernel_laws(simulation, last.lowered);
+  report.uncertainty =
+      propagate_uncertainty(last.lowered, last.result, shared_errors(report.kernels));
   report.communication = communication_laws(simulation, last.lowered);
   report.warnings = simulation.scenario().warnings;
   warn_of_run(simulation, report, report.warnings);

@@ -32,9 +32,19 @@ struct LawReport {
   std::string source;
   std::string date;
   std::string library;  // of a collective
+  // Of kernels: the benchmark's name, the profile's family, how experts' rows lie (empty for other
+  // operations) and how the law's rows did, and whether a version that is named answers.
+  std::string kernel_source;
+  std::string law;
+  std::string layout;
+  std::string law_layout;
+  bool wish_granted = true;
+  std::string better_known;  // see KernelProvenance
   // Of the fit; absent for spec sheets.
   std::optional<double> median_error;
   std::optional<double> p90_error;
+  double transfer_sigma = 0.0;  // see KernelProvenance
+  double host_floor_s = 0.0;    // see KernelProvenance
   // What the last step asked of it; absent if nothing.
   std::optional<FamilyUse> use;
 };
@@ -49,6 +59,8 @@ struct StepReport {
   std::int64_t decode_sequences = 0;
   std::int64_t decode_tokens = 0;   // of these; the other output tokens are prompts' first ones
   std::int64_t prefill_tokens = 0;  // of a step
+  std::int64_t padded_tokens = 0;   // that captured batches were filled up with
+  double padding_s = 0.0;           // mean device's time for them, before any overlap
   MemoryUse memory;
   Uncertainty uncertainty;
   double makespan_s = 0.0;                       // of the last step
@@ -57,7 +69,8 @@ struct StepReport {
   std::vector<LinkUse> links;
   std::vector<LawReport> kernels;
   std::vector<LawReport> communication;
-  std::string routing;  // how tokens were had; empty without experts
+  std::string batch_padding;  // whose captured sizes a captured batch was filled up to, with source
+  std::string routing;        // how tokens were had; empty without experts
   std::vector<std::string> warnings;
 
   [[nodiscard]] double output_tokens_per_s() const {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <numeric>
 #include <tuple>
 
 namespace moesim {
@@ -59,19 +61,62 @@ class ExtrapolatedOps {
   std::vector<int> last_layer_;
 };
 
+// What a family's kernels on the critical path err by, in seconds.
+struct Spread {
+  const SharedError* common = nullptr;  // that the family has with others
+  double all = 0.0;                     // sum of t_i s_i
+  double own = 0.0;                     // of the errors that are the family's alone
+  double transfer = 0.0;                // of those that it shares
+};
+
+std::vector<Spread> empty_spreads(const LoweredStep& step, const SharedErrors& shared) {
+  std::vector<Spread> spreads(step.families.size());
+  for (std::size_t f = 0; f < spreads.size(); ++f) {
+    const auto found =
+        std::ranges::find(shared.transfers, step.families[f].name, &SharedError::family);
+    spreads[f].common = found == shared.transfers.end() ? nullptr : &*found;
+  }
+  return spreads;
+}
+
+void add(Spread& spread, double took, double sigma) {
+  const double part = spread.common == nullptr ? 0.0 : std::min(spread.common->sigma, sigma);
+  spread.all += took * sigma;
+  spread.transfer += took * part;
+  spread.own += took * std::sqrt(sigma * sigma - part * part);
+}
+
+// What every family adds to the step's variance, in seconds squared: its own errors, and of what
+// families of one origin share, its covariance with all of them.
+std::vector<double> contributions(const std::vector<Spread>& spreads) {
+  std::map<std::string_view, double> origins;
+  for (const Spread& spread : spreads) {
+    if (spread.common != nullptr) {
+      origins[spread.common->origin] += spread.transfer;
+    }
+  }
+  std::vector<double> result;
+  for (const Spread& spread : spreads) {
+    const double together = spread.common == nullptr ? 0.0 : origins[spread.common->origin];
+    result.push_back(spread.own * spread.own + spread.transfer * together);
+  }
+  return result;
+}
+
 }  // namespace
 
-Uncertainty propagate_uncertainty(const LoweredStep& step, const RunResult& result) {
+Uncertainty propagate_uncertainty(const LoweredStep& step, const RunResult& result,
+                                  const SharedErrors& shared) {
   std::vector<FamilyUncertainty> families;
-  std::vector<double> spread(step.families.size());  // seconds: sum of t_i s_i
   for (const FamilyUse& use : step.families) {
     families.push_back({.family = use.name});
   }
+  std::vector<Spread> spreads = empty_spreads(step, shared);
   ExtrapolatedOps extrapolated(step);
   for (const PathTask& task : critical_path(step.graph, result)) {
     split_over_kernels(step, result, task.id, [&](const Kernel& kernel, double took) {
       families[at(kernel.family)].critical_s += took;
-      spread[at(kernel.family)] += took * kernel.sigma;
+      add(spreads[at(kernel.family)], took, kernel.sigma);
       if (kernel.extrapolated) {
         extrapolated.op_of(kernel).critical_s += took;
       }
@@ -85,13 +130,14 @@ Uncertainty propagate_uncertainty(const LoweredStep& step, const RunResult& resu
       }
     }
   }
-  double variance = 0.0;  // seconds squared
-  for (const double seconds : spread) {
-    variance += seconds * seconds;
-  }
+  const std::vector<double> parts = contributions(spreads);
+  const double deployment = shared.deployment * shared.deployment * result.makespan_s *
+                            result.makespan_s;  // seconds squared, as `parts`
+  const double variance = std::accumulate(parts.begin(), parts.end(), deployment);
+  const auto share = [variance](double part) { return variance > 0 ? part / variance : 0.0; };
   for (std::size_t f = 0; f < families.size(); ++f) {
-    families[f].sigma = families[f].critical_s > 0 ? spread[f] / families[f].critical_s : 0.0;
-    families[f].variance_share = variance > 0 ? spread[f] * spread[f] / variance : 0.0;
+    families[f].sigma = families[f].critical_s > 0 ? spreads[f].all / families[f].critical_s : 0.0;
+    families[f].variance_share = share(parts[f]);
   }
   std::erase_if(families, [](const FamilyUncertainty& f) { return f.critical_s <= 0; });
   sort_by(
@@ -99,6 +145,7 @@ Uncertainty propagate_uncertainty(const LoweredStep& step, const RunResult& resu
       [](const FamilyUncertainty& f) { return f.family; });
   return {.sigma = result.makespan_s > 0 ? std::sqrt(variance) / result.makespan_s : 0.0,
           .families = std::move(families),
+          .deployment_share = share(deployment),
           .extrapolated = std::move(extrapolated).sorted()};
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <cmath>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -29,7 +30,8 @@ TEST_CASE("expected number of distinct ranks", "[calibrate][unit]") {
 }
 
 // 16 ranks on 2 nodes, 128 tokens, top-8, 1000 bytes: 1,024,000 bytes, of which 7/16 go to the
-// other ranks of the node and 8/16 to the other node; an expert of 256 gets 16/256 of them.
+// other ranks of the node and 8/16 to the other node; an expert of 256 gets 1/256 of them from
+// each.
 TEST_CASE("volumes of the low-latency kernels", "[calibrate][unit]") {
   AllToAllRow row;
   row.tokens = 128;
@@ -40,7 +42,27 @@ TEST_CASE("volumes of the low-latency kernels", "[calibrate][unit]") {
   const AllToAllVolume volume = low_latency_volume(row, 8, 1000.0);
   CHECK(volume.device_bytes == Approx(448'000.0));
   CHECK(volume.nic_bytes == Approx(512'000.0));
-  CHECK(volume.expert_bytes == Approx(64'000.0));
+  CHECK(volume.stream_bytes == Approx(4'000.0));
+}
+
+// The mean of the largest of 16 standard normals is 1.766 (tables of order statistics). A token's 8
+// of 256 experts are on a rank of 16 with variance 8/16 15/16 248/255 = 0.45588; 7 ranks x 128
+// tokens: 20.211 deviations, so the busiest rank gets 35,700 bytes more from its node.
+TEST_CASE("the rank that receives most has more than the mean", "[calibrate][unit]") {
+  AllToAllRow row;
+  row.tokens = 128;
+  row.top_k = 8;
+  row.experts = 256;
+  row.ranks = 16;
+  row.nodes = 2;
+  const AllToAllVolume mean = low_latency_volume(row, 8, 1000.0);
+  const AllToAllVolume most = busiest_low_latency_volume(row, 8, 1000.0);
+  CHECK(most.device_bytes - mean.device_bytes == Approx(35'693.0).epsilon(0.01));
+  CHECK(most.nic_bytes - mean.nic_bytes == Approx(35'693.0 * std::sqrt(8.0 / 7.0)).epsilon(0.01));
+  CHECK(most.stream_bytes == mean.stream_bytes);
+  row.ranks = 8;
+  row.nodes = 1;
+  CHECK(busiest_low_latency_volume(row, 8, 1000.0).nic_bytes == 0.0);
 }
 
 // DeepEP's table for H800 (docs/legacy.md: 128 tokens, hidden 7168, top-8) has rows for EP 32 and
@@ -64,7 +86,8 @@ TEST_CASE("the H800 profile predicts rows that it was not fitted on", "[calibrat
       row.experts = 256;
       row.ranks = ranks;
       row.nodes = ranks / 8;
-      row.volume = low_latency_volume(row, 8, direction == Direction::dispatch ? 7408.0 : 14336.0);
+      row.volume =
+          busiest_low_latency_volume(row, 8, direction == Direction::dispatch ? 7408.0 : 14336.0);
       const double us = predicted_seconds(found.law, row, h800) * 1e6;
       CAPTURE(name_of(direction), ranks, us);
       CHECK(us == Approx(published_us.at({direction, ranks})).epsilon(0.1));
@@ -166,7 +189,7 @@ TEST_CASE("shipped profiles are what the fit gives", "[calibrate][shared][large]
   }
   const auto shipped = load_comm_profiles({k_profiles});
   const auto fitted = fit_comm(k_measured, shipped, "");
-  CHECK(fitted.size() == 6);
+  CHECK(fitted.size() == 9);
   for (const CommProfile& fit : fitted) {
     CAPTURE(fit.name);
     const CommProfile& one = *std::ranges::find(shipped, fit.name, &CommProfile::name);
@@ -208,7 +231,7 @@ TEST_CASE("validation accounts for every row", "[calibrate][shared]") {
     accounted += g.n;
     placed -= g.n;
     CHECK(seen[g.name] == g.n);
-    CHECK(g.inside_p10_p90 > 0.4);
+    CHECK((g.inside_p10_p90 > 0.4 || g.n < 10));
     table += g.name + " n " + std::to_string(g.n) + " median " + std::to_string(g.median_ape) +
              " p90 " + std::to_string(g.p90_ape) + " signed " +
              std::to_string(g.mean_signed_error) + " naive " + std::to_string(g.naive_median_ape) +

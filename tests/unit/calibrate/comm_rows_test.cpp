@@ -74,4 +74,45 @@ TEST_CASE("times in another unit than their column's show beside the links", "[c
   CHECK_THROWS_WITH(nccl("all_reduce,half,8,1048576,50000\n"), Contains("this row takes"));
 }
 
+namespace {
+
+CommRows points(const std::string& rows) {
+  return read("whatever.csv",
+              "source,hardware,nic,gpus_per_node,nodes,ranks,backend,mode,phase,tokens_per_rank,"
+              "hidden,topk,experts,dtype,num_sms,time_us,bw_GBps,bw_kind\n" +
+                  rows);
+}
+
+}  // namespace
+
+// 4096 tokens to 4 of 4 nodes: with 8 of 256 experts a token misses a node with C(192,8)/C(256,8) =
+// 0.0957, so 3.617 copies of 2 x 7168 bytes, 212.4 MB of the RDMA leg. At 50 GB/s: 4.248 ms.
+TEST_CASE("published points are known by their header, and say which bytes they count",
+          "[calibrate][unit]") {
+  const CommRows table = points(
+      "a,H100 SXM,ConnectX-7,8,4,32,DeepEP,HT,dispatch,4096,7168,8,256,bf16,,,50,RDMA leg\n"
+      "a,H100,ConnectX-7,8,2,16,UCCL,LL,combine,128,7168,8,256,bf16,,,100,total\n"
+      "a,B200,8x400G EFA per node,8,2,16,DeepEP V2,V2,dispatch+combine,128,7168,8,256,"
+      "\"fp8 dispatch, bf16 combine\",64,466.7,,logical payload\n"
+      "a,B200,8x400G EFA per node,8,2,16,DeepEP,HT,dispatch+combine,128,7168,8,256,bf16,,,9,x\n"
+      "a,H100,CX7,8,2,16,NCCL,nccl a2a,alltoall,,7168,8,256,,,,105,bus bandwidth\n"
+      "a,TPU v9,ICI,8,2,16,X,HT,dispatch,128,7168,8,256,bf16,,10,,x\n");
+  CHECK(table.read == 6);
+  REQUIRE(table.rows.size() == 3);
+  CHECK(table.rows[0].seconds == Approx(4.248e-3).epsilon(1e-3));
+  CHECK(table.rows[0].all_to_all.algorithm == "deepep_normal");
+  CHECK(table.rows[0].group == "alltoall/dispatch/deepep-HT/h100_sxm/bfloat16");
+  // 128 x 8 copies of 14,336 bytes at 100 GB/s.
+  CHECK(table.rows[1].seconds == Approx(146.8e-6).epsilon(1e-3));
+  CHECK(table.rows[1].all_to_all.algorithm == "deepep_low_latency.uccl");
+  CHECK(table.rows[2].fabric == "efa");
+  CHECK(table.rows[2].back);
+  CHECK(table.rows[2].all_to_all.dtype == "fp8");
+  CHECK(table.rows[2].combine.volume.nic_bytes > 1.5 * table.rows[2].all_to_all.volume.nic_bytes);
+  CHECK(table.skipped.size() == 3);
+  CHECK_THROWS_WITH(
+      points("a,H100,CX7,8,3,16,DeepEP,HT,dispatch,128,7168,8,256,bf16,,10,,RDMA leg\n"),
+      Contains("whatever.csv:2:ranks") && Contains("no multiple of nodes"));
+}
+
 }  // namespace moesim

@@ -104,6 +104,37 @@ TEST_CASE("what the form cannot follow is corrected", "[calibrate][unit]") {
   CHECK(corrected[0].families[0].left_out_form.p90 == form[0].families[0].left_out.p90);
 }
 
+// TensorRT-LLM's expanded prefill at half the peak, SGLang's absorbed one at a tenth of it.
+TEST_CASE("the spec sheet does not learn from what steps do not lower", "[calibrate][unit]") {
+  const auto table = [](const char* source, double factor) {
+    std::string text =
+        "# source: made for a test\nkernel_source,mla_dtype,kv_cache_dtype,num_heads,batch_size,"
+        "isl,tp_size,step,latency_ms\n";
+    for (const double heads : {16.0, 32.0, 64.0, 128.0}) {
+      for (double length = 2048; length <= 32768; length *= 2) {
+        KernelShape shape;
+        shape.key = {KernelKind::mla_context, DType::bf16, DType::bf16};
+        shape.dims = {1, length, length, heads, 512, 64, 128, 128};
+        const KernelContext context = kernel_context(*test::measured_device("h100_sxm"), shape.key);
+        text += std::string(source) + ",bfloat16,bfloat16," + decimal(heads) + ",1," +
+                decimal(length) + ",1,0," +
+                decimal(1e3 * factor * useful_work(shape).flops / context.peak) + "\n";
+      }
+    }
+    return text;
+  };
+  const test::MeasurementFolder folder("absorbed");
+  folder.write("h100_sxm/context_mla__trtllm-9.csv", table("default", 2));
+  folder.write("h100_sxm/context_mla__sglang-9.csv", table("flash_attention", 10));
+  const auto profiles = fit_profiles(folder.path(), test::measured_device, options());
+  REQUIRE(profiles.size() == 3);
+  CHECK(profiles[0].families.at(0).name() == "mla_context/bf16/absorbed");
+  CHECK(profiles[1].families.at(0).name() == "mla_context/bf16");
+  const FittedFamily& sheet = profiles[2].families.at(0);
+  CHECK(sheet.rows_used == 20);
+  CHECK(sheet.coefficients.at(1) == Approx(2).epsilon(0.1));
+}
+
 TEST_CASE("the same folder gives the same profile bytes", "[calibrate][unit]") {
   const test::MeasurementFolder folder("same");
   folder.write("h100_sxm/gemm__trtllm-9.csv", planted_gemm(truth, 0.05));

@@ -58,20 +58,21 @@ TEST_CASE("file names say layout, device, framework and version", "[calibrate][u
     std::string layout, operation, system, framework, version, subject;
   };
   const test::MeasurementFolder folder("layout_names");
-  const std::vector<Name> names{{"a/h100_sxm/gemm__trtllm-1.3.0rc20.csv", "main", "gemm",
-                                 "h100_sxm", "trtllm", "1.3.0rc20", ""},
-                                {"b/gemm__h20.csv", "infersim", "gemm", "h20", "infersim", "", ""},
-                                {"b/grouped_gemm__decode__h800.csv", "infersim",
-                                 "grouped_gemm_decode", "h800_sxm", "infersim", "", ""},
-                                {"b/mha__prefill__h20__32-8-128.csv", "infersim", "mha_prefill",
-                                 "h20", "infersim", "", "32-8-128"},
-                                {"c/rtxpro6000__qwen3-30b-a3b__tp1__moe.csv", "llmservingsim",
-                                 "moe", "rtx_pro_6000", "llmservingsim", "", "qwen3-30b-a3b/tp1"},
-                                {"d/a800/qwen3-30b-a3b__moe.csv", "frontier", "moe", "a800_sxm",
-                                 "frontier", "", "qwen3-30b-a3b"},
-                                {"e/a100__Meta-Llama-3-8B__mlp.csv", "vidur", "mlp", "a100_sxm",
-                                 "vidur", "", "Meta-Llama-3-8B"},
-                                {"f/a100_dgx__all_reduce.csv", "", "a100_dgx", "", "", "", ""}};
+  const std::vector<Name> names{
+      {"a/h100_sxm/gemm__trtllm-1.3.0rc20.csv", "main", "gemm", "h100_sxm", "trtllm", "1.3.0rc20",
+       ""},
+      {"b/gemm__h20.csv", "infersim", "gemm", "h20", "infersim", "", ""},
+      {"b/grouped_gemm__decode__h800.csv", "infersim", "grouped_gemm_decode", "h800_sxm",
+       "infersim", "", ""},
+      {"b/mha__prefill__h20__32-8-128.csv", "infersim", "mha_prefill", "h20", "infersim", "",
+       "32-8-128"},
+      {"c/rtxpro6000__qwen3-30b-a3b__tp1__moe.csv", "llmservingsim", "moe", "rtx_pro_6000_server",
+       "llmservingsim", "", "qwen3-30b-a3b/tp1"},
+      {"d/a800/qwen3-30b-a3b__moe.csv", "frontier", "moe", "a800_sxm", "frontier", "",
+       "qwen3-30b-a3b"},
+      {"e/a100__Meta-Llama-3-8B__mlp.csv", "vidur", "mlp", "a100_sxm", "vidur", "",
+       "Meta-Llama-3-8B"},
+      {"f/a100_dgx__all_reduce.csv", "", "a100_dgx", "", "", "", ""}};
   for (const Name& name : names) {
     folder.write(name.path, "x\n1\n");
   }
@@ -98,9 +99,10 @@ TEST_CASE("the masked layout holds the rank's pairs", "[calibrate][unit]") {
                                    expert_columns +
                                        "deepepmoe,fp8_block,4,7168,2048,8,256,1,4,uniform,0.18\n"
                                        "deepepmoe,fp8_block,512,7168,2048,8,256,1,4,uniform,1.0\n");
-  check_row(table, 0, "moe/fp8_block", {8, 8, 7168, 2048, 64, 256, 3, 8, 8, 8, 8, 1}, 0.18e-3);
-  check_row(table, 1, "moe/fp8_block", {1024, 8, 7168, 2048, 64, 256, 3, 1024, 64, 64, 64, 16},
-            1e-3);
+  check_row(table, 0, "moe/fp8_block/masked", {8, 8, 7168, 2048, 64, 256, 3, 8, 8, 8, 8, 1},
+            0.18e-3);
+  check_row(table, 1, "moe/fp8_block/masked",
+            {1024, 8, 7168, 2048, 64, 256, 3, 1024, 64, 64, 64, 16}, 1e-3);
   CHECK(table.sources == std::vector<std::string>{"masked:deepepmoe"});
   CHECK(table.groups == std::vector<std::string>{"moe/sglang/h100_sxm/fp8_block/masked"});
 }
@@ -115,11 +117,24 @@ TEST_CASE("balanced groups of the contiguous layout must fill their blocks", "[c
                   "deepepmoe,fp8_block,4096,7168,2048,8,256,1,4,uniform,1.56\n"
                   "deepepmoe,fp8_block,512,7168,2048,8,256,1,4,power_law_1.2,1.4\n");
   REQUIRE(table.rows.size() == 2);
-  check_row(table, 0, "moe/fp8_block", {4096, 8, 7168, 2048, 64, 256, 3, 8192, 64, 128, 64, 128},
-            1.56e-3);
+  check_row(table, 0, "moe/fp8_block/contiguous",
+            {4096, 8, 7168, 2048, 64, 256, 3, 8192, 64, 128, 64, 128}, 1.56e-3);
   CHECK(table.rows[0].checkable);
   CHECK_FALSE(table.rows[1].checkable);
   CHECK(skipped(table) == 1);
+}
+
+TEST_CASE("the benchmark of DeepSeek-V3's shape routes by groups", "[calibrate][unit]") {
+  const std::string row = "k,fp8_block,1024,7168,2048,8,256,1,32,balanced,0.7\n";
+  const auto pairs = [&](const std::string& file, const std::string& rows) {
+    return rows_of(file, expert_columns + rows).rows.at(0).shape.dims[dim::pairs];
+  };
+  // 8 experts of the first group: a quarter of one choice, and the four lost ones of every token.
+  CHECK(pairs("h100_sxm/moe__sglang-9.csv", row) == Approx(4.25 * 1024));
+  CHECK(pairs("h100_sxm/moe__vllm-9.csv", row) == Approx(4.25 * 1024));
+  CHECK(pairs("h100_sxm/moe__trtllm-9.csv", row) == Approx(0.25 * 1024));
+  CHECK(pairs("h100_sxm/moe__sglang-9.csv",
+              "k,fp8_block,1024,6144,2048,8,256,1,32,balanced,0.7\n") == Approx(0.25 * 1024));
 }
 
 TEST_CASE("wide expert parallelism takes the recorded tokens", "[calibrate][unit]") {
@@ -192,6 +207,27 @@ TEST_CASE("utilisation tells the format of a product", "[calibrate][unit]") {
   CHECK(skipped(neither) == 1);
 }
 
+TEST_CASE("SGLang on FlashAttention-3 absorbs its prefill and converts narrow caches",
+          "[calibrate][unit]") {
+  const std::string header =
+      "kernel_source,mla_dtype,kv_cache_dtype,num_heads,batch_size,isl,tp_size,step,latency_ms\n";
+  const auto family = [&](const char* file, const char* row) {
+    return family_name(rows_of(file, header + row).rows.at(0).shape.key);
+  };
+  const char* context = "h100_sxm/context_mla__sglang-9.csv";
+  const char* decode = "h100_sxm/generation_mla__sglang-9.csv";
+  CHECK(family(context, "flash_attention,bfloat16,bfloat16,128,1,4096,1,0,3.8\n") ==
+        "mla_context/bf16/absorbed");
+  CHECK(family(context, "flash_attention,bfloat16,fp8,128,1,4096,1,0,3.8\n") ==
+        "mla_context/bf16-fp8/absorbed/converted");
+  CHECK(family(decode, "flash_attention,bfloat16,fp8,128,1,1,1,4095,0.1\n") ==
+        "mla_decode/bf16-fp8/converted");
+  CHECK(family(decode, "flash_attention,bfloat16,bfloat16,128,1,1,1,4095,0.1\n") ==
+        "mla_decode/bf16");
+  CHECK(family("h100_sxm/context_mla__trtllm-9.csv", "default,bfloat16,fp8,128,1,4096,1,0,1.3\n") ==
+        "mla_context/bf16-fp8");
+}
+
 // 8 experts with 128 rows of 2048 x 768 (gate and up: 1536 columns): 6.442 GFLOP and 3.221 GFLOP.
 // At half of 296 TFLOP/s they take 43.53 and 21.77 us.
 TEST_CASE("both grouped products are one row of experts", "[calibrate][unit]") {
@@ -203,7 +239,8 @@ TEST_CASE("both grouped products are one row of experts", "[calibrate][unit]") {
                                        "128,16,8,8,2048,768,128,128,43.53,0.5,21.77,0.5\n"
                                        "128,16,8,8,2048,768,1,1,8.0,0.002,5.0,0.002\n");
   REQUIRE(table.rows.size() == 2);
-  check_row(table, 0, "moe/fp8_block", {1024, 8, 2048, 768, 8, 128, 3}, 65.3e-6);
+  check_row(table, 0, "moe/fp8_block/masked", {1024, 8, 2048, 768, 8, 128, 3}, 65.3e-6);
+  CHECK(table.rows[0].products_alone);
   CHECK(table.rows[0].shape.dims[dim::pairs] == Approx(1024).epsilon(1e-3));
   CHECK(table.rows[0].shape.dims[dim::touched] == Approx(8));
   CHECK(table.rows[0].shape.dims[dim::tiles_64] == Approx(20).epsilon(0.05));

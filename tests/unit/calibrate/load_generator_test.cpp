@@ -59,6 +59,23 @@ TEST_CASE("balanced loads follow the stride", "[calibrate][unit]") {
   CHECK(all.busiest == 64);
 }
 
+// 4 groups of 4 experts, of which the first 2 are kept: token t's choices t and t + 4 stay, t + 8
+// and t + 12 go to the first experts of the two groups that it has not chosen.
+TEST_CASE("choices outside the kept groups go to the first experts", "[calibrate][unit]") {
+  const LoadCase load{4, 4, 16, 4, 0, 4, 2};
+  CHECK(group_limited_counts(load, balanced_counts(load)) ==
+        std::vector<std::int64_t>{4, 4, 3, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0});
+  LoadGenerator loads(1);
+  CHECK(loads.load(load).pairs == 12);  // three per token, although there are four ranks
+  CHECK(loads.load({4, 4, 16, 4, 0}).pairs == 4);
+  Rng rng(1);
+  const LoadCase skewed{512, 8, 256, 32, 1.2, 8, 4};
+  const auto drawn = power_law_counts(skewed, rng);
+  const auto counts = group_limited_counts(skewed, drawn);
+  CHECK(sum(counts) == 512 * 8);
+  CHECK(*std::ranges::max_element(counts) <= 512);
+}
+
 TEST_CASE("the timed rank is the most loaded one", "[calibrate][unit]") {
   LoadGenerator loads(1);
   const LoadCase skewed{512, 8, 256, 32, 1.2};

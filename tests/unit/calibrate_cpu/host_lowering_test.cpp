@@ -181,31 +181,6 @@ TEST_CASE("a larger cache never costs time", "[calibrate_cpu][property]") {
   CHECK(reads == 0);
 }
 
-TEST_CASE("errors are grouped by regime and over all", "[calibrate_cpu][unit]") {
-  std::vector<HostComparison> rows(3);
-  for (std::size_t i = 0; i < 3; ++i) {
-    rows[i].config.regime = i < 2 ? "one_rank" : "disk";
-    rows[i].measured.step_s = rows[i].first_round_s = rows[i].last_round_s = 1.0;
-    rows[i].p10_s = 0.9;
-    rows[i].p90_s = 1.1;
-    rows[i].naive_s = 0.5;
-  }
-  rows[0].predicted.step_s = 1.2;
-  rows[1].predicted.step_s = 0.9;
-  rows[2].predicted.step_s = 1.4;
-  const std::vector<HostGroup> groups = group_errors(rows);
-  // Phases without time are no groups.
-  REQUIRE(groups.size() == 3);
-  CHECK(groups[0].name == "host/all/step");
-  CHECK(groups[0].n == 3);
-  CHECK(groups[0].median_ape == Approx(0.2));
-  CHECK(groups[0].worst_ape == Approx(0.4));
-  CHECK(groups[0].worst_beyond_noise == Approx(0.3));  // half of p10-p90 is 0.1
-  CHECK(groups[0].naive_median_ape == Approx(0.5));
-  CHECK(groups[1].name == "host/disk/step");
-  CHECK(groups[2].mean_signed_error == Approx(0.05));
-}
-
 TEST_CASE("the drawn configurations are the same every time, and cover every regime",
           "[calibrate_cpu][unit]") {
   HostValidationOptions options;

@@ -93,7 +93,7 @@ TEST_CASE("devices get their names of the catalogue", "[calibrate][unit]") {
       {"l40s", "NVIDIA L40S"},
       {"rtx_4090", "NVIDIA GeForce RTX 4090"},
       {"rtx_a6000", "NVIDIA RTX A6000"},
-      {"rtx_pro_6000", "NVIDIA RTX PRO 6000 Blackwell Workstation Edition"},
+      {"rtx_pro_6000_workstation", "NVIDIA RTX PRO 6000 Blackwell Workstation Edition"},
       {"rtx_pro_6000_server", "NVIDIA RTX PRO 6000 Blackwell Server Edition"}};
   const std::filesystem::path devices(MOESIM_SOURCE_DIR "/hardware/catalog/devices");
   for (const auto& [system, device] : known) {
@@ -102,7 +102,8 @@ TEST_CASE("devices get their names of the catalogue", "[calibrate][unit]") {
     CHECK(std::filesystem::exists(devices / (system + ".json")));
     CHECK_NOTHROW(check_system_name(system));
   }
-  const std::set<std::string> other_makers{"ascend_910b4", "epyc_9654", "kunpeng_920"};
+  const std::set<std::string> other_makers{"ascend_910b4", "ascend_910b4_1", "epyc_9654", "grace",
+                                           "kunpeng_920",  "mi300x",         "mi325x",    "mi355x"};
   for (const auto& entry : std::filesystem::directory_iterator(devices)) {
     const std::string name = entry.path().stem().string();
     CAPTURE(name);

@@ -15,6 +15,8 @@ using Catch::Matchers::Contains;
 
 namespace {
 
+KernelWishes wish(const char* name) { return {{{"default", name}}}; }
+
 const RouterSpec k_router{.layers = 26, .experts = 64, .top_k = 6};
 
 // A library whose files may be changed.
@@ -53,7 +55,7 @@ TEST_CASE("what a library has read is read once, for all threads", "[library][un
     asked[i].cluster = library.cluster(hardware, std::to_string(i));
     asked[i].model = library.model("deepseek-v2-lite", std::to_string(i));
     asked[i].kernels =
-        library.kernels(peaks_of(asked[i].cluster->cluster.node.device), "trtllm", "w");
+        library.kernels(peaks_of(asked[i].cluster->cluster.node.device), wish("trtllm"), "w");
     asked[i].comm = library.comm_profiles();
     asked[i].routing = library.routing("power_law:0.6", k_router, std::to_string(i));
   });
@@ -67,10 +69,13 @@ TEST_CASE("what was asked for differently is loaded apart", "[library][unit]") {
   CHECK(library.cluster({{"cluster", "h100-8x-ib400"}, {"nodes", 3}}, "a")->cluster.nodes == 3);
   CHECK(library.cluster("h100-8x-ib400", "a")->cluster.nodes == 1);
   DevicePeaks device = peaks_of(library.cluster("h100-8x-ib400", "a")->cluster.node.device);
-  const auto usual = library.kernels(device, "trtllm", "w");
-  CHECK(library.kernels(device, "vllm", "w") != usual);
+  const auto usual = library.kernels(device, wish("trtllm"), "w");
+  CHECK(library.kernels(device, wish("vllm"), "w") != usual);
+  KernelWishes captured = wish("trtllm");
+  captured.captured = true;
+  CHECK(library.kernels(device, captured, "w") != usual);
   device.memory = device.memory * 2.0;
-  CHECK(library.kernels(device, "trtllm", "w") != usual);
+  CHECK(library.kernels(device, wish("trtllm"), "w") != usual);
   RouterSpec router = k_router;
   const auto routing = library.routing("balanced", router, "a");
   router.top_k = 5;
@@ -84,7 +89,7 @@ TEST_CASE("a mistake is told to everyone who makes it, and not remembered", "[li
   const Library library(folders);
   CHECK_THROWS_WITH(library.model("none-such", "a.json#/model"), Contains("a.json#/model"));
   CHECK_THROWS_WITH(library.model("none-such", "b.json#/model"), Contains("b.json#/model"));
-  CHECK_THROWS_WITH(library.kernels({}, "sglan", "a.json#/policy/kernels"),
+  CHECK_THROWS_WITH(library.kernels({}, wish("sglan"), "a.json#/policy/kernels"),
                     Contains("a.json#/policy/kernels") && Contains("infersim") &&
                         Contains("sglang, spec_sheet, trtllm, vidur, vllm"));
   std::filesystem::copy(folders.models.front() + "/mixtral-8x7b.json",

@@ -2,8 +2,10 @@
 #include <array>
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <thread>
 
+#include "sim/engine/results/law_explanation.h"
 #include "sim/engine/results/step_report.h"
 #include "tests/unit/engine/small_scenario.h"
 
@@ -32,6 +34,88 @@ TEST_CASE("a shortcut that no schedule uses is warned of", "[results][unit]") {
   longcat["model"] = "longcat-flash";
   CHECK(warns_of(report_of(Ran(longcat)), "shortcut: the routed experts of 28 layers"));
   CHECK_FALSE(warns_of(report_of(Ran(small_scenario(8, 2))), "shortcut"));
+}
+
+TEST_CASE("the all-to-all says how experts' rows lie, and the report whose law knows it",
+          "[results][unit]") {
+  const auto experts = [](const char* all_to_all, int ranks, const char* precision) {
+    Json scenario = small_scenario(ranks, 16);
+    scenario["policy"] = {
+        {"all_to_all", all_to_all}, {"precision", precision}, {"kernels", "trtllm"}};
+    const Json report = report_of(Ran(scenario));
+    for (const Json& row : report.at("provenance").at("kernels")) {
+      if (row.at("family").get<std::string>().starts_with("moe/")) {
+        return std::pair(row, warns_of(report, "law of a fused kernel stands in"));
+      }
+    }
+    throw std::runtime_error("no experts");
+  };
+  auto [row, stands_in] = experts("deepep_low_latency", 8, "fp8_block");
+  CHECK(row.at("family") == "moe/fp8_block/masked");
+  CHECK(row.at("law") == "moe/fp8_block/masked");
+  CHECK(row.at("profile") == "h100_sxm/sglang-0.5.10");
+  CHECK(row.at("basis") == "calibrated");
+  CHECK_FALSE(stands_in);
+  std::tie(row, stands_in) = experts("deepep_normal", 8, "fp8_block");
+  CHECK(row.at("law") == "moe/fp8_block/contiguous");
+  std::tie(row, stands_in) = experts("rank_dedup", 8, "fp8_block");
+  CHECK(row.at("family") == "moe/fp8_block");
+  CHECK(row.at("profile") == "h100_sxm/trtllm-1.3.0rc20");
+  std::tie(row, stands_in) = experts("deepep_low_latency", 1, "fp8_block");
+  CHECK(row.at("layout") == "fused");  // one rank exchanges nothing
+  // Nobody measured masked bf16 products.
+  std::tie(row, stands_in) = experts("deepep_low_latency", 8, "bf16");
+  CHECK(row.at("family") == "moe/bf16/masked");
+  CHECK(row.at("layout") == "masked");
+  CHECK(row.at("law_layout") == "fused");
+  CHECK(row.at("basis") == "transferred");
+  CHECK(stands_in);
+}
+
+TEST_CASE("laws of the products alone get the passes around them", "[results][unit]") {
+  Json scenario = small_scenario(8, 16);
+  scenario["model"] = "deepseek-v3";
+  scenario["policy"] = {{"precision", "fp8_block"}, {"all_to_all", "deepep_normal"}};
+  const auto labels = [&](const char* cluster) {
+    scenario["hardware"]["cluster"] = cluster;
+    const Ran run(scenario);
+    std::set<std::string_view> found;
+    for (const Kernel& kernel : run.step.lowered.kernels) {
+      if (kernel.category == Category::experts) {
+        found.insert(kernel.label);
+      }
+    }
+    return found;
+  };
+  CHECK(labels("h100-8x-ib400") == std::set<std::string_view>{"experts"});
+  CHECK(labels("h800-8x-ib400") == std::set<std::string_view>{"experts", "experts_scatter",
+                                                              "experts_activation",
+                                                              "experts_gather"});
+  scenario["policy"]["all_to_all"] = "deepep_low_latency";
+  CHECK(labels("h800-8x-ib400") == std::set<std::string_view>{"experts", "experts_activation"});
+}
+
+TEST_CASE("an explanation has the time that every law says", "[results][unit]") {
+  const Ran run(small_scenario(8, 16));
+  const auto rows = explain_laws(run.simulation, run.step.lowered);
+  REQUIRE(rows.size() >= 5);
+  CHECK(std::ranges::is_sorted(rows, {}, &LawExplanation::family));
+  const Json json = explanations_json(rows);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    CAPTURE(rows[i].family);
+    const Json& answer = json.at(i).at("answers");
+    CHECK(answer.at("seconds").get<double>() ==
+          run.simulation.kernels().estimate(rows[i].shape).alone().si());
+    CHECK(answer.at("profile") == run.simulation.kernels().provenance(rows[i].family)->profile);
+    CHECK(json.at(i).at("runners_up").size() + 1 == rows[i].options.size());
+    CHECK(json.at(i).at("runners_up").back().at("profile") == "spec_sheet");
+    for (const Kernel& kernel : run.step.lowered.kernels) {
+      if (run.step.lowered.families.at(static_cast<std::size_t>(kernel.family)).name ==
+          rows[i].family) {
+        CHECK(kernel.alone_s <= answer.at("seconds").get<double>());
+      }
+    }
+  }
 }
 
 TEST_CASE("a report's rates and parts follow from its step", "[results][unit]") {

@@ -19,6 +19,36 @@ TEST_CASE("the effective scenario holds every default and reads back the same",
   CHECK(first.effective == second.effective);
 }
 
+TEST_CASE("kernels are asked for at once or by operation", "[engine][scenario]") {
+  const auto wishes = [](const nlohmann::json& kernels) {
+    auto scenario = small_scenario();
+    scenario["policy"] = nlohmann::json::object();
+    if (!kernels.is_null()) {
+      scenario["policy"]["kernels"] = kernels;
+    }
+    const Scenario read = parse_scenario(scenario, "test.json");
+    CHECK(parse_scenario(read.effective, "again.json").effective == read.effective);
+    return read.policy;
+  };
+  using Map = std::map<std::string, std::string>;
+  CHECK(wishes({}).kernels.by_operation == Map{{"default", "auto"}});
+  CHECK(wishes({}).framework().empty());
+  CHECK(wishes("sglang-0.5.10").framework() == "sglang");
+  const Policy mixed = wishes({{"default", "trtllm"}, {"moe", "sglang-0.5.10"}});
+  CHECK(mixed.kernels.by_operation == Map{{"default", "trtllm"}, {"moe", "sglang-0.5.10"}});
+  CHECK(mixed.framework() == "trtllm");
+  CHECK(wishes({{"moe", "vllm"}}).kernels.by_operation ==
+        Map{{"default", "auto"}, {"moe", "vllm"}});
+  CHECK_THROWS_WITH(wishes({{"moes", "vllm"}}),
+                    Catch::Matchers::Contains("test.json#/policy/kernels/moes") &&
+                        Catch::Matchers::Contains("moe, gemm"));
+  auto unknown = small_scenario();
+  unknown["policy"]["kernels"] = {{"moe", "sglang-0.5.11"}};
+  CHECK_THROWS_WITH(moesim::testing::simulation_of(unknown),
+                    Catch::Matchers::Contains("test.json#/policy/kernels/moe") &&
+                        Catch::Matchers::Contains("sglang-0.5.10"));
+}
+
 TEST_CASE("rank products must agree", "[engine][scenario]") {
   auto scenario = small_scenario();
   scenario["parallelism"]["experts"]["ep"] = 16;

@@ -304,7 +304,7 @@ TEST_CASE("memory: weights, cache and buffers of a rank by hand", "[engine][unit
 
 // 150 GB/s instead of the share of 450 GB/s that the law has: exchanges of prefill are bytes only,
 // so without their base latency they take that many times as long; nothing else moves.
-TEST_CASE("an all-to-all may be slower than its law", "[engine][unit]") {
+TEST_CASE("an all-to-all may be slower than its law", "[engine][unit][large]") {
   auto scenario = small_scenario(8, 8192);
   scenario["policy"]["all_to_all"] = "expert_copies";
   const Ran fast(scenario);
@@ -313,7 +313,7 @@ TEST_CASE("an all-to-all may be slower than its law", "[engine][unit]") {
   const AllToAllLaw law = find_all_to_all(*shipped_library().comm_profiles(), {"h100_sxm", "gh100"},
                                           "expert_copies", Direction::dispatch, false)
                               .law;
-  const double base_s = law.latency(1, 64, 8192).si();
+  const double base_s = law.time({8, 1, 64, 8192, 2048}, Seconds(0.0)).si();
   const double ratio = 450 * law.device_link_efficiency / 150;
   const auto moving = [&](const Ran& run) {
     return seconds_of(run, Category::dispatch) - 26 * base_s;
@@ -342,6 +342,8 @@ TEST_CASE("the policy says whose collectives run", "[simulation][unit]") {
   CHECK(libraries("sglang", "auto") == "custom_allreduce/SGLang_CustomAllReduce_graph nccl-2.27.3");
   CHECK(libraries("vllm", "auto") == "custom_allreduce/vLLM_custom_graph nccl-2.27.3");
   CHECK(libraries("spec_sheet", "auto") == "nccl-2.27.3 nccl-2.27.3");
+  CHECK(libraries("vllm-0.24.0", "auto") == "custom_allreduce/vLLM_custom_graph nccl-2.27.3");
+  CHECK_THAT(libraries("auto", "auto"), Contains("custom_allreduce/") && Contains(" nccl-2.27.3"));
   CHECK(libraries("trtllm", "nccl-2.29") == "nccl-2.29.2 nccl-2.29.2");
   CHECK(libraries("trtllm", {{"default", "nccl-2.29"}, {"all_reduce", "auto"}}) ==
         "custom_allreduce/TRTLLM nccl-2.29.2");

@@ -117,6 +117,35 @@ TEST_CASE("errors add within a family and their squares between families", "[eng
   CHECK(p10_p90(8.0, 0.1).p90 == Approx(8.0 * std::exp(0.12816)));
 }
 
+// a: 4 s at 25 %, of which 20 % are the transfer's and sqrt(0.25^2 - 0.2^2) = 15 % its own. b: 2 s
+// at 20 %, all of it the same transfer's. Own: 0.6 s and none. The transfer moves both at once:
+// 0.8 s + 0.4 s = 1.2 s. sqrt(0.36 + 1.44) = 1.342 s of 6 s.
+TEST_CASE("a transfer's error is one for all families of its origin", "[engine][unit]") {
+  const LoweredStep step = chain_of({{{0, 4.0, 0.25}, {1, 2.0, 0.2}}});
+  const RunResult run = make_fast_backend()->run(step.graph, false);
+  const auto bars = [&](const char* origin_of_b, double deployment) {
+    return propagate_uncertainty(
+        step, run,
+        {.transfers = {{"a", "x", 0.2}, {"b", origin_of_b, 0.2}}, .deployment = deployment});
+  };
+  const Uncertainty together = bars("x", 0.0);
+  CHECK(together.sigma == Approx(std::sqrt(0.36 + 1.44) / 6.0).epsilon(1e-12));
+  REQUIRE(together.families.size() == 2);
+  CHECK(together.families[0].sigma == Approx(0.25));
+  CHECK(together.families[0].variance_share == Approx((0.36 + 0.8 * 1.2) / 1.8));
+  CHECK(together.families[1].variance_share == Approx(0.4 * 1.2 / 1.8));
+  CHECK(together.deployment_share == 0.0);
+  // Two origins err independently, as two families that share nothing.
+  CHECK(bars("y", 0.0).sigma == Approx(std::sqrt(0.36 + 0.64 + 0.16) / 6.0).epsilon(1e-12));
+  // The deployment scales the whole step: 0.6 s of 6 s.
+  const Uncertainty deployed = bars("x", 0.1);
+  CHECK(deployed.sigma == Approx(std::sqrt(1.8 + 0.36) / 6.0).epsilon(1e-12));
+  CHECK(deployed.deployment_share == Approx(0.36 / 2.16));
+  CHECK(deployed.families[0].variance_share + deployed.families[1].variance_share +
+            deployed.deployment_share ==
+        Approx(1.0).epsilon(1e-12));
+}
+
 TEST_CASE("extrapolated kernels are listed with their layers and time", "[engine][unit]") {
   const LoweredStep step = chain_of({{{0, 1.0, 0.1, true}, {0, 1.0, 0.1, true}, {1, 5.0, 0.1}},
                                      {{0, 1.0, 0.1, true}, {1, 4.0, 0.1, true}},

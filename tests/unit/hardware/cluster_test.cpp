@@ -29,13 +29,13 @@ Json good_cluster() {
       "nics": 4,
       "nic_link": {"name": "net", "bandwidth": "100 Gbit/s", "latency": "2 us",
                    "power_at_full_rate": "25 W",
-                   "sources": [{"fields": [""], "source": "a data sheet", "date": "2024"}]},
+                   "sources": [{"fields": [""], "kind": "data sheet", "source": "a data sheet", "date": "2024"}]},
       "host": "epyc_9654", "host_sockets": 2, "host_link": "pcie5_x16",
       "storage": ["nvme_pm9a3"]},
     "nodes": 2,
     "fabric": {"kind": "leaf_spine", "spines": 2, "oversubscription": 1.5,
                "switch_latency": "500 ns"},
-    "sources": [{"fields": ["/node", "/fabric"], "source": "our rack", "date": "2026-01-31"}]})");
+    "sources": [{"fields": ["/node", "/fabric"], "kind": "measured", "source": "our rack", "date": "2026-01-31"}]})");
 }
 
 TEST_CASE("a cluster of named and inline parts", "[hardware][unit]") {
@@ -76,10 +76,11 @@ TEST_CASE("a bad cluster is refused with pointer and remedy", "[hardware][unit]"
       BadInput{R"({"node": {"nics": 3}})",
                at + "/node/nics: 3 NICs cannot be shared evenly by 8 devices; right are: 1, 2, 4, "
                     "8, or more than 8"},
-      BadInput{R"({"fabric": null, "sources": [{"fields": ["/node"], "source": "s",
+      BadInput{
+          R"({"fabric": null, "sources": [{"fields": ["/node"], "kind": "measured", "source": "s",
                    "date": "2024"}]})",
-               at + "/fabric/kind: is none, but the cluster has 2 nodes; join them by leaf_spine, "
-                    "or set /nodes to 1"},
+          at + "/fabric/kind: is none, but the cluster has 2 nodes; join them by leaf_spine, "
+               "or set /nodes to 1"},
       BadInput{R"({"fabric": {"kind": "torus"}})",
                at + "/fabric/kind: \"torus\" is not one of: none, leaf_spine"},
       BadInput{R"({"fabric": {"oversubscription": 0.5}})",
@@ -108,9 +109,12 @@ TEST_CASE("a bad cluster is refused with pointer and remedy", "[hardware][unit]"
       BadInput{R"({"node": {"device": "no/such.json"}})",
                at + "/node/device: the file \"no/such.json\" does not exist"},
       BadInput{R"({"node": {"device_link": "nvlink4_h80"}})",
-               at + "/node/device_link: \"nvlink4_h80\" is not in the catalog; it has: hccs_910b, "
-                    "infiniband_hdr, infiniband_ndr, nvlink3, nvlink4, nvlink4_h800, nvlink5, "
-                    "pcie4_x16, pcie5_x16, roce_200g"},
+               at + "/node/device_link: \"nvlink4_h80\" is not in the catalog; it has: efa_2x400g, "
+                    "efa_400g, hccs_910b, "
+                    "infiniband_hdr, infiniband_ndr, infiniband_xdr, nvlink3, nvlink4, "
+                    "nvlink4_h800, nvlink5, "
+                    "nvlink_c2c, pcie4_x16, pcie5_x16, roce_200g, roce_cx7_400g, thor2_400g, "
+                    "xgmi_mi300, xgmi_mi355"},
       BadInput{R"({"node": {"nic_link": {"bandwidth": "100 GB"}}})",
                at + "/node/nic_link/bandwidth: \"100 GB\" is not a quantity such as \"400 "
                     "Gbit/s\""},
@@ -138,9 +142,11 @@ TEST_CASE("a bad cluster is refused with pointer and remedy", "[hardware][unit]"
       BadInput{R"({"node": 5})", at + "/node: is 5; an object {...} is needed"},
       BadInput{R"({"usable_memory": 1.5})",
                at + "/usable_memory: 1.5 is out of range; allowed: 0.01 to 1"},
-      BadInput{R"({"sources": [{"fields": ["/fabric"], "source": "s", "date": "2024"}]})",
-               at + "/sources: no source for /node/devices; add {\"fields\": "
-                    "[\"/node/devices\"], \"source\": \"...\", \"date\": \"YYYY-MM\"}"});
+      BadInput{
+          R"({"sources": [{"fields": ["/fabric"], "kind": "measured", "source": "s", "date": "2024"}]})",
+          at + "/sources: no source for /node/devices; add {\"fields\": "
+               "[\"/node/devices\"], \"kind\": \"assumption\", \"source\": \"...\", \"date\": "
+               "\"YYYY-MM\"}"});
   Json json = good_cluster();
   json.merge_patch(Json::parse(bad.patch));
   CHECK_THROWS_WITH(load(json), bad.message);
@@ -149,8 +155,10 @@ TEST_CASE("a bad cluster is refused with pointer and remedy", "[hardware][unit]"
 TEST_CASE("an unknown cluster names those there are", "[hardware][unit]") {
   CHECK_THROWS_WITH(load("h800"),
                     "run.json#/hardware: \"h800\" is not in the catalog; it has: a100-8x-ib200, "
-                    "a6000-1x, ascend-800i-a2-8x, b200-8x-ib400, h100-8x-ib400, h200-8x-ib400, "
-                    "h800-8x-ib400");
+                    "a6000-1x, ascend-800i-a2-8x, b200-8x-efa400, b200-8x-ib400, b300-8x-efa800, "
+                    "b300-8x-ib800, gb200-nvl72, gb300-nvl72, h100-8x-ib400, h200-8x-efa400, "
+                    "h200-8x-ib400, h800-8x-ib400, mi300x-8x-ib400, mi300x-8x-thor2, "
+                    "mi325x-8x-thor2, mi355x-8x-cx7");
   CHECK_THROWS_WITH(load(4), Catch::StartsWith("run.json#/hardware: is neither a name"));
 }
 
@@ -186,10 +194,10 @@ TEST_CASE("an overridden number is sourced to the scenario, others keep theirs",
        &effective);
   const Json& device = effective["node"]["device"]["sources"];
   CHECK(device[0] == Json::parse(R"({"fields": ["/peak/fp8", "/tdp"],
-    "source": "set by the scenario", "date": "run"})"));
+    "kind": "scenario", "source": "set by the scenario", "date": "run"})"));
   CHECK(device[1]["fields"] == Json::parse(R"(["/peak", "/multiprocessors", "/l2"])"));
   CHECK(effective["sources"][0] == Json::parse(R"({"fields": ["/node/nics"],
-    "source": "set by the scenario", "date": "run"})"));
+    "kind": "scenario", "source": "set by the scenario", "date": "run"})"));
 }
 
 TEST_CASE("bad overrides point into the scenario", "[hardware][unit]") {
@@ -199,8 +207,12 @@ TEST_CASE("bad overrides point into the scenario", "[hardware][unit]") {
                at + "/cluster: is not the name or the path of a cluster"},
       BadInput{R"({"cluster": "h10"})", at + "/cluster: \"h10\" is not in the catalog; it has: "
                                              "a100-8x-ib200, a6000-1x, ascend-800i-a2-8x, "
-                                             "b200-8x-ib400, h100-8x-ib400, h200-8x-ib400, "
-                                             "h800-8x-ib400"},
+                                             "b200-8x-efa400, b200-8x-ib400, "
+                                             "b300-8x-efa800, b300-8x-ib800, gb200-nvl72, "
+                                             "gb300-nvl72, h100-8x-ib400, h200-8x-efa400, "
+                                             "h200-8x-ib400, h800-8x-ib400, mi300x-8x-ib400, "
+                                             "mi300x-8x-thor2, mi325x-8x-thor2, "
+                                             "mi355x-8x-cx7"},
       BadInput{R"({"cluster": "a6000-1x", "nodes": 2})",
                at + "/node/nics: is 0, but the cluster has 2 nodes; give every node NICs (nics, "
                     "nic_link), or set /nodes to 1"},

@@ -19,7 +19,7 @@ Json good_device() {
     "memory": {"name": "hbm", "capacity": "80 GiB", "read": "3 TB/s", "write": "2 TB/s",
                "latency": "300 ns"},
     "multiprocessors": 132, "l2": "50 MiB", "tdp": "700 W", "idle": "70 W", "price": "3.6 USD/h",
-    "sources": [{"fields": [""], "source": "a data sheet", "date": "2024-05"}]})");
+    "sources": [{"fields": [""], "kind": "data sheet", "source": "a data sheet", "date": "2024-05"}]})");
 }
 
 TEST_CASE("a device is read in SI", "[hardware][unit]") {
@@ -80,8 +80,8 @@ TEST_CASE("a bad device is refused with pointer and remedy", "[hardware][unit]")
       BadInput{R"({"tdp": "0 W"})", "d.json#/tdp: \"0 W\" must be more than zero"},
       BadInput{R"({"price": "-1 USD/h"})", "d.json#/price: \"-1 USD/h\" must be zero or more"},
       BadInput{R"({"sources": null})",
-               "d.json#/sources: no source for /idle; add {\"fields\": [\"/idle\"], \"source\": "
-               "\"...\", \"date\": \"YYYY-MM\"}"});
+               "d.json#/sources: no source for /idle; add {\"fields\": [\"/idle\"], \"kind\": "
+               "\"assumption\", \"source\": \"...\", \"date\": \"YYYY-MM\"}"});
   Json json = good_device();
   json.merge_patch(Json::parse(bad.patch));
   CHECK_THROWS_WITH(parse_device(ConfigObject(json, "d.json#")), bad.message);
@@ -90,28 +90,38 @@ TEST_CASE("a bad device is refused with pointer and remedy", "[hardware][unit]")
 TEST_CASE("sources are strict", "[hardware][unit]") {
   const auto bad = GENERATE(
       BadInput{R"([{"fields": ["/peak", "/memory", "/l2", "/tdp", "/idle", "/price"],
-                    "source": "a data sheet", "date": "2024"}])",
+                    "kind": "data sheet", "source": "a data sheet", "date": "2024"}])",
                "d.json#/sources: no source for /multiprocessors; add {\"fields\": "
-               "[\"/multiprocessors\"], \"source\": \"...\", \"date\": \"YYYY-MM\"}"},
-      BadInput{R"([{"fields": ["/memory/rea"], "source": "s", "date": "2024"}])",
-               "d.json#/sources/0/fields/0: \"/memory/rea\" covers no number of this document; "
-               "write the JSON pointer of a field (\"/memory\"), or \"\" for all of them"},
-      BadInput{R"([{"fields": ["/name"], "source": "s", "date": "2024"}])",
+               "[\"/multiprocessors\"], \"kind\": \"assumption\", \"source\": \"...\", "
+               "\"date\": \"YYYY-MM\"}"},
+      BadInput{
+          R"([{"fields": ["/memory/rea"], "kind": "measured", "source": "s", "date": "2024"}])",
+          "d.json#/sources/0/fields/0: \"/memory/rea\" covers no number of this document; "
+          "write the JSON pointer of a field (\"/memory\"), or \"\" for all of them"},
+      BadInput{R"([{"fields": ["/name"], "kind": "measured", "source": "s", "date": "2024"}])",
                "d.json#/sources/0/fields/0: \"/name\" covers no number of this document; "
                "write the JSON pointer of a field (\"/memory\"), or \"\" for all of them"},
-      BadInput{R"([{"fields": [""], "source": "", "date": "2024"}])",
+      BadInput{R"([{"fields": [""], "kind": "measured", "source": "", "date": "2024"}])",
                "d.json#/sources/0/source: is empty; name the document or measurement that the "
                "numbers come from"},
-      BadInput{R"([{"fields": [""], "source": "s", "date": "May 2024"}])",
+      BadInput{R"([{"fields": [""], "kind": "measured", "source": "s", "date": "May 2024"}])",
                "d.json#/sources/0/date: is not a date; write \"YYYY\", \"YYYY-MM\" or "
                "\"YYYY-MM-DD\""},
-      BadInput{R"([{"fields": [""], "source": "s", "date": "2024-5"}])",
+      BadInput{R"([{"fields": [""], "kind": "measured", "source": "s", "date": "2024-5"}])",
                "d.json#/sources/0/date: is not a date; write \"YYYY\", \"YYYY-MM\" or "
                "\"YYYY-MM-DD\""},
-      BadInput{R"([{"fields": [""], "source": "s"}])",
+      BadInput{R"([{"fields": [""], "kind": "measured", "source": "s"}])",
                "d.json#/sources/0/date: is missing; a text is needed"},
-      BadInput{R"([{"fields": [""], "source": "s", "date": "2024", "url": "x"}])",
-               "d.json#/sources/0/url: unknown key; known here: date, fields, source"},
+      BadInput{R"([{"fields": [""], "kind": "hearsay", "source": "s", "date": "2024"}])",
+               "d.json#/sources/0/kind: \"hearsay\" is not one of: data sheet, platform file, "
+               "measured, assumption, scenario"},
+      BadInput{R"([{"fields": [""], "kind": "scenario", "source": "s", "date": "2024"}])",
+               "d.json#/sources/0/kind: \"scenario\" goes with the date \"run\" and with no other"},
+      BadInput{R"([{"fields": [""], "kind": "measured", "source": "s", "date": "run"}])",
+               "d.json#/sources/0/kind: \"scenario\" goes with the date \"run\" and with no other"},
+      BadInput{
+          R"([{"fields": [""], "kind": "measured", "source": "s", "date": "2024", "url": "x"}])",
+          "d.json#/sources/0/url: unknown key; known here: date, fields, kind, source"},
       BadInput{R"({"fields": [""]})",
                "d.json#/sources: {\"fields\":[\"\"]} is not an array [...] "
                "of objects"});

@@ -118,14 +118,117 @@ TEST_CASE("few SMs cap the device link", "[hardware][comm][unit]") {
   CHECK(law.effective_device_efficiency(Bandwidth(200e9)) == Approx(1.0 / std::sqrt(29.0)));
 }
 
-// 5 us + 4 nodes: 2 doublings of 3 us + 256 experts of 10 ns + 100 tokens of 20 ns = 15.56 us.
-TEST_CASE("latency of an all-to-all", "[hardware][comm][unit]") {
+// 2 us + 8 ranks: 3 doublings of 1 us + 4 nodes: 2 doublings of 3 us + 256 experts of 10 ns + 1000
+// values of 1 ns = 14.56 us. A
+// crossing of 4 us + 100 tokens of 20 ns + as many of 60 ns over 2 SMs = 9 us, with a ramp of 1e-3
+// sqrt(s) 3 us more. Two doublings of 5 us, 20 us and 100 tokens of 10 ns before that: 31 us.
+TEST_CASE("time of an all-to-all", "[hardware][comm][unit]") {
   AllToAllLaw law;
-  law.base = Seconds(5e-6);
+  law.base = Seconds(2e-6);
+  law.per_rank_doubling = Seconds(1e-6);
   law.per_node_doubling = Seconds(3e-6);
   law.per_expert = Seconds(10e-9);
+  law.per_hidden = Seconds(1e-9);
   law.per_token = Seconds(20e-9);
-  CHECK(law.latency(4, 256, 100).si() == Approx(15.56e-6));
+  law.sm_per_token = Seconds(60e-9);
+  law.sms = 2;
+  law.ramp = 1e-3;
+  const AllToAllSize size{.ranks = 8, .nodes = 4, .experts = 256, .tokens = 100, .hidden = 1000};
+  CHECK(law.time(size, Seconds(4e-6)).si() == Approx(26.56e-6));
+  law.notify = {Seconds(20e-6), Seconds(5e-6), Seconds(10e-9), 1, 0.0, 0.0};
+  CHECK(law.notify.time(4, 100).si() == Approx(31e-6));
+  CHECK(law.time(size, Seconds(4e-6)).si() == Approx(26.56e-6));
+}
+
+// Measured at 2 and 8 ranks; all-gather of 1 MB over 1 GB/s: x = 500 us at 2, 875 at 8, 750 at 4.
+TEST_CASE("between measured rank counts, times interpolate at equal bytes per link",
+          "[hardware][comm][unit]") {
+  CollectiveLaw law;
+  law.protocols = {{Seconds(10e-6), Seconds(5e-6), 1.0, 0.0}};
+  law.curves = {{2, {100e-6, 400e-6}, {200e-6, 800e-6}}, {8, {100e-6, 1600e-6}, {400e-6, 1600e-6}}};
+  const auto us = [&](int ranks, double link_us) {
+    const Bytes bytes(link_us * 1e3 / link_volume(CollectiveOp::all_gather, ranks));
+    return law.time(CollectiveOp::all_gather, ranks, bytes, Bandwidth(1e9)).si() * 1e6;
+  };
+  CHECK(us(2, 100) == Approx(200.0));
+  CHECK(us(2, 200) == Approx(400.0));
+  CHECK(us(8, 400) == Approx(800.0));
+  CHECK(us(4, 400) == Approx(800.0));
+  CHECK(us(4, 100) == Approx(std::sqrt(200.0 * 400.0)));
+  // Beyond, as the form: 810 us at x = 800 and 2 ranks where it says 410 at 400.
+  CHECK(us(2, 800) == Approx(800.0 * 810.0 / 410.0));
+  CHECK(us(8, 50) == Approx(400.0 * (10 + 10 + 50) / (10 + 10 + 100)));
+  // 16 ranks: one more doubling than 8.
+  CHECK(us(16, 400) == Approx(805.0));
+  law.protocols.front().base = Seconds(1.0);
+  CHECK(us(4, 400) == Approx(800.0));
+}
+
+// Custom all-reduces were measured over links of the devices' own; boards in slots take what slots
+// were measured to do, whatever the die.
+TEST_CASE("boards in slots take a law of boards in slots", "[hardware][comm][unit]") {
+  const auto profiles = load_comm_profiles({k_profiles});
+  for (const char* architecture : {"gb202", "ad104", "gh100"}) {
+    const CommTarget target{"new", architecture, Bandwidth(64e9)};
+    const auto found = choose_collective(profiles, target, CollectiveOp::all_reduce, {}, "vllm");
+    CAPTURE(architecture, found.library);
+    CHECK(found.profile == "l40s");
+  }
+}
+
+// A law may be used on a device that nobody measured: with faster links of its kind it is not
+// slower.
+TEST_CASE("better links never make a transferred law slower", "[hardware][comm][property]") {
+  const auto profiles = load_comm_profiles({k_profiles});
+  const bool in_slots = GENERATE(false, true);
+  const std::vector<double> links =
+      in_slots ? std::vector<double>{16e9, 32e9, 64e9, 99e9}
+               : std::vector<double>{100e9, 160e9, 300e9, 450e9, 900e9, 3e12};
+  int compared = 0;
+  for (const char* architecture : {"gh100", "gb100", "ga100", "ad102", "unheard_of"}) {
+    for (const double bytes : {1e3, 1e5, 1e6, 1e7, 1e8, 1e9}) {
+      for (const int ranks : {2, 3, 4, 8, 16, 72}) {
+        for (const CollectiveOp op : {CollectiveOp::all_reduce, CollectiveOp::all_gather,
+                                      CollectiveOp::reduce_scatter, CollectiveOp::all_to_all}) {
+          double slowest = 1e9;
+          for (const double link : links) {
+            const CommTarget target{"new", architecture, Bandwidth(link)};
+            const auto found = choose_collective(profiles, target, op, {}, "vllm");
+            const double s = found.law.time(op, ranks, Bytes(bytes), Bandwidth(link)).si();
+            CAPTURE(architecture, bytes, ranks, name_of(op), link, found.profile, found.library);
+            REQUIRE(s <= slowest * (1 + 1e-9));
+            slowest = s;
+            ++compared;
+          }
+        }
+      }
+    }
+    for (const char* algorithm : {"deepep_low_latency", "deepep_normal", "rank_dedup"}) {
+      for (const bool multi_node : {false, true}) {
+        for (const double bytes : {1e4, 1e6, 1e8}) {
+          double slowest = 1e9;
+          for (const double link : links) {
+            const CommTarget target{"new", architecture, Bandwidth(link)};
+            const AllToAllLaw law =
+                find_all_to_all(profiles, target, algorithm, Direction::dispatch, multi_node).law;
+            const AllToAllSize size{.ranks = 8,
+                                    .nodes = multi_node ? 4 : 1,
+                                    .experts = 256,
+                                    .tokens = 128,
+                                    .hidden = 7168};
+            const Seconds crossing = std::max(law.crossing(Bytes(bytes), Bandwidth(link), true),
+                                              law.crossing(Bytes(bytes), Bandwidth(50e9), false));
+            const double s = (law.time(size, crossing) + law.notify.time(4, 128)).si();
+            CAPTURE(architecture, algorithm, multi_node, bytes, link);
+            REQUIRE(s <= slowest * (1 + 1e-9));
+            slowest = s;
+            ++compared;
+          }
+        }
+      }
+    }
+  }
+  CHECK(compared > 2000);
 }
 
 // One protocol: its own time. All-reduce of 1 MB among 4 over 100 GB/s: x = 1.5 * 1 MB / B = 15 us;
@@ -155,7 +258,7 @@ TEST_CASE("profiles survive writing and reading", "[hardware][comm][unit]") {
     const nlohmann::json document = comm_profile_json(profile);
     const CommProfile again = parse_comm_profile(ConfigObject(document, "again#"), profile.name);
     CHECK(comm_profile_json(again) == document);
-    CHECK(profile.name == profile.device);
+    CHECK(profile.name == profile.device + (profile.fabric.empty() ? "" : ".") + profile.fabric);
   }
 }
 

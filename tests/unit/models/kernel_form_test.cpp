@@ -17,55 +17,6 @@ KernelShape gemm_shape(double m, double n, double k) {
   return shape;
 }
 
-double log_uniform(Rng& rng, double low, double high) {
-  return std::floor(std::exp(std::log(low) + (std::log(high) - std::log(low)) * rng.uniform()));
-}
-
-// A shape of the family's kind with every dimension drawn from the fitted range.
-KernelShape random_shape(const FittedFamily& family, Rng& rng) {
-  KernelShape shape;
-  shape.key = {family.kind, *family.dtype, *family.storage};
-  for (std::size_t i = 0; i < family.range.size(); ++i) {
-    shape.dims[i] = std::max(
-        1.0, log_uniform(rng, std::max(1.0, family.range[i].min), family.range[i].max + 1));
-  }
-  KernelDims& d = shape.dims;
-  switch (family.kind) {
-    case KernelKind::gemm:
-      d[dim::batch] = 1;
-      break;
-    case KernelKind::moe:
-    case KernelKind::moe_ungated:
-      d[dim::matrices] = family.kind == KernelKind::moe ? 3 : 2;
-      d[dim::pairs] = std::max(1.0, std::floor(d[dim::tokens] * d[dim::top_k] * rng.uniform()));
-      d[dim::touched] = std::min(d[dim::local_experts], d[dim::pairs]);
-      d[dim::tiles_64] = d[dim::touched] + std::floor(d[dim::pairs] / 64);
-      d[dim::tiles_128] = d[dim::touched] + std::floor(d[dim::pairs] / 128);
-      break;
-    case KernelKind::mlp:
-      d[dim::matrices] = 3;
-      d[dim::pairs] = d[dim::busiest] = d[dim::tokens];
-      d[dim::touched] = 1;
-      d[dim::tiles_64] = std::ceil(d[dim::tokens] / 64);
-      d[dim::tiles_128] = std::ceil(d[dim::tokens] / 128);
-      break;
-    case KernelKind::attention_context:
-    case KernelKind::attention_decode:
-    case KernelKind::mla_context:
-    case KernelKind::mla_decode:
-    case KernelKind::mla_module_context:
-    case KernelKind::mla_module_decode:
-      d[dim::context] = std::max(d[dim::context], d[dim::query_len]);
-      break;
-    default:
-      break;
-  }
-  if (family.kind == KernelKind::attention_context || family.kind == KernelKind::attention_decode) {
-    d[dim::heads] = d[dim::kv_heads] * std::max(1.0, std::floor(d[dim::heads] / d[dim::kv_heads]));
-  }
-  return shape;
-}
-
 // The dimension along which a kernel has more of the same to do.
 std::size_t growing_dim(KernelKind kind) {
   switch (kind) {
@@ -200,7 +151,7 @@ TEST_CASE("twice the rates and half the overheads take half the time", "[models]
         halved[i] *= in_seconds(family.form->parameters[i].name) ? 0.5 : 1.0;
       }
       for (int draw = 0; draw < 20; ++draw) {
-        const KernelShape shape = random_shape(family, rng);
+        const KernelShape shape = test::random_shape(family, rng);
         KernelContext context = kernel_context(profile.device, shape.key);
         const double slow = family.form->evaluate(family.coefficients, shape, context).alone().si();
         context.peak *= 2;
@@ -227,7 +178,7 @@ TEST_CASE("more of the same never takes less time", "[models][property]") {
       Rng rng = RngStreams(11).stream(family.name());
       const std::size_t grow = growing_dim(family.kind);
       for (int draw = 0; draw < 20; ++draw) {
-        KernelShape shape = random_shape(family, rng);
+        KernelShape shape = test::random_shape(family, rng);
         const KernelContext context = kernel_context(profile.device, shape.key);
         double before = 0;
         for (int step = 0; step < 40; ++step) {

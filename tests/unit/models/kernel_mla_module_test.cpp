@@ -76,7 +76,7 @@ TEST_CASE("kinds that only benchmarks time fall back to the spec sheet", "[model
   for (const KernelShape& shape :
        {module_shape(true, 1, 512, 512, 16), module_shape(false, 8, 1, 512, 16), mlp}) {
     CAPTURE(family_name(shape.key));
-    const BoundFamily bound = library.bind(device, shape.key, {.framework = k_spec_sheet});
+    const BoundFamily bound = library.bind(device, shape.key, {.wish = k_spec_sheet});
     const KernelContext context = kernel_context(device, shape.key);
     const UsefulWork work = useful_work(shape);
     CHECK(bound.basis == Basis::uncalibrated);

@@ -22,6 +22,7 @@ KernelProfile small_profile() {
   family.in_sample = {0.01, 0.02};
   family.left_out = {0.03, 0.04};
   family.naive = {0.5, 0.75};
+  family.host_floor = 6.04e-5;
   return test::profile_of(test::round_device(), "trtllm", {family});
 }
 
@@ -39,6 +40,7 @@ TEST_CASE("a profile's text reads back as the same profile", "[models][unit]") {
   CHECK(read.device.peak.at(DType::fp8) == FlopRate(2e15));
   CHECK(read.families.at(0).range.at(1).max == 4096);
   CHECK(read.families.at(0).left_out.p90 == 0.04);
+  CHECK(read.families.at(0).host_floor == 6.04e-5);
 }
 
 TEST_CASE("a damaged profile names the place", "[models][unit]") {
@@ -116,25 +118,25 @@ TEST_CASE("a folder's profiles are read when they are needed", "[models][unit]")
   CHECK(library.frameworks() == std::vector<std::string>{"spec_sheet", "trtllm"});
   const KernelKey key{KernelKind::gemm, DType::bf16, DType::bf16};
   SECTION("one that nobody needs may be damaged") {
-    CHECK(library.bind(test::round_device(), key, {.framework = "trtllm"}).profile->name() ==
+    CHECK(library.bind(test::round_device(), key, {.wish = "trtllm"}).profile->name() ==
           "round/trtllm-1");
   }
   SECTION("one that is needed may not") {
     for (int again = 0; again < 2; ++again) {
-      CHECK_THROWS_WITH(library.bind(of_other.device, key, {.framework = "trtllm"}),
+      CHECK_THROWS_WITH(library.bind(of_other.device, key, {.wish = "trtllm"}),
                         Contains("other.json#/families/0/coefficients"));
     }
     CHECK_THROWS_AS(library.profiles(), ConfigError);
   }
   SECTION("one whose head lists other operations is not needed") {
     const KernelKey memory{KernelKind::memory, DType::bf16, DType::bf16};
-    CHECK_THROWS_WITH(library.bind(of_other.device, memory, {.framework = "trtllm"}),
+    CHECK_THROWS_WITH(library.bind(of_other.device, memory, {.wish = "trtllm"}),
                       Contains("no kernel profile answers"));
   }
   SECTION("what was read is kept") {
-    const auto before = library.bind(test::round_device(), key, {.framework = "trtllm"});
+    const auto before = library.bind(test::round_device(), key, {.wish = "trtllm"});
     write_text_file(good, "{}");
-    CHECK(library.bind(test::round_device(), key, {.framework = "trtllm"}).family == before.family);
+    CHECK(library.bind(test::round_device(), key, {.wish = "trtllm"}).family == before.family);
   }
 }
 

@@ -2,6 +2,8 @@
 
 #include <catch2/catch.hpp>
 
+#include "models/operators/operators.h"
+
 using namespace moesim;
 
 TEST_CASE("a GEMM multiplies once and moves each operand once", "[models][unit]") {
@@ -80,4 +82,30 @@ TEST_CASE("memory kernels compute nothing", "[models][unit]") {
   const MemoryOp op{Bytes(3), Bytes(4)};
   CHECK(flops_of(op).si() == 0);
   CHECK(bytes_of(op).si() == 7);
+}
+
+// 1,000 pairs of 400 tokens, hidden 7168, width 2048; fp8 rows have 4 bytes of scale per 128
+// values.
+TEST_CASE("passes around the experts' products move rows and activate them", "[models][unit]") {
+  MoeOp op;
+  op.entering_tokens = 400;
+  op.hidden = 7168;
+  op.inter = 2048;
+  op.load.pairs = 1000;
+  op.dtype = DType::fp8_block;
+  op.layout = ExpertLayout::contiguous;
+  const double fp8 = 1 + 4.0 / 128;
+  const auto passes = expert_passes(op, DType::bf16);
+  REQUIRE(passes.size() == 3);
+  const auto bytes = [&](std::size_t i) { return std::get<MemoryOp>(passes.at(i).shape); };
+  CHECK(bytes(0).read.si() == Approx(400 * 7168 * fp8));
+  CHECK(bytes(0).written.si() == Approx(1000 * 7168 * fp8));
+  CHECK(bytes(1).read.si() == 1000 * 2 * 2048 * 2);
+  CHECK(bytes(1).written.si() == Approx(1000 * 2048 * fp8));
+  CHECK(bytes(2).read.si() == 1000 * 7168 * 2);
+  CHECK(bytes(2).written.si() == 400 * 7168 * 2);
+  op.layout = ExpertLayout::masked;
+  REQUIRE(expert_passes(op, DType::bf16).size() == 1);
+  op.load.pairs = 0;
+  CHECK(expert_passes(op, DType::bf16).empty());
 }

@@ -7,7 +7,7 @@
 
 using namespace moesim;
 
-TEST_CASE("polishing leaves no layer that could be placed better", "[placement][property]") {
+TEST_CASE("polishing leaves no layer that could be placed better", "[placement][property][large]") {
   const auto seed = GENERATE(range(std::uint64_t{0}, std::uint64_t{8}));
   const int slots = GENERATE(2, 3);
   CAPTURE(seed, slots);

@@ -30,7 +30,7 @@ PlacementProblem medium(CommModel comm, std::uint64_t seed) {
 
 }  // namespace
 
-TEST_CASE("auto is never worse than the baselines", "[placement][property]") {
+TEST_CASE("auto is never worse than the baselines", "[placement][property][large]") {
   const auto seed = GENERATE(range(std::uint64_t{0}, std::uint64_t{6}));
   const CommModel comm = GENERATE(CommModel::none, CommModel::interlayer, CommModel::dispatch);
   const int redundant = GENERATE(0, 8);

@@ -257,6 +257,16 @@ TEST_CASE("a trace gives expected routing", "[workloads][unit]") {
                     Contains("short.moetrace") && Contains("draw tokens instead"));
 }
 
+TEST_CASE("few experts in turns are known exactly", "[workloads][unit]") {
+  const RouterSpec mixtral{.layers = 2, .experts = 8, .top_k = 2};
+  const auto statistics = source_of("balanced", mixtral)->statistics(1);
+  const std::vector<SourceTokens> sources(4, {{{16, 1}}});
+  const ExpectedBatch batch(*statistics, sources);
+  std::vector<std::int32_t> count;
+  batch.counts(0, count);
+  CHECK(std::ranges::all_of(count, [](auto picks) { return picks == 4; }));  // 16 * 2 / 8
+}
+
 TEST_CASE("batches without sense have no expectation", "[workloads][unit]") {
   const auto statistics = source_of("balanced", k_lite)->statistics(1);
   const auto refused = [&](const SourceSequences& part) {
