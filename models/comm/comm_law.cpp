@@ -84,7 +84,7 @@ Match nearest(std::span<const CommProfile> profiles, const CommTarget& target, F
                       far,
                       between_nodes && !fits_fabric(profile, target, profiles),
                       other_kind(profile, target),
-                      std::round(generations_apart(profile.architecture, target.architecture)),
+                      std::round(generation_distance(profile.architecture, target.architecture)),
                       found->fit.rows};
     if (best.profile == nullptr || match.nearer_than(best)) {
       best = match;

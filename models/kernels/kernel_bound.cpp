@@ -12,7 +12,7 @@ constexpr double k_sigma_spec_sheet = 0.5;
 
 double sigma_of(const BoundFamily& bound, const KernelShape& shape, bool outside, double seconds) {
   if (bound.basis == Basis::uncalibrated) {
-    return std::hypot(k_sigma_spec_sheet, bound.extra_sigma);
+    return k_sigma_spec_sheet;
   }
   double own = standard_error(*bound.family, seconds);
   if (outside) {
@@ -20,7 +20,7 @@ double sigma_of(const BoundFamily& bound, const KernelShape& shape, bool outside
     own = own * (1 + octaves) + k_sigma_per_octave * octaves;
   }
   const double moved = bound.basis == Basis::transferred ? bound.transfer_sigma : 0.0;
-  return std::hypot(own, moved, bound.extra_sigma);
+  return std::hypot(own, moved);
 }
 
 }  // namespace

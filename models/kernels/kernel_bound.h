@@ -20,7 +20,6 @@ struct BoundFamily {
   bool corrected = false;            // the family's correction holds for this key
   bool moved = false;                // the device's rates are not those of the fit
   double transfer_sigma = 0;         // what the transfer adds to the family's standard error
-  double extra_sigma = 0;            // and what the choice of this law among others does
   std::vector<double> coefficients;  // as the device's multiprocessors have them
   KernelContext context;
   KernelContext fitted;  // of the device that was measured

@@ -52,15 +52,11 @@ double generation_distance(std::string_view architecture, std::string_view other
   }
   const Die* a = find_die(architecture);
   const Die* b = find_die(other);
-  ensure(a != nullptr && b != nullptr, "only known dies have a generation");
+  if (a == nullptr || b == nullptr) {
+    return std::numeric_limits<double>::infinity();
+  }
   return std::abs(a->capability - b->capability) +
          (a->graphics != b->graphics ? k_other_market : 0.0);
-}
-
-double generations_apart(std::string_view architecture, std::string_view other) {
-  const bool known = find_die(architecture) != nullptr && find_die(other) != nullptr;
-  return known || architecture == other ? generation_distance(architecture, other)
-                                        : std::numeric_limits<double>::infinity();
 }
 
 KernelContext transferred_context(const DevicePeaks& device, const DevicePeaks& fitted,

@@ -24,11 +24,9 @@ std::optional<Kinship> kinship(const DevicePeaks& device, const DevicePeaks& fit
                                bool same_framework);
 
 // Distance between two dies' generations in CUDA compute capability, 0 within one; dies for
-// graphics and for data centres are farther apart than any two generations. Only of dies for which
-// kinship() is not nullopt.
+// graphics and for data centres are farther apart than any two generations, and dies that are not
+// known infinitely far.
 double generation_distance(std::string_view architecture, std::string_view other);
-// The same for any two names: 0 for equal ones, infinity where one is no known die.
-double generations_apart(std::string_view architecture, std::string_view other);
 
 // The context of `device` for coefficients that were fitted on `fitted`; the same rule whatever the
 // die. Kernels keep the waves of the device that they were measured on: `sms` is its count, and the

@@ -19,14 +19,8 @@ Json read_glm_moe(HfReader& reader) {
   Json attention = hf_gqa(reader, 8);
   hf_attention_bias(reader, attention, false);
   attention["qk_norm"] = reader.boolean_or("use_qk_norm", false) ? "head" : "none";
-  const std::int64_t groups =
-      std::max<std::int64_t>(1, reader.integer_or("n_group", 1, hf_largest));
   const std::int64_t inter = reader.integer("moe_intermediate_size", hf_largest);
-  Json sparse = hf_moe(reader.integer("n_routed_experts", hf_largest), inter,
-                       {{"top_k", reader.integer("num_experts_per_tok", hf_largest)},
-                        {"groups", groups},
-                        {"top_groups", reader.integer_or("topk_group", groups, hf_largest)},
-                        {"bias", true}});
+  Json sparse = hf_grouped_moe(reader, inter);
   const std::int64_t shared = reader.has("n_shared_experts")
                                   ? reader.integer_or("n_shared_experts", 0, hf_largest)
                                   : reader.documented("n_shared_experts", 1, hf_largest);

@@ -52,6 +52,16 @@ Json hf_moe(std::int64_t experts, std::int64_t inter, Json router) {
           {"router", std::move(router)}};
 }
 
+Json hf_grouped_moe(HfReader& reader, std::int64_t inter) {
+  const std::int64_t groups =
+      std::max<std::int64_t>(1, reader.integer_or("n_group", 1, hf_largest));
+  return hf_moe(reader.integer("n_routed_experts", hf_largest), inter,
+                {{"top_k", reader.integer("num_experts_per_tok", hf_largest)},
+                 {"groups", groups},
+                 {"top_groups", reader.integer_or("topk_group", groups, hf_largest)},
+                 {"bias", true}});
+}
+
 Json hf_shared(std::int64_t count, std::int64_t inter, bool gated) {
   return Json::array({{{"count", count}, {"inter", inter}, {"gated", gated}}});
 }

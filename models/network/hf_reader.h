@@ -67,6 +67,8 @@ HfLayers hf_layers(const std::vector<bool>& moe, const nlohmann::json& attention
 
 nlohmann::json hf_dense(std::int64_t inter, int matrices = 3);
 nlohmann::json hf_moe(std::int64_t experts, std::int64_t inter, nlohmann::json router);
+// Of DeepSeek-V3's key names: a biased router over groups of experts.
+nlohmann::json hf_grouped_moe(HfReader& reader, std::int64_t inter);
 nlohmann::json hf_shared(std::int64_t count, std::int64_t inter, bool gated = false);
 
 // Grouped-query attention. kv_heads_default: what the class documents; 0: as many as heads.

@@ -141,14 +141,8 @@ Json read_mimo_v2(HfReader& reader) {
   near["sinks"] = reader.boolean_or("add_swa_attention_sink_bias", true);
   near["window"] = reader.integer({"sliding_window", "sliding_window_size"}, hf_largest);
   reader.ignore({"sliding_window_size", "attention_chunk_size"});
-  const std::int64_t groups =
-      std::max<std::int64_t>(1, reader.integer_or("n_group", 1, hf_largest));
   const std::int64_t inter = reader.integer("moe_intermediate_size", hf_largest);
-  Json sparse = hf_moe(reader.integer("n_routed_experts", hf_largest), inter,
-                       {{"top_k", reader.integer("num_experts_per_tok", hf_largest)},
-                        {"groups", groups},
-                        {"top_groups", reader.integer_or("topk_group", groups, hf_largest)},
-                        {"bias", true}});
+  Json sparse = hf_grouped_moe(reader, inter);
   const std::int64_t shared = reader.integer_or("n_shared_experts", 0, hf_largest);
   if (shared > 0) {
     sparse["shared"] = hf_shared(shared, inter);

@@ -14,9 +14,11 @@ void add_range(std::vector<std::int64_t>& sizes, std::int64_t from, std::int64_t
 }
 
 CaptureList vllm() {
-  CaptureList list{"vllm",
-                   {1, 2, 4},
-                   "vllm VllmConfig, default cudagraph_capture_sizes up to 512 tokens (2026)"};
+  CaptureList list{
+      "vllm",
+      {1, 2, 4},
+      "vllm VllmConfig, default cudagraph_capture_sizes up to 512, as code that uses vllm "
+      "quotes it (2026)"};
   add_range(list.sizes, 8, 248, 8);
   add_range(list.sizes, 256, 512, 16);
   return list;

@@ -31,8 +31,8 @@ struct BatchPadding {
   [[nodiscard]] std::int64_t padded(std::int64_t sequences) const;
 };
 
-// The rank's batch with sequences of one token and no past added up to the captured size. Ranks
-// that have prompts, or nothing, stay as they are.
+// The rank's batch filled up to the captured size with sequences of no past and as many new tokens
+// as its first class has. Ranks that have prompts, or nothing, stay as they are.
 RankBatch padded(const RankBatch& batch, const BatchPadding& padding);
 
 }  // namespace moesim

@@ -175,7 +175,8 @@ BatchPadding parse_batch_padding(ConfigObject& object, const std::string& framew
   if (given != nullptr && given->is_array()) {
     padding.name = "sizes";
     padding.sizes = object.integers("batch_padding", 1, most_sequences);
-    if (padding.sizes.empty() || !std::ranges::is_sorted(padding.sizes)) {
+    if (padding.sizes.empty() ||
+        !std::ranges::is_sorted(padding.sizes, std::ranges::less_equal())) {
       object.fail("batch_padding", "needs ascending sizes; use \"none\" for no padding");
     }
     return padding;

@@ -47,10 +47,7 @@ TEST_CASE("a device that is at least as good in every rate is never slower",
       continue;
     }
     for (const FittedFamily& family : profile->families) {
-      KernelProfile alone = *profile;
-      alone.families = {family};
-      alone.operations.clear();
-      const KernelLibrary library({alone});
+      const KernelLibrary library = test::library_of(*profile, family);
       Rng rng = RngStreams(13).stream(family.name());
       const auto shapes = test::corner_shapes(family, rng, 24);
       const KernelKey key = shapes.front().key;

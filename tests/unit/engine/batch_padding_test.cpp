@@ -60,6 +60,11 @@ TEST_CASE("a captured step runs at the captured size and says what that costs",
   const auto [plain, plain_s] = run();
   scenario["policy"]["batch_padding"] = {16, 20};
   const auto [own, own_s] = run();
+  for (const nlohmann::json& sizes : {nlohmann::json{4, 4}, nlohmann::json{8, 4}}) {
+    auto bad = scenario;
+    bad["policy"]["batch_padding"] = sizes;
+    CHECK_THROWS_WITH(testing::simulation_of(bad), Catch::Matchers::Contains("ascending"));
+  }
   scenario["policy"]["cuda_graphs"] = false;
   const auto [eager, eager_s] = run();
   CHECK(captured.padded_tokens == 8 * (24 - 17));

@@ -176,6 +176,14 @@ TEST_CASE("boards in slots take a law of boards in slots", "[hardware][comm][uni
   }
 }
 
+TEST_CASE("a collective's law is borrowed from the nearest generation", "[hardware][comm][unit]") {
+  const auto profiles = load_comm_profiles({k_profiles});
+  const CommTarget b300{"new", "gb110", Bandwidth(900e9)};
+  const auto found =
+      choose_collective(profiles, b300, CollectiveOp::all_gather, {}, "vllm").profile;
+  CHECK((found == "b200_sxm" || found == "gb200"));
+}
+
 // A law may be used on a device that nobody measured: with faster links of its kind it is not
 // slower.
 TEST_CASE("better links never make a transferred law slower", "[hardware][comm][property]") {

@@ -70,14 +70,6 @@ TEST_CASE("between two measured batches no wave steps", "[models][unit]") {
   CHECK(of_batch(by_grid, 153).sigma == Approx(std::hypot(0.05, doubt)));
 }
 
-TEST_CASE("a caller's doubt widens the error", "[models][unit]") {
-  const KernelLibrary library({test::profile_of(device(), "trtllm", {mla_family()})});
-  BoundFamily bound = library.bind(device(), mla_bf16, {.wish = "trtllm"});
-  CHECK(of_batch(bound, 8).sigma == 0.05);
-  bound.extra_sigma = 0.12;
-  CHECK(of_batch(bound, 8).sigma == Approx(0.13));
-}
-
 TEST_CASE("a captured step is not timed by the host's launches", "[models][unit]") {
   FittedFamily eager = test::roofline_family(gemm_bf16, {6e-5, 1.1, 1}, "eager");
   eager.host_floor = 6e-5;

@@ -135,6 +135,18 @@ TEST_CASE("among products of a die the expected error decides, whose balance is 
   CHECK(answer(better, h20(), gemm_bf16, "auto") == "h800/one-1");
 }
 
+TEST_CASE("the nearest generation comes before others of the market", "[models][unit]") {
+  DevicePeaks b300 = b200();
+  b300.device = "b300_sxm";
+  b300.architecture = "gb110";
+  DevicePeaks card = b300;
+  card.device = "rtx_pro_6000_server";
+  card.architecture = "gb202";
+  CHECK(nearness(b300, b200()) < nearness(b300, test::h100()));
+  CHECK(nearness(b300, test::h100()) < nearness(b300, card));
+  CHECK(nearness(test::h100(), hopper("h800_sxm")) == nearness(test::h100(), hopper("h20")));
+}
+
 TEST_CASE("a slow path answers for those who name it, or where nothing else does",
           "[models][unit]") {
   FittedFamily slow = law(gemm_bf16, 0.01);

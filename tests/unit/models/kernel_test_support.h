@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "models/kernels/kernel_library.h"
 #include "models/kernels/kernel_profile.h"
 #include "sim/core/rng.h"
 
@@ -62,6 +63,14 @@ inline KernelProfile profile_of(const DevicePeaks& device, std::string framework
   profile.date = "2026-08";
   profile.families = std::move(families);
   return profile;
+}
+
+// As if the profile had this family alone.
+inline KernelLibrary library_of(KernelProfile profile, const FittedFamily& family) {
+  profile.families = {family};
+  profile.operations.clear();
+  profile.laws.clear();
+  return KernelLibrary({std::move(profile)});
 }
 
 inline double log_uniform(Rng& rng, double low, double high) {

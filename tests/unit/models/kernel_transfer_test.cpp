@@ -50,10 +50,7 @@ TEST_CASE("an improvement of one rate never lengthens a kernel", "[models][prope
       continue;
     }
     for (const FittedFamily& family : profile->families) {
-      KernelProfile alone = *profile;
-      alone.families = {family};
-      alone.operations.clear();
-      const KernelLibrary library({alone});
+      const KernelLibrary library = test::library_of(*profile, family);
       Rng rng = RngStreams(5).stream(family.name());
       const auto shapes = test::corner_shapes(family, rng, 24);
       for (const Rate& rate : rates()) {
