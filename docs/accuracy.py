@@ -35,7 +35,11 @@ KINDS = [  # of the summary: name, operations of profiles
     ("routed experts", {"moe", "moe_ungated"}),
     ("products", {"gemm", "batched_gemm", "mlp"}),
     ("attention and MLA", {"attention_context", "attention_decode", "mla_context", "mla_decode",
-                           "mla_module_context", "mla_module_decode"}),
+                           "mla_module_context", "mla_module_decode",
+                           "attention_window_context", "attention_window_decode"}),
+    ("sparse and linear attention", {"sparse_context", "sparse_decode", "indexer_context",
+                                     "indexer_decode", "linear_context", "linear_decode",
+                                     "convolution_context", "convolution_decode"}),
     ("norms, copies, quantisation", {"memory"}),
 ]
 

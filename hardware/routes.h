@@ -32,7 +32,8 @@ class Routes {
 
   // Pairs of places that share their ways share an index into ways().
   [[nodiscard]] int ways_between(int from_place, int to_place) const {
-    return way_of_pair_[static_cast<std::size_t>(from_place * places_ + to_place)];
+    return way_of_pair_[static_cast<std::size_t>(from_place) * static_cast<std::size_t>(places_) +
+                        static_cast<std::size_t>(to_place)];
   }
   [[nodiscard]] const std::vector<Ways>& ways() const { return ways_; }
 

@@ -18,16 +18,16 @@ namespace {
 
 // What a fit may change: setters of a law's members, with first guesses in SI units.
 template <class Law>
-struct Parameter {
+struct LawParameter {
   std::function<void(Law&, double)> set;
   double guess;
 };
 
 template <class Law>
-using Parameters = std::vector<Parameter<Law>>;
+using LawParameters = std::vector<LawParameter<Law>>;
 
 template <class Law>
-Law law_of(const Parameters<Law>& parameters, Law law, std::span<const double> values) {
+Law law_of(const LawParameters<Law>& parameters, Law law, std::span<const double> values) {
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     parameters[i].set(law, values[i]);
   }
@@ -42,7 +42,7 @@ double predict(const CollectiveLaw& law, const CommRow& row, const CommProfile& 
 }
 
 template <class Law>
-Law fit_law(const Parameters<Law>& parameters, const Law& start, const RowPointers& rows,
+Law fit_law(const LawParameters<Law>& parameters, const Law& start, const RowPointers& rows,
             const CommProfile& system) {
   constexpr double k_far = 1e4;  // bounds only keep the search finite
   constexpr int k_iterations = 300;
@@ -142,14 +142,15 @@ std::int64_t tokens_of(const CommRow& row) { return row.all_to_all.tokens; }
 std::int64_t ranks_of(const CommRow& row) { return row.all_to_all.ranks; }
 
 // Only what the rows vary can be told apart.
-Parameters<AllToAllLaw> all_to_all_parameters(const RowPointers& rows, const AllToAllLaw& start) {
+LawParameters<AllToAllLaw> all_to_all_parameters(const RowPointers& rows,
+                                                 const AllToAllLaw& start) {
   using Law = AllToAllLaw;
   const std::string& algorithm = rows.front()->all_to_all.algorithm;
   const bool many_nodes = range_of(rows, nodes_of)[1] > 1;
   const bool one_node = range_of(rows, nodes_of)[0] == 1;
   const bool normal = algorithm == "deepep_normal";
   const bool known = start.base.si() > 0.0;
-  Parameters<Law> p{
+  LawParameters<Law> p{
       {[](Law& l, double v) { l.base = Seconds(v); }, known ? start.base.si() : 1.5e-5}};
   if (one_node || normal) {
     p.push_back({[](Law& l, double v) { l.device_link_efficiency = v; },
@@ -262,13 +263,13 @@ std::vector<AllToAllFamily> fit_all_scopes(const std::map<AllToAllKey, RowPointe
 }
 
 // Low-latency, bandwidth with flags, and bulk protocol, from small to large efficiency.
-Parameters<CollectiveLaw> collective_parameters() {
+LawParameters<CollectiveLaw> collective_parameters() {
   constexpr std::size_t k_protocols = 3;
   constexpr std::array<double, k_protocols> base{5e-6, 8e-6, 1.5e-5};
   constexpr std::array<double, k_protocols> doubling{1e-6, 1e-6, 3e-6};
   constexpr std::array<double, k_protocols> efficiency{0.03, 0.25, 0.75};
   using Law = CollectiveLaw;
-  Parameters<Law> p;
+  LawParameters<Law> p;
   for (std::size_t i = 0; i < k_protocols; ++i) {
     p.push_back({[i](Law& l, double v) { l.protocols[i].base = Seconds(v); }, base[i]});
     p.push_back({[i](Law& l, double v) { l.protocols[i].per_doubling = Seconds(v); }, doubling[i]});

@@ -8,6 +8,7 @@
 
 #include "calibrate/fit/boosted_trees.h"
 #include "calibrate/fit/erratic.h"
+#include "calibrate/fit/family_form.h"
 #include "calibrate/fit/least_squares.h"
 #include "calibrate/fit/row_statistics.h"
 #include "sim/core/error.h"
@@ -16,44 +17,6 @@ namespace moesim {
 namespace {
 
 using Rows = std::vector<const KernelRow*>;
-
-// Names of Triton kernels in SGLang and vLLM.
-bool is_triton(std::string_view kernel_source) {
-  return kernel_source.find("triton") != std::string_view::npos ||
-         kernel_source.find("fused_moe") != std::string_view::npos;
-}
-
-// Rows of one device cannot tell the rate of its memory from that of its second-level cache, which
-// another device does not have in the same ratio: the cache is at least so many times as fast.
-constexpr double k_cache_over_memory = 1 / 0.6;
-
-// Terms that a kernel does not have are fixed.
-std::vector<FitParameter> fit_parameters(const KernelForm& form, const KernelKey& key,
-                                         std::string_view kernel_source) {
-  std::vector<FitParameter> parameters;
-  const bool gemm = key.kind == KernelKind::gemm || key.kind == KernelKind::batched_gemm;
-  const bool sixteen_bits = stored_bits(key.dtype) == 16;
-  for (const Parameter& parameter : form.parameters) {
-    FitParameter fit{parameter.start, parameter.min, parameter.max};
-    if (gemm && parameter.name == "quantise" && sixteen_bits) {
-      fit = {0, 0, 0, true};
-    } else if (parameter.name == "split_max") {
-      // Block-scaled (DeepGEMM) and batched kernels do not split the inner dimension.
-      const bool whole = key.dtype == DType::fp8_block || key.kind == KernelKind::batched_gemm;
-      fit = {whole ? 1.0 : 8.0, 1, 8, true};
-    } else if (key.kind == KernelKind::attention_decode && parameter.name.starts_with("l2_") &&
-               parameter.name != "l2_share") {
-      fit.max = 1 / k_cache_over_memory;
-    } else if (key.kind == KernelKind::attention_decode && parameter.name.starts_with("e_mem")) {
-      fit.min = 1;  // what the cache keeps is a term of its own
-    } else if ((parameter.name == "few_tokens" && !is_triton(kernel_source)) ||
-               (parameter.name == "e_comp" && key.kind == KernelKind::memory)) {
-      fit = {1, 1, 1, true};
-    }
-    parameters.push_back(fit);
-  }
-  return parameters;
-}
 
 // A fixed random sample, the same for the same rows.
 Rows sample(const Rows& rows, std::size_t count) {
@@ -340,23 +303,16 @@ class FamilyFit {
   std::vector<double> neighbour_errors_;
 };
 
-}  // namespace
-
-const KernelForm& form_of(KernelKind kind) {
-  constexpr std::array<std::string_view, k_kernel_kinds> names{"gemm_tiles",
-                                                               "gemm_tiles",
-                                                               "moe_grouped",
-                                                               "moe_grouped",
-                                                               "attention_causal_tiles",
-                                                               "attention_split_kv",
-                                                               "mla_causal_tiles",
-                                                               "mla_split_kv",
-                                                               "stream",
-                                                               "moe_grouped",
-                                                               "mla_module_causal_tiles",
-                                                               "mla_module_split_kv"};
-  return *find_form(names.at(static_cast<std::size_t>(kind)));
+// One size of one shape leaves nothing to judge the fit by: as wide as the spec sheet's bars.
+void assume_errors(FittedFamily& family) {
+  constexpr double sigma = 0.5;
+  constexpr double median_of_normal = 0.6745;
+  family.left_out = {rounded(sigma * median_of_normal), rounded(sigma * k_p90_of_normal)};
+  family.left_out_form = family.left_out;
+  family.error_bands = {{1.0, sigma}};
 }
+
+}  // namespace
 
 FittedFamily fit_family(const Rows& rows, const KernelForm& form, const KernelContext& context,
                         const std::string& kernel_source, const KernelFitOptions& options) {
@@ -384,6 +340,9 @@ FittedFamily fit_family(const Rows& rows, const KernelForm& form, const KernelCo
   family.error_bands = fit.bands();
   family.inside_p10_p90 = fit.inside_p10_p90();
   family.host_floor = host_floor(rows);
+  if (family.error_bands.empty()) {
+    assume_errors(family);
+  }
   std::vector<double> naive;
   for (const KernelRow* row : rows) {
     naive.push_back(std::abs(row->naive_seconds / row->seconds - 1));

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "calibrate/fit/family_form.h"
 #include "calibrate/fit/fit_errors.h"
 #include "calibrate/tables/kernel_rows.h"
 #include "models/kernels/kernel_profile.h"
@@ -25,8 +26,5 @@ struct KernelFitOptions {
 FittedFamily fit_family(const std::vector<const KernelRow*>& rows, const KernelForm& form,
                         const KernelContext& context, const std::string& kernel_source,
                         const KernelFitOptions& options);
-
-// The form that models a kind of kernel.
-const KernelForm& form_of(KernelKind kind);
 
 }  // namespace moesim

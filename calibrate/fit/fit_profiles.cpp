@@ -20,21 +20,23 @@ using Rows = std::vector<const KernelRow*>;
 Rows usable_rows(const KernelRows& table, const DevicePeaks& device) {
   using Case = std::tuple<std::uint16_t, std::uint64_t, std::uint16_t, double, double>;
   const auto case_of = [](const KernelRow& row) {
-    return Case(row.source, row.shape_group, row.group, row.shape.dims[dim::inter],
-                row.shape.dims[dim::local_experts]);
+    const bool experts = !is_counted(row.shape.key.kind);
+    return Case(row.source, row.shape_group, row.group, experts ? row.shape.dims[dim::inter] : 0.0,
+                experts ? row.shape.dims[dim::local_experts] : 0.0);
   };
-  const auto is_moe = [](const KernelRow& row) {
-    return row.shape.key.kind == KernelKind::moe || row.shape.key.kind == KernelKind::moe_ungated;
+  const auto one_case = [](const KernelRow& row) {
+    const KernelKind kind = row.shape.key.kind;
+    return kind == KernelKind::moe || kind == KernelKind::moe_ungated || is_counted(kind);
   };
   std::set<Case> broken;
   for (const KernelRow& row : table.rows) {
-    if (is_moe(row) && beats_physics(row, device)) {
+    if (one_case(row) && beats_physics(row, device)) {
       broken.insert(case_of(row));
     }
   }
   Rows rows;
   for (const KernelRow& row : table.rows) {
-    if (!beats_physics(row, device) && !(is_moe(row) && broken.contains(case_of(row)))) {
+    if (!beats_physics(row, device) && !(one_case(row) && broken.contains(case_of(row)))) {
       rows.push_back(&row);
     }
   }
@@ -63,8 +65,12 @@ struct Job {
   std::int64_t all = 0;  // usable or not
 };
 
-// A fit of fewer could not be judged on rows that are left out.
+// A fit of fewer could not be judged on rows that are left out. Of kernels that are known by their
+// counted work, whose form has three coefficients, one row calibrates, with bars that say so.
 constexpr std::size_t k_least_rows = 16;
+bool enough(const Rows& rows) {
+  return rows.size() >= k_least_rows || (!rows.empty() && is_counted(rows.front()->shape.key.kind));
+}
 
 // Files of one system, framework and version may hold parts of one family.
 std::vector<Job> jobs_of(const std::vector<KernelRows>& tables) {
@@ -97,7 +103,7 @@ std::vector<Job> jobs_of(const std::vector<KernelRows>& tables) {
   }
   std::vector<Job> jobs;
   for (const auto* entry : order) {
-    if (entry->second.rows.size() >= k_least_rows) {
+    if (enough(entry->second.rows)) {
       jobs.push_back(entry->second);
     }
   }
@@ -134,9 +140,12 @@ double median_of(const std::vector<const FittedFamily*>& families, Value value) 
   return rounded(median(std::move(values)));
 }
 
-// Absorbed prefill and converted caches are other work than what steps lower.
-bool is_lowered(const KernelAlgorithm& algorithm) {
-  return algorithm.prefill == MlaPrefill::expanded && algorithm.cache == CacheRead::native;
+// Absorbed prefill and converted caches are other work than what steps lower. Kinds that one device
+// has been measured on say nothing about devices in general: products and attention stand in.
+bool is_lowered(const FittedFamily& family) {
+  return family.algorithm.prefill == MlaPrefill::expanded &&
+         family.algorithm.cache == CacheRead::native && !is_counted(family.kind) &&
+         without_window(family.kind) == family.kind;
 }
 
 // `evidence`: the roofline's coefficients of every measured family.
@@ -150,7 +159,7 @@ KernelProfile spec_sheet(const std::vector<FittedFamily>& evidence,
   for (std::size_t kind = 0; kind < k_kernel_kinds; ++kind) {
     std::vector<const FittedFamily*> families;
     for (const FittedFamily& family : evidence) {
-      if (family.kind == static_cast<KernelKind>(kind) && is_lowered(family.algorithm)) {
+      if (family.kind == static_cast<KernelKind>(kind) && is_lowered(family)) {
         families.push_back(&family);
       }
     }
@@ -267,7 +276,10 @@ std::vector<KernelProfile> fit_profiles(const std::string& dir, const DeviceLook
     choose_preferred(profile, won);
     result.push_back(std::move(profile));
   }
-  result.push_back(spec_sheet(evidence, options));
+  KernelProfile sheet = spec_sheet(evidence, options);
+  if (!sheet.families.empty()) {
+    result.push_back(std::move(sheet));
+  }
   return result;
 }
 

@@ -32,7 +32,7 @@ std::vector<FitRange> ranges_of(RowList rows) {
 
 std::vector<double> grid_of(RowList rows) {
   constexpr std::size_t most = 64;
-  const KernelKind kind = rows.front()->shape.key.kind;
+  const KernelKind kind = without_window(rows.front()->shape.key.kind);
   if (kind != KernelKind::attention_decode && kind != KernelKind::mla_decode &&
       kind != KernelKind::mla_module_decode) {
     return {};

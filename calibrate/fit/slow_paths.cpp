@@ -5,10 +5,63 @@
 #include <map>
 
 namespace moesim {
+namespace {
+
+constexpr std::size_t k_least_cases = 100;
+constexpr double k_tellable = 1.05;  // fits err by as much
+
+// System, framework, version, family: all kernels of a profile's family.
+using MeasuredFamily = std::tuple<std::string, std::string, std::string, std::string>;
+
+// Times of the fastest kernel of every family by case, then what loses to which.
+std::set<MeasuredFamily> beaten_families(const std::vector<KernelRows>& tables) {
+  using Times = std::map<MeasuredFamily, double>;
+  std::map<std::pair<std::string, std::string>, std::map<KernelDims, Times>> cases;
+  for (const KernelRows& table : tables) {
+    const MeasuredFile& file = table.file;
+    for (const KernelRow& row : table.rows) {
+      if (!has_layout(row.shape.key.kind)) {
+        continue;  // frameworks' products hold different passes (quantisation), experts' do not
+      }
+      const std::string family = family_name(row.shape.key);
+      double& seconds =
+          cases[{file.system, family}][row.shape.dims]
+              .try_emplace({file.system, file.framework, file.version, family}, row.seconds)
+              .first->second;
+      seconds = std::min(seconds, row.seconds);
+    }
+  }
+  struct Duel {
+    std::size_t cases = 0;
+    std::size_t lost = 0;
+  };
+  std::map<std::pair<MeasuredFamily, MeasuredFamily>, Duel> duels;
+  for (const auto& [family, by_shape] : cases) {
+    for (const auto& [shape, times] : by_shape) {
+      for (const auto& [one, seconds] : times) {
+        for (const auto& [other, time] : times) {
+          if (one != other) {
+            Duel& duel = duels[{one, other}];
+            ++duel.cases;
+            duel.lost += k_tellable * time < seconds ? 1 : 0;
+          }
+        }
+      }
+    }
+  }
+  std::set<MeasuredFamily> beaten;
+  for (const auto& [pair, duel] : duels) {
+    if (duel.cases >= k_least_cases && 2 * duel.lost > duel.cases) {
+      beaten.insert(pair.first);
+    }
+  }
+  return beaten;
+}
+
+}  // namespace
 
 std::set<MeasuredKernel> slow_paths(const std::vector<KernelRows>& tables) {
   constexpr double slower = 1.5;
-  constexpr std::size_t least_cases = 100;
   std::vector<MeasuredKernel> kernels;
   std::map<MeasuredKernel, std::size_t> index_of;
   using Times = std::map<std::size_t, double>;  // s, the fastest, by kernel
@@ -50,11 +103,18 @@ std::set<MeasuredKernel> slow_paths(const std::vector<KernelRows>& tables) {
   for (std::size_t kernel = 0; kernel < kernels.size(); ++kernel) {
     std::vector<double>& values = ratios[kernel];
     const std::size_t tenth = values.size() / 10;
-    if (values.size() >= least_cases) {
+    if (values.size() >= k_least_cases) {
       std::ranges::nth_element(values, values.begin() + static_cast<std::ptrdiff_t>(tenth));
       if (values[tenth] > slower) {
         slow.insert(kernels[kernel]);
       }
+    }
+  }
+  const std::set<MeasuredFamily> beaten = beaten_families(tables);
+  for (const MeasuredKernel& kernel : kernels) {
+    const auto& [system, framework, version, family, source] = kernel;
+    if (beaten.contains({system, framework, version, family})) {
+      slow.insert(kernel);
     }
   }
   return slow;

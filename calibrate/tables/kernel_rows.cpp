@@ -41,6 +41,10 @@ constexpr std::array operations{
     Operation{"infersim", "mha_decode", detail::read_infersim_mha},
     Operation{"infersim", "mla_prefill", detail::read_infersim_mla},
     Operation{"infersim", "mla_decode", detail::read_infersim_mla},
+    Operation{"infersim", "dsa_prefill", detail::read_infersim_dsa},
+    Operation{"infersim", "dsa_decode", detail::read_infersim_dsa},
+    Operation{"infersim", "gdn_prefill", detail::read_infersim_gdn},
+    Operation{"infersim", "gdn_decode", detail::read_infersim_gdn},
     Operation{"llmservingsim", "dense", detail::read_llmservingsim_dense},
     Operation{"llmservingsim", "per_sequence", detail::read_llmservingsim_per_sequence},
     Operation{"llmservingsim", "attention", detail::read_llmservingsim_attention},
@@ -56,14 +60,7 @@ constexpr std::array<std::string_view, 6> rates{
     "deepgemm_h800_dense",  "deepgemm_h800_grouped_contiguous", "deepgemm_h800_grouped_masked",
     "deepgemm_megamoe_ep8", "deepgemm_megamoe_sm90_ep8",        "flashmla_peaks"};
 
-// Kernels that are measured and that no operator of ours stands for.
-constexpr std::array<std::string_view, 4> not_modelled{"dsa_prefill", "dsa_decode", "gdn_prefill",
-                                                       "gdn_decode"};
-
 std::string why_not_read(std::string_view operation) {
-  if (std::ranges::find(not_modelled, operation) != not_modelled.end()) {
-    return "no model of this kernel: ";
-  }
   return std::ranges::find(rates, operation) != rates.end() ? "published rates, no measured times: "
                                                             : "not a kernel file: ";
 }

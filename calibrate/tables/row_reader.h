@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "calibrate/tables/kernel_rows.h"
 #include "calibrate/tables/row_check.h"
@@ -99,6 +100,10 @@ void read_infersim_gemm(RowReader& reader);
 void read_infersim_grouped_gemm(RowReader& reader);
 void read_infersim_mha(RowReader& reader);
 void read_infersim_mla(RowReader& reader);
+void read_infersim_dsa(RowReader& reader);
+void read_infersim_gdn(RowReader& reader);
+// Numbers of "32-8-128". Empty when there are others than `count` whole numbers.
+std::vector<std::int64_t> widths_of(std::string_view subject, std::size_t count);
 
 void read_llmservingsim_dense(RowReader& reader);
 void read_llmservingsim_per_sequence(RowReader& reader);

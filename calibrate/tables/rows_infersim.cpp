@@ -11,27 +11,6 @@
 namespace moesim::detail {
 namespace {
 
-// Numbers of "32-8-128". Empty when there are others than `count` whole numbers.
-std::vector<std::int64_t> widths_of(std::string_view subject, std::size_t count) {
-  std::vector<std::int64_t> widths;
-  while (true) {
-    std::int64_t value = 0;
-    const auto result = std::from_chars(subject.data(), subject.data() + subject.size(), value);
-    if (result.ec != std::errc() || value < 1) {
-      return {};
-    }
-    widths.push_back(value);
-    subject.remove_prefix(static_cast<std::size_t>(result.ptr - subject.data()));
-    if (subject.empty()) {
-      return widths.size() == count ? widths : std::vector<std::int64_t>{};
-    }
-    if (subject.front() != '-') {
-      return {};
-    }
-    subject.remove_prefix(1);
-  }
-}
-
 double peak_of(const RowReader& reader, DType dtype) {
   return kernel_context(reader.device(), {KernelKind::gemm, dtype, dtype}).peak;
 }
@@ -103,6 +82,26 @@ Drawn drawn_rows(double mean, double experts) {
 }
 
 }  // namespace
+
+std::vector<std::int64_t> widths_of(std::string_view subject, std::size_t count) {
+  std::vector<std::int64_t> widths;
+  while (true) {
+    std::int64_t value = 0;
+    const auto result = std::from_chars(subject.data(), subject.data() + subject.size(), value);
+    if (result.ec != std::errc() || value < 1) {
+      return {};
+    }
+    widths.push_back(value);
+    subject.remove_prefix(static_cast<std::size_t>(result.ptr - subject.data()));
+    if (subject.empty()) {
+      return widths.size() == count ? widths : std::vector<std::int64_t>{};
+    }
+    if (subject.front() != '-') {
+      return {};
+    }
+    subject.remove_prefix(1);
+  }
+}
 
 void read_infersim_gemm(RowReader& reader) {
   const CsvTable& table = reader.table();

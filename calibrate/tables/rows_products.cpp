@@ -37,8 +37,8 @@ void read_attention(RowReader& reader, bool context) {
       continue;
     }
     const Format* kv = find_format(table.text(row, kv_dtype));
-    if (kv == nullptr || (has_window && table.count(row, window, 0) > 0)) {
-      reader.skip(kv == nullptr ? "format not modelled: KV cache" : "sliding-window attention");
+    if (kv == nullptr) {
+      reader.skip("format not modelled: KV cache");
       continue;
     }
     std::array<std::int64_t, 6> v{};
@@ -46,14 +46,27 @@ void read_attention(RowReader& reader, bool context) {
       v[i] = table.count(row, columns[i], i == 5 ? 0 : 1);
     }
     const auto [batch, isl, heads, kv_heads, head_dim, step] = v;
+    // A window that holds all keys is none.
+    const std::int64_t seen = has_window ? table.count(row, window, 0) : 0;
+    const AttentionOp op{.phase = context ? Phase::prefill : Phase::decode,
+                         .batch = batch,
+                         .query_len = context ? isl : 1,
+                         .context = isl + step,
+                         .heads = heads,
+                         .kv_heads = kv_heads,
+                         .head_dim = head_dim,
+                         .dtype = format->dtype,
+                         .kv_storage = kv->storage,
+                         .causal = true,
+                         .window = seen < isl + step ? seen : 0};
     Measurement m = common.start(reader, row);
-    m.shape.key = {context ? KernelKind::attention_context : KernelKind::attention_decode,
-                   format->dtype, kv->storage};
-    m.shape.dims = {number(batch), number(context ? isl : 1), number(isl + step),
-                    number(heads), number(kv_heads),          number(head_dim)};
-    m.group = reader.group("attention", (context ? "context_" : "generation_") +
-                                            std::string(format->our_name) + "/d" +
-                                            std::to_string(head_dim));
+    m.shape = shape_of(op);
+    std::string rest(context ? "context_" : "generation_");
+    rest.append(format->our_name).append("/d").append(std::to_string(head_dim));
+    if (op.window > 0) {
+      rest.append("/w").append(std::to_string(op.window));
+    }
+    m.group = reader.group("attention", rest);
     m.shape_group = hash_of({heads});
     reader.add(row, m);
   }

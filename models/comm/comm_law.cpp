@@ -4,6 +4,7 @@
 #include <set>
 #include <tuple>
 
+#include "models/comm/all_to_all_variants.h"
 #include "models/comm/comm_profile.h"
 #include "models/kernels/kernel_transfer.h"
 #include "sim/core/error.h"
@@ -250,6 +251,19 @@ bool FoundAllToAll::extrapolates(std::int64_t tokens, std::int64_t hidden, int r
 
 bool FoundCollective::extrapolates(int ranks, Bytes bytes) const {
   return outside(fit.ranks, ranks) || outside(fit.bytes, static_cast<std::int64_t>(bytes.si()));
+}
+
+std::vector<std::string> all_to_all_variants(std::span<const CommProfile> profiles,
+                                             std::string_view algorithm) {
+  std::set<std::string> names;
+  for (const CommProfile& profile : profiles) {
+    for (const AllToAllFamily& family : profile.all_to_all) {
+      if (family.algorithm.size() > algorithm.size() && is_variant(family.algorithm, algorithm)) {
+        names.insert(family.algorithm);
+      }
+    }
+  }
+  return {names.begin(), names.end()};
 }
 
 FoundAllToAll find_all_to_all(std::span<const CommProfile> profiles, const CommTarget& target,

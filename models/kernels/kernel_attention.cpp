@@ -52,11 +52,10 @@ KernelEstimate evaluate_decode(std::span<const double> c, const KernelShape& sha
     variant = 2;
   }
   const double heads = variant == 1 ? d[dim::kv_heads] : d[dim::heads];
+  const double keys = std::min(d[dim::context], d[dim::query_len] - 1 + window_of(shape));
   const double chunk_bytes = k_chunk * 2 * d[dim::head_dim] * x.storage_bytes;
   const detail::SplitKv split{d[dim::sequences] * d[dim::query_len] * heads,
-                              d[dim::context] < k_chunk
-                                  ? d[dim::context] / k_chunk
-                                  : detail::ceil_div(d[dim::context], k_chunk),
+                              keys < k_chunk ? keys / k_chunk : detail::ceil_div(keys, k_chunk),
                               c[t_item],
                               c[t_chunk] + chunk_bytes * c[l2_one + variant] * x.sms / x.on_die,
                               c[t_split],

@@ -1,6 +1,7 @@
 #include "models/kernels/kernel_attention_tiles.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace moesim::detail {
 namespace {
@@ -20,6 +21,15 @@ enum Coefficient : std::size_t {
 // Below one tile the rows that exist count, not the padded ones: short prompts use smaller tiles.
 double tiles_of(double rows) { return rows < 128 ? rows / 128 : ceil_div(rows, 128); }
 
+// Pairs of tiles that `rows` rows after `past` others see of at most `most` tiles each.
+double tile_pairs(double rows, double past, double most) {
+  if (rows < 1) {
+    return rows * std::min(past + (rows + 1) / 2, most);
+  }
+  const double growing = std::clamp(std::floor(most - past), 0.0, rows);
+  return growing * past + growing * (growing + 1) / 2 + (rows - growing) * most;
+}
+
 }  // namespace
 
 std::vector<Parameter> causal_parameters() {
@@ -35,13 +45,21 @@ KernelEstimate causal_tiles(std::span<const double> c, const KernelShape& shape,
   const double rows = tiles_of(d[dim::query_len]);
   const double past = tiles_of(std::max(0.0, d[dim::context] - d[dim::query_len]));
   const double seen = tiles_of(d[dim::context]);  // by every row, unless causal
-  const double pairs = shape.causal ? rows * past + rows * (rows + 1) / 2 : rows * seen;
+  const double window = window_of(shape);
+  const bool windowed = shape.causal && window < d[dim::context];
+  // A window that begins inside a tile reaches into one more.
+  const double most = windowed ? tiles_of(window) + 1 : 0.0;
+  double pairs = shape.causal ? rows * past + rows * (rows + 1) / 2 : rows * seen;
+  if (windowed) {
+    pairs = tile_pairs(rows, past, most);
+  }
   const double step = 2 * 128 * 128 * widths * c[e_comp] * x.sms / x.peak + c[softmax];
   // Every row of tiles pays for loading its queries and writing its result, however short it is.
   const double tiles = rows < 1 ? 1 : rows;
   const double units = d[dim::sequences] * d[dim::heads] * (pairs + c[prologue] * tiles) / x.sms;
-  // The last row of tiles sees all keys one after the other.
-  const double longest = c[chain] * (shape.causal ? rows + past : seen);
+  // The last row of tiles sees its keys one after the other.
+  const double last = shape.causal ? rows + past : seen;
+  const double longest = c[chain] * (windowed ? std::min(last, most) : last);
   const double compute = step * std::max(longest, waves(units, c[wave], c[least_wave]));
   const double memory = work.bytes * c[e_mem] / x.bandwidth;
   const double total = c[t0] + overlapped(memory, compute, c[serial]);

@@ -58,11 +58,20 @@ KernelEstimate BoundFamily::between(const KernelShape& shape, const Contexts& of
   return result;
 }
 
+// Of a window that nobody measured, decoding reads the keys that are left as it would read a
+// context of so many; in prefill the form counts the tiles inside the window.
+KernelEstimate BoundFamily::form_at(const KernelShape& shape, const Contexts& of) const {
+  const bool as_context = !same_keys && shape.key.kind == KernelKind::attention_window_decode;
+  return family->form->evaluate(coefficients, as_context ? without_window(shape) : shape, of.here);
+}
+
 KernelEstimate BoundFamily::at(const KernelShape& shape, const Contexts& of) const {
   const UsefulWork work = useful_work(shape);
-  KernelEstimate result = family->form->evaluate(coefficients, shape, of.here);
+  // What was measured nearest to the shape: attention to all keys of the window.
+  const KernelShape known = same_keys ? shape : without_window(shape);
+  KernelEstimate result = form_at(shape, of);
   const double alone = result.alone().si();
-  double scale = correction(shape, result, of);
+  double scale = correction(known, same_keys ? result : form_at(known, of), of);
   // Coefficients that a fit found below 1 (overlaps, caches) must not let another device, or a
   // shape that nobody measured, beat its own peaks.
   const double bound = least_seconds(work, spec);
@@ -72,10 +81,11 @@ KernelEstimate BoundFamily::at(const KernelShape& shape, const Contexts& of) con
   result.fixed = result.fixed * scale;
   result.compute = result.compute * scale;
   result.memory = result.memory * scale;
-  result.extrapolated = !inside_range(*family, shape.dims);
+  const bool outside = !inside_range(*family, known.dims);
+  result.extrapolated = outside || !same_keys;
   result.flops = Flops(work.flops);
   result.bytes = Bytes(work.bytes);
-  result.sigma = sigma_of(*this, shape, result.extrapolated, result.alone().si());
+  result.sigma = sigma_of(*this, known, outside, result.alone().si());
   return result;
 }
 

@@ -16,6 +16,7 @@ struct BoundFamily {
   Basis basis = Basis::uncalibrated;
   bool exact = true;                 // fitted on the formats that were asked for, not on relatives
   bool same_layout = true;           // fitted on experts' rows that lie as was asked for
+  bool same_keys = true;             // false: on attention to all keys, where a window is asked for
   LawStanding rank;                  // of measured ones
   bool corrected = false;            // the family's correction holds for this key
   bool moved = false;                // the device's rates are not those of the fit
@@ -38,6 +39,7 @@ struct BoundFamily {
   [[nodiscard]] KernelEstimate between(const KernelShape& shape, const Contexts& of, double below,
                                        double above) const;
   [[nodiscard]] KernelEstimate at(const KernelShape& shape, const Contexts& of) const;
+  [[nodiscard]] KernelEstimate form_at(const KernelShape& shape, const Contexts& of) const;
   [[nodiscard]] double correction(const KernelShape& shape, const KernelEstimate& form,
                                   const Contexts& of) const;
 };

@@ -47,9 +47,19 @@ std::vector<KernelKey> relatives(const KernelKey& key) {
   }
   // Other stored formats change the bytes, which the context knows.
   add(base.kind, base.dtype, base.dtype);
-  if (base.kind >= KernelKind::attention_context && base.kind <= KernelKind::mla_decode &&
-      base.dtype != DType::bf16) {
+  if (has_cache(base.kind) && base.dtype != DType::bf16) {
     add(base.kind, DType::bf16, base.storage);
+  }
+  // Counted bytes are those of the cache that is asked for.
+  if (is_counted(base.kind)) {
+    add(base.kind, base.dtype, DType::fp8);
+  }
+  // Attention to all keys stands in for attention to a window of them.
+  if (without_window(key.kind) != key.kind) {
+    KernelKey plain = key;
+    plain.kind = without_window(key.kind);
+    const std::vector<KernelKey> others = relatives(plain);
+    keys.insert(keys.end(), others.begin(), others.end());
   }
   return keys;
 }
@@ -78,7 +88,7 @@ std::string_view advantage_of(LawCriterion criterion) {
       "the kernel that is named",
       "measured on this device or a nearer one",
       "the framework that is named",
-      "no slow path that engines avoid",
+      "no slow path, and no kernel that another framework's beats in most cases",
       "the smaller expected error"};
   return texts.at(static_cast<std::size_t>(criterion));
 }

@@ -76,4 +76,13 @@ double expected_error(const ErrorSummary& left_out, double sigma, const DevicePe
 // squares of the logarithms are 0.37 and 0.49.
 inline constexpr double k_sigma_other_layout = 0.4;
 
+// Standard error that attention to all keys has for a window of them. An assumption: no rows of
+// windowed kernels are published in a form that profiles were fitted to.
+inline constexpr double k_sigma_other_keys = 0.4;
+
+// Standard error that a law adds on another device when it was fitted to few rows: one layer's
+// widths on one device do not tell what another device changes. An assumption.
+inline constexpr std::int64_t k_few_rows = 32;
+inline constexpr double k_sigma_few_rows = 0.3;
+
 }  // namespace moesim

@@ -22,6 +22,11 @@ constexpr std::array<std::string_view, 10> attention_features{
 constexpr std::array<std::string_view, 7> mla_features{
     "sequences", "query_len", "context", "heads", "items", "compute/memory", "fixed"};
 constexpr std::array<std::string_view, 2> memory_features{"read", "written"};
+constexpr std::array<std::string_view, 11> window_features{
+    "sequences", "query_len", "context",        "heads", "kv_heads", "head_dim",
+    "group",     "items",     "compute/memory", "fixed", "window"};
+constexpr std::array<std::string_view, 4> counted_features{"sequences", "query_len", "context",
+                                                           "heads"};
 
 constexpr double k_tile = 128;
 
@@ -58,6 +63,9 @@ std::span<const std::string_view> feature_names(KernelKind kind) {
     case KernelKind::attention_context:
     case KernelKind::attention_decode:
       return attention_features;
+    case KernelKind::attention_window_context:
+    case KernelKind::attention_window_decode:
+      return window_features;
     case KernelKind::mla_context:
     case KernelKind::mla_decode:
     case KernelKind::mla_module_context:
@@ -65,12 +73,22 @@ std::span<const std::string_view> feature_names(KernelKind kind) {
       return mla_features;
     case KernelKind::memory:
       return memory_features;
+    case KernelKind::linear_context:
+    case KernelKind::linear_decode:
+    case KernelKind::convolution_context:
+    case KernelKind::convolution_decode:
+    case KernelKind::indexer_context:
+    case KernelKind::indexer_decode:
+    case KernelKind::sparse_context:
+    case KernelKind::sparse_decode:
+      return counted_features;
   }
   throw InvariantError("every kernel kind has features");
 }
 
 std::optional<std::size_t> interpolated_feature(KernelKind kind) {
-  if (kind != KernelKind::attention_context && kind != KernelKind::attention_decode) {
+  const KernelKind plain = without_window(kind);
+  if (plain != KernelKind::attention_context && plain != KernelKind::attention_decode) {
     return std::nullopt;
   }
   const auto found = std::ranges::find(attention_features, "head_dim");
@@ -122,8 +140,10 @@ FeatureVector features_of(const KernelShape& shape, const KernelEstimate& form,
               fixed};
     }
     case KernelKind::attention_context:
-    case KernelKind::attention_decode: {
-      const bool decode = shape.key.kind == KernelKind::attention_decode;
+    case KernelKind::attention_decode:
+    case KernelKind::attention_window_context:
+    case KernelKind::attention_window_decode: {
+      const bool decode = without_window(shape.key.kind) == KernelKind::attention_decode;
       const double heads = decode ? d[dim::kv_heads] : d[dim::heads];
       return {log_of(d[dim::sequences]),
               log_of(d[dim::query_len]),
@@ -134,7 +154,8 @@ FeatureVector features_of(const KernelShape& shape, const KernelEstimate& form,
               log_ratio(d[dim::heads], d[dim::kv_heads]),
               log_of(d[dim::sequences] * heads),
               balance,
-              fixed};
+              fixed,
+              log_of(d[dim::window])};
     }
     case KernelKind::mla_context:
     case KernelKind::mla_decode:
@@ -149,6 +170,16 @@ FeatureVector features_of(const KernelShape& shape, const KernelEstimate& form,
               fixed};
     case KernelKind::memory:
       return {log_of(d[dim::read]), log_of(d[dim::written])};
+    case KernelKind::linear_context:
+    case KernelKind::linear_decode:
+    case KernelKind::convolution_context:
+    case KernelKind::convolution_decode:
+    case KernelKind::indexer_context:
+    case KernelKind::indexer_decode:
+    case KernelKind::sparse_context:
+    case KernelKind::sparse_decode:
+      return {log_of(d[dim::sequences]), log_of(d[dim::query_len]), log_of(d[dim::context]),
+              log_of(d[dim::heads])};
   }
   throw InvariantError("every kernel kind has features");
 }

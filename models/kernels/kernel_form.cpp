@@ -7,11 +7,28 @@
 namespace moesim {
 namespace {
 
-constexpr std::array<std::string_view, k_kernel_kinds> kind_names{
-    "gemm",        "batched_gemm",       "moe",
-    "moe_ungated", "attention_context",  "attention_decode",
-    "mla_context", "mla_decode",         "memory",
-    "mlp",         "mla_module_context", "mla_module_decode"};
+constexpr std::array<std::string_view, k_kernel_kinds> kind_names{"gemm",
+                                                                  "batched_gemm",
+                                                                  "moe",
+                                                                  "moe_ungated",
+                                                                  "attention_context",
+                                                                  "attention_decode",
+                                                                  "mla_context",
+                                                                  "mla_decode",
+                                                                  "memory",
+                                                                  "mlp",
+                                                                  "mla_module_context",
+                                                                  "mla_module_decode",
+                                                                  "attention_window_context",
+                                                                  "attention_window_decode",
+                                                                  "linear_context",
+                                                                  "linear_decode",
+                                                                  "convolution_context",
+                                                                  "convolution_decode",
+                                                                  "indexer_context",
+                                                                  "indexer_decode",
+                                                                  "sparse_context",
+                                                                  "sparse_decode"};
 
 constexpr std::array<std::string_view, 4> gemm_dims{"m", "n", "k", "batch"};
 // The kernel's own five dimensions and its load bound a fit; the tile counts follow from them.
@@ -26,6 +43,10 @@ constexpr std::array<std::string_view, 10> mla_module_dims{
     "sequences", "query_len", "context", "heads",       "latent",
     "rope",      "nope",      "value",   "model_width", "query_rank"};
 constexpr std::array<std::string_view, 2> memory_dims{"read", "written"};
+constexpr std::array<std::string_view, 7> window_dims{"sequences", "query_len", "context", "heads",
+                                                      "kv_heads",  "head_dim",  "window"};
+constexpr std::array<std::string_view, 7> counted_dims{"sequences", "query_len", "context", "heads",
+                                                       "flops",     "bytes",     "computed"};
 
 double number(std::int64_t value) { return static_cast<double>(value); }
 
@@ -54,11 +75,14 @@ struct ShapeVisitor {
   }
   KernelShape operator()(const AttentionOp& op) const {
     KernelShape shape;
-    shape.key = {
-        op.phase == Phase::prefill ? KernelKind::attention_context : KernelKind::attention_decode,
-        op.dtype, op.kv_storage};
-    shape.dims = {number(op.batch), number(op.query_len), number(op.context),
-                  number(op.heads), number(op.kv_heads),  number(op.head_dim)};
+    const bool prefill = op.phase == Phase::prefill;
+    KernelKind kind = prefill ? KernelKind::attention_context : KernelKind::attention_decode;
+    if (op.window > 0) {
+      kind = prefill ? KernelKind::attention_window_context : KernelKind::attention_window_decode;
+    }
+    shape.key = {kind, op.dtype, op.kv_storage};
+    shape.dims = {number(op.batch),    number(op.query_len), number(op.context), number(op.heads),
+                  number(op.kv_heads), number(op.head_dim),  number(op.window)};
     shape.causal = op.causal;
     return shape;
   }
@@ -77,9 +101,22 @@ struct ShapeVisitor {
     shape.dims = {op.read.si(), op.written.si()};
     return shape;
   }
-  // Its bytes alone; KernelModel adds the arithmetic.
+  // Of kernels that nobody measured the bytes alone; KernelModel adds the arithmetic.
   KernelShape operator()(const RooflineOp& op) const {
-    return (*this)(MemoryOp{op.bytes, Bytes()});
+    const auto kind = kind_of(op);
+    if (!kind) {
+      return (*this)(MemoryOp{op.bytes, Bytes()});
+    }
+    KernelShape shape;
+    shape.key = {*kind, op.dtype, op.storage};
+    shape.dims = {number(op.sequences),
+                  number(op.query_len),
+                  number(op.context),
+                  number(op.heads),
+                  op.flops.si(),
+                  op.bytes.si(),
+                  std::max(op.flops.si(), op.computed.si())};
+    return shape;
   }
 };
 
@@ -114,7 +151,8 @@ bool has_layout(KernelKind kind) {
 bool has_prefill(KernelKind kind) { return kind == KernelKind::mla_context; }
 
 bool has_cache(KernelKind kind) {
-  return kind >= KernelKind::attention_context && kind <= KernelKind::mla_decode;
+  const KernelKind plain = without_window(kind);
+  return plain >= KernelKind::attention_context && plain <= KernelKind::mla_decode;
 }
 
 std::string family_name(const KernelKey& key) {
@@ -142,6 +180,47 @@ std::string family_name(const KernelKey& key) {
   return name;
 }
 
+std::optional<KernelKind> kind_of(const RooflineOp& op) {
+  const auto by_phase = [&op](KernelKind prefill, KernelKind decode) {
+    return op.phase == Phase::prefill ? prefill : decode;
+  };
+  switch (op.kernel) {
+    case CountedKernel::linear_attention:
+      return by_phase(KernelKind::linear_context, KernelKind::linear_decode);
+    case CountedKernel::short_convolution:
+      return by_phase(KernelKind::convolution_context, KernelKind::convolution_decode);
+    case CountedKernel::indexer:
+      return by_phase(KernelKind::indexer_context, KernelKind::indexer_decode);
+    case CountedKernel::sparse_attention:
+      return by_phase(KernelKind::sparse_context, KernelKind::sparse_decode);
+    case CountedKernel::uneven_attention:
+    case CountedKernel::lightning_attention:
+    case CountedKernel::state_space:
+    case CountedKernel::compressed_attention:
+      return std::nullopt;
+  }
+  throw InvariantError("every counted kernel is measured or not");
+}
+
+KernelKind without_window(KernelKind kind) {
+  if (kind == KernelKind::attention_window_context) {
+    return KernelKind::attention_context;
+  }
+  return kind == KernelKind::attention_window_decode ? KernelKind::attention_decode : kind;
+}
+
+KernelShape without_window(const KernelShape& shape) {
+  KernelShape plain = shape;
+  plain.key.kind = without_window(shape.key.kind);
+  KernelDims& d = plain.dims;
+  if (plain.key.kind != shape.key.kind) {
+    d[dim::context] = std::min(d[dim::context], d[dim::window]);
+    d[dim::query_len] = std::min(d[dim::query_len], d[dim::context]);
+    d[dim::window] = 0;
+  }
+  return plain;
+}
+
 KernelShape shape_of(const OpShape& op) { return std::visit(ShapeVisitor{}, op); }
 
 DimNames dim_names(KernelKind kind) {
@@ -165,6 +244,18 @@ DimNames dim_names(KernelKind kind) {
       return {mla_module_dims, 10};
     case KernelKind::memory:
       return {memory_dims, 2};
+    case KernelKind::attention_window_context:
+    case KernelKind::attention_window_decode:
+      return {window_dims, 7};
+    case KernelKind::linear_context:
+    case KernelKind::linear_decode:
+    case KernelKind::convolution_context:
+    case KernelKind::convolution_decode:
+    case KernelKind::indexer_context:
+    case KernelKind::indexer_decode:
+    case KernelKind::sparse_context:
+    case KernelKind::sparse_decode:
+      return {counted_dims, 4};
   }
   throw InvariantError("every kernel kind has dimensions");
 }
@@ -186,7 +277,18 @@ bool has_work(const KernelShape& shape) {
     case KernelKind::mla_decode:
     case KernelKind::mla_module_context:
     case KernelKind::mla_module_decode:
+    case KernelKind::attention_window_context:
+    case KernelKind::attention_window_decode:
       return d[dim::sequences] > 0 && d[dim::query_len] > 0 && d[dim::heads] > 0;
+    case KernelKind::linear_context:
+    case KernelKind::linear_decode:
+    case KernelKind::convolution_context:
+    case KernelKind::convolution_decode:
+    case KernelKind::indexer_context:
+    case KernelKind::indexer_decode:
+    case KernelKind::sparse_context:
+    case KernelKind::sparse_decode:
+      return d[dim::flops] > 0 || d[dim::bytes] > 0;
     case KernelKind::memory:
       return d[dim::read] + d[dim::written] > 0;
   }
@@ -224,10 +326,17 @@ KernelContext kernel_context(const DevicePeaks& device, const KernelKey& key) {
 }
 
 const std::vector<KernelForm>& kernel_forms() {
-  static const std::vector<KernelForm> forms = {
-      gemm_form(),        moe_form(),        attention_context_form(),  attention_decode_form(),
-      mla_context_form(), mla_decode_form(), mla_module_context_form(), mla_module_decode_form(),
-      stream_form(),      roofline_form()};
+  static const std::vector<KernelForm> forms = {gemm_form(),
+                                                moe_form(),
+                                                attention_context_form(),
+                                                attention_decode_form(),
+                                                mla_context_form(),
+                                                mla_decode_form(),
+                                                mla_module_context_form(),
+                                                mla_module_decode_form(),
+                                                stream_form(),
+                                                roofline_form(),
+                                                counted_form()};
   return forms;
 }
 

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,8 +27,18 @@ enum class KernelKind : std::uint8_t {
   mlp,                 // one dense gated FFN, both products and the activation; dimensions of moe
   mla_module_context,  // MLA with its projections, as one time
   mla_module_decode,
+  attention_window_context,  // a query sees the latest keys only
+  attention_window_decode,
+  linear_context,  // from here on: by counted work (CountedKernel)
+  linear_decode,
+  convolution_context,
+  convolution_decode,
+  indexer_context,
+  indexer_decode,
+  sparse_context,
+  sparse_decode,
 };
-inline constexpr std::size_t k_kernel_kinds = 12;
+inline constexpr std::size_t k_kernel_kinds = 22;
 std::string_view name_of(KernelKind kind);
 
 inline constexpr std::size_t k_max_dims = 12;
@@ -50,10 +61,12 @@ enum Moe : std::size_t {
   tiles_128,
   busiest
 };
-enum Attention : std::size_t { sequences, query_len, context, heads, kv_heads, head_dim };
+enum Attention : std::size_t { sequences, query_len, context, heads, kv_heads, head_dim, window };
 // The first four are those of Attention; the last two are of the module with projections only.
 enum Mla : std::size_t { latent = 4, rope, nope, value, model_width, query_rank };
 enum Memory : std::size_t { read, written };
+// The first four are those of Attention.
+enum Counted : std::size_t { flops = 4, bytes, computed };
 }  // namespace dim
 
 // How keys and values of MLA prefill enter the attention.
@@ -101,6 +114,19 @@ struct KernelShape {
   bool causal = true;      // of attention
 };
 KernelShape shape_of(const OpShape& op);
+
+// Kinds that are known by their counted work.
+inline bool is_counted(KernelKind kind) { return kind >= KernelKind::linear_context; }
+// The kind of a kernel that somebody measured; nullopt for the others.
+std::optional<KernelKind> kind_of(const RooflineOp& op);
+
+// The same kind without its window; itself where it has none.
+KernelKind without_window(KernelKind kind);
+// Attention in which every query sees all of the keys that are left when only those of the window
+// are kept: no windowed kernel of the shape does less.
+KernelShape without_window(const KernelShape& shape);
+// Keys that a query sees at most; infinite without a window.
+double window_of(const KernelShape& shape);
 
 // Names of the used positions of KernelDims. The first `ranged` of them bound what a fit has seen.
 struct DimNames {
@@ -161,6 +187,7 @@ KernelForm mla_module_context_form();
 KernelForm mla_module_decode_form();
 KernelForm stream_form();
 KernelForm roofline_form();
+KernelForm counted_form();
 
 // Least work of a kernel: useful multiply-adds (2 FLOP each) and every operand and result once.
 struct UsefulWork {

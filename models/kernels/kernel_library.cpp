@@ -31,7 +31,8 @@ bool same_device(const DevicePeaks& device, const DevicePeaks& fitted) {
   return device.device == fitted.device && same_rates(device, fitted);
 }
 
-// Whose spec-sheet coefficients stand in for those of kinds that only benchmarks time as one.
+// Whose spec-sheet coefficients stand in: for kinds that only benchmarks time as one, for windows,
+// and for counted work.
 KernelKind spec_sheet_kind(KernelKind kind) {
   switch (kind) {
     case KernelKind::mlp:
@@ -41,7 +42,7 @@ KernelKind spec_sheet_kind(KernelKind kind) {
     case KernelKind::mla_module_decode:
       return KernelKind::mla_decode;
     default:
-      return kind;
+      return is_counted(kind) ? KernelKind::gemm : without_window(kind);
   }
 }
 
@@ -163,7 +164,10 @@ std::optional<KernelLibrary::Law> KernelLibrary::nearest_law(const KernelProfile
     for (std::size_t i = 0; i < keys.size(); ++i) {
       law.key = keys[i];
       law.key.algorithm.layout = layout;
-      law.exact = with_bf16(keys[i]) == with_bf16(key);
+      law.same_keys = keys[i].kind == key.kind || without_window(key.kind) == key.kind;
+      KernelKey asked = key;
+      asked.kind = law.same_keys ? key.kind : without_window(key.kind);
+      law.exact = with_bf16(keys[i]) == with_bf16(asked);
       law.same_layout = layout == key.algorithm.layout;
       law.standing[LawCriterion::formats] = static_cast<double>(i);
       if (file.may_hold(law.key.kind) && file.laws().contains(family_name(law.key))) {
@@ -234,11 +238,12 @@ double KernelLibrary::added_sigma(const Law& law, const DevicePeaks& device) {
   const bool itself = same_device(device, fitted);
   return std::max({twin || itself ? 0.0 : transfer_sigma(law.kinship),
                    law.exact ? 0.0 : transfer_sigma(Kinship::same_device_framework),
-                   law.same_layout ? 0.0 : k_sigma_other_layout});
+                   law.same_layout ? 0.0 : k_sigma_other_layout,
+                   law.same_keys ? 0.0 : k_sigma_other_keys});
 }
 
 Basis KernelLibrary::basis_of(const Law& law, const DevicePeaks& device) {
-  const bool its_own = law.exact && law.same_layout;
+  const bool its_own = law.exact && law.same_layout && law.same_keys;
   return its_own && same_device(device, law.file->head().device) ? Basis::calibrated
                                                                  : Basis::transferred;
 }
@@ -272,8 +277,12 @@ BoundFamily KernelLibrary::measured(const DevicePeaks& device, const KernelKey& 
   bound.basis = basis_of(law, device);
   bound.exact = law.exact;
   bound.same_layout = law.same_layout;
+  bound.same_keys = law.same_keys;
   bound.corrected = law.exact && bound.family->correction != nullptr;
   bound.transfer_sigma = added_sigma(law, device);
+  if (is_counted(key.kind) && bound.family->rows_used < k_few_rows) {
+    bound.transfer_sigma = std::hypot(bound.transfer_sigma, k_sigma_few_rows);
+  }
   bound.rank = law.standing;
   return bound;
 }
@@ -295,6 +304,7 @@ BoundFamily KernelLibrary::from_spec_sheet(const DevicePeaks& device, const Kern
       bound.spec = kernel_context(device, key);
       bound.context = bound.spec;
       bound.coefficients = family->coefficients;
+      bound.same_keys = without_window(key.kind) == key.kind;
       return bound;
     }
   }

@@ -76,6 +76,7 @@ class KernelLibrary {
     Kinship kinship = Kinship::same_device;
     bool exact = false;        // the formats that were asked for
     bool same_layout = false;  // of experts' rows
+    bool same_keys = true;     // false: attention to all keys for a window of them
     LawStanding standing = {};
 
     [[nodiscard]] bool same_die() const { return kinship <= Kinship::same_die_framework; }

@@ -68,10 +68,10 @@ class ProfiledKernelModel final : public KernelModel {
   }
 
   [[nodiscard]] KernelEstimate estimate(const OpShape& op) const override {
-    if (const auto* unmeasured = std::get_if<RooflineOp>(&op)) {
+    if (const RooflineOp* const unmeasured = unmeasured_op(op)) {
       return roofline(*unmeasured);
     }
-    const KernelShape shape = shape_of(op);
+    const KernelShape shape = shape_here(op);
     if (!has_work(shape)) {
       return {};
     }
@@ -80,21 +80,21 @@ class ProfiledKernelModel final : public KernelModel {
   }
 
   [[nodiscard]] bool products_alone(const OpShape& op) const override {
-    const KernelKey key = shape_of(op).key;
+    const KernelKey key = shape_here(op).key;
     const BoundFamily* bound = bound_[index_of(key)].load(std::memory_order_acquire);
     return (bound != nullptr ? *bound : bind(key)).family->products_alone;
   }
 
   [[nodiscard]] std::string family_of(const OpShape& op) const override {
-    if (const auto* unmeasured = std::get_if<RooflineOp>(&op)) {
+    if (const RooflineOp* const unmeasured = unmeasured_op(op)) {
       return std::string(name_of(unmeasured->kernel));
     }
-    return family_name(shape_of(op).key);
+    return family_name(shape_here(op).key);
   }
 
   [[nodiscard]] std::optional<KernelProvenance> provenance(std::string_view name) const override {
-    for (std::size_t i = 0; i < k_unmeasured_kernels; ++i) {
-      if (name == name_of(static_cast<UnmeasuredKernel>(i))) {
+    for (std::size_t i = 0; i < k_counted_kernels; ++i) {
+      if (name == name_of(static_cast<CountedKernel>(i))) {
         return KernelProvenance{.family = std::string(name),
                                 .profile = std::string(k_spec_sheet),
                                 .basis = Basis::uncalibrated,
@@ -117,7 +117,7 @@ class ProfiledKernelModel final : public KernelModel {
   }
 
   [[nodiscard]] std::vector<LawOption> explain(const OpShape& op) const override {
-    if (const auto* unmeasured = std::get_if<RooflineOp>(&op)) {
+    if (const RooflineOp* const unmeasured = unmeasured_op(op)) {
       const KernelEstimate time = roofline(*unmeasured);
       return {{.profile = std::string(k_spec_sheet),
                .kernel_source = {},
@@ -129,7 +129,7 @@ class ProfiledKernelModel final : public KernelModel {
                .expected_error = 0.0,
                .reason = "nobody measured such kernels"}};
     }
-    const KernelShape shape = shape_of(op);
+    const KernelShape shape = shape_here(op);
     std::vector<LawOption> options;
     const auto all = library_->bind_all(device_, shape.key, options_of(shape.key));
     for (const BoundFamily& bound : all) {
@@ -154,6 +154,21 @@ class ProfiledKernelModel final : public KernelModel {
   }
 
  private:
+  // nullptr for what some profile may have a law of.
+  static const RooflineOp* unmeasured_op(const OpShape& op) {
+    const auto* counted = std::get_if<RooflineOp>(&op);
+    return counted != nullptr && !kind_of(*counted) ? counted : nullptr;
+  }
+
+  // Scores of sparse attention are computed in fp8 where the device can, else in bf16.
+  [[nodiscard]] KernelShape shape_here(const OpShape& op) const {
+    KernelShape shape = shape_of(op);
+    if (is_counted(shape.key.kind) && !supports(device_, shape.key.dtype)) {
+      shape.key.dtype = DType::bf16;
+    }
+    return shape;
+  }
+
   // The spec sheet's streaming kernel for the bytes, its product for the arithmetic: whichever is
   // longer, behind one launch.
   [[nodiscard]] KernelEstimate roofline(const RooflineOp& op) const {

@@ -29,6 +29,13 @@ KernelEstimate evaluate_roofline(std::span<const double> c, const KernelShape& s
   return detail::split(c[roofline::t0] + (compute > memory ? compute : memory), compute, memory);
 }
 
+KernelEstimate evaluate_counted(std::span<const double> c, const KernelShape& shape,
+                                const KernelContext& x) {
+  const double compute = shape.dims[dim::computed] * c[roofline::e_comp] / x.peak;
+  const double memory = shape.dims[dim::bytes] * c[roofline::e_mem] / x.bandwidth;
+  return detail::split(c[roofline::t0] + (compute > memory ? compute : memory), compute, memory);
+}
+
 }  // namespace
 
 KernelForm stream_form() {
@@ -43,6 +50,14 @@ KernelForm roofline_form() {
           "t0 + max(flops*e_comp/peak, bytes*e_mem/BW)",
           {{"t0", 1e-5, 3e-7, 5e-4}, {"e_comp", 1.5, 0.8, 20}, {"e_mem", 1.3, 0.5, 20}},
           evaluate_roofline};
+}
+
+KernelForm counted_form() {
+  return {"counted",
+          "t0 + max(computed*e_comp/peak, bytes*e_mem/BW), computed = flops with those of masked "
+          "and empty slots",
+          {{"t0", 1e-5, 3e-7, 5e-4}, {"e_comp", 1.5, 0.8, 20}, {"e_mem", 1.3, 0.8, 20}},
+          evaluate_counted};
 }
 
 }  // namespace moesim

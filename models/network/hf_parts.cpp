@@ -133,9 +133,12 @@ std::vector<std::string> hf_layer_types(HfReader& reader, std::int64_t layers,
     if (std::ranges::find(known, type) == known.end()) {
       std::string names;
       for (const std::string_view name : known) {
-        names += (names.empty() ? "" : ", ") + std::string(name);
+        names += names.empty() ? "" : ", ";
+        names += name;
       }
-      reader.fail("layer_types", "\"" + type + "\" is not one of: " + names);
+      std::string message = "\"";
+      message.append(type).append("\" is not one of: ").append(names);
+      reader.fail("layer_types", message);
     }
   }
   return types;

@@ -116,6 +116,34 @@ RoutingShape routing_shape(const MoeModel& model) {
 
 namespace {
 
+// ModelOpt's exports say how weights are kept in a file of its own beside config.json
+// ("X_config.json": "X_hf_quant_config.json"); what config.json says itself goes first.
+void add_quantisation_file(nlohmann::json& document, const std::string& path) {
+  constexpr std::string_view config = "config.json";
+  constexpr std::string_view quantised = "hf_quant_config.json";
+  if (!is_hf_config(document) || !path.ends_with(config) || path.ends_with(quantised)) {
+    return;
+  }
+  const auto holds = [](const nlohmann::json& object) {
+    const auto found = object.find("quantization_config");
+    return found != object.end() && !found->is_null();
+  };
+  const auto text = document.find("text_config");
+  const std::string beside = path.substr(0, path.size() - config.size()).append(quantised);
+  if (holds(document) || (text != document.end() && text->is_object() && holds(*text)) ||
+      !std::filesystem::is_regular_file(beside)) {
+    return;
+  }
+  nlohmann::json file = parse_json(without_python_numbers(read_text_file(beside)), beside);
+  const auto found = file.is_object() ? file.find("quantization") : file.end();
+  if (!file.is_object() || found == file.end() || !found->is_object()) {
+    throw ConfigError(beside + "#/quantization",
+                      "an object with quant_algo and exclude_modules is needed");
+  }
+  document["quantization_config"] = *found;
+  document["quantization_config"]["quant_method"] = "modelopt";
+}
+
 // As resolve_reference, but files may hold numbers as Python writes them.
 nlohmann::json read_reference(const nlohmann::json& value, const std::string& where,
                               const std::vector<std::string>& catalog_dirs,
@@ -124,7 +152,9 @@ nlohmann::json read_reference(const nlohmann::json& value, const std::string& wh
     const auto& path = value.get_ref<const std::string&>();
     if (std::filesystem::is_regular_file(path)) {
       document_where = path + "#";
-      return parse_json(without_python_numbers(read_text_file(path)), path);
+      nlohmann::json document = parse_json(without_python_numbers(read_text_file(path)), path);
+      add_quantisation_file(document, path);
+      return document;
     }
   }
   return resolve_reference(value, where, catalog_dirs, document_where);

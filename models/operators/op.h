@@ -67,7 +67,8 @@ struct AttentionOp {
   std::int64_t head_dim = 0;
   DType dtype = DType::bf16;
   DType kv_storage = DType::bf16;
-  bool causal = true;  // false: encoders, cross attention
+  bool causal = true;       // false: encoders, cross attention
+  std::int64_t window = 0;  // > 0: a query sees the latest so many keys, fewer than `context`
 };
 
 // Multi-head latent attention without its projections. Decode is absorbed: keys are the latent
@@ -92,24 +93,33 @@ struct MemoryOp {
   Bytes written;
 };
 
-// Kernels that no profile has: the device's data sheet answers for them, marked uncalibrated.
-enum class UnmeasuredKernel : std::uint8_t {
-  windowed_attention,    // softmax attention over a window or a chunk
-  uneven_attention,      // values narrower than keys
-  linear_attention,      // gated delta rule, lightning attention
+// Kernels that are known by their counted work, whatever their widths: laws fitted to it where
+// somebody measured them, else the data sheet, marked uncalibrated.
+enum class CountedKernel : std::uint8_t {
+  uneven_attention,      // softmax attention with values narrower than keys
+  linear_attention,      // gated delta rule
+  lightning_attention,   // linear attention without the delta rule
+  short_convolution,     // of a few tokens, before linear attention and Mamba
   state_space,           // Mamba
-  indexer,               // scores of sparse attention, and the choice among them
+  indexer,               // scores of sparse attention
   sparse_attention,      // latent attention over chosen entries
   compressed_attention,  // over a window and pooled entries
 };
-inline constexpr std::size_t k_unmeasured_kernels = 7;
-std::string_view name_of(UnmeasuredKernel kernel);
+inline constexpr std::size_t k_counted_kernels = 8;
+std::string_view name_of(CountedKernel kernel);
 
 struct RooflineOp {
-  UnmeasuredKernel kernel = UnmeasuredKernel::windowed_attention;
+  CountedKernel kernel = CountedKernel::uneven_attention;
+  Phase phase = Phase::decode;
+  std::int64_t sequences = 0;
+  std::int64_t query_len = 1;  // new tokens per sequence
+  std::int64_t context = 1;    // keys per sequence that the time may depend on
+  std::int64_t heads = 0;      // of this rank; channels of a convolution
   Flops flops;
   Bytes bytes;
-  DType dtype = DType::bf16;  // of the arithmetic
+  Flops computed;               // with what the kernel computes in vain; 0: flops
+  DType dtype = DType::bf16;    // of the arithmetic
+  DType storage = DType::bf16;  // of the cache
 };
 
 using OpShape = std::variant<GemmOp, MoeOp, AttentionOp, MlaOp, MemoryOp, RooflineOp>;

@@ -43,65 +43,83 @@ Op rope_append_op(const Context& c, double q_values, double k_values, double v_v
           MemoryOp{size(rotated + v_values, activation), size(q_values, activation) + appended}};
 }
 
-// Pairs of a query and a key that it sees, of one sequence: query i of q sees the keys up to its
-// own position, of them the latest `window`, or those of its own chunk.
-double pairs_seen(const Attention& a, const AttentionBatch& batch) {
-  const double past = real(batch.context - batch.query_len);
-  const double queries = real(batch.query_len);
-  if (a.window > 0) {
-    const double growing = std::clamp(real(a.window) - past, 0.0, queries);
-    return growing * past + growing * (growing + 1) / 2 + (queries - growing) * real(a.window);
-  }
-  const auto up_to = [&a](std::int64_t position) {
-    const double whole = real(position / a.chunk);
-    const double rest = real(position % a.chunk);
-    return whole * real(a.chunk) * (real(a.chunk) + 1) / 2 + rest * (rest + 1) / 2;
-  };
-  return up_to(batch.context) - up_to(batch.context - batch.query_len);
-}
-
-// Beyond its window, or with values of another width than the keys', attention has no measured law.
-Op unmeasured_softmax(const Context& c, const Attention& a, const AttentionBatch& batch,
-                      bool limited) {
+// With values of another width than the keys', attention has no measured law.
+Op uneven_softmax(const Context& c, const Attention& a, const AttentionBatch& batch) {
   const double sequences = real(batch.sequences);
   const double heads = real(a.heads / c.tp);
   const double widths = real(a.head_dim + a.value_dim);
-  const double past = real(batch.context - batch.query_len);
   const double queries = real(batch.query_len);
-  const double pairs = limited ? pairs_seen(a, batch) : queries * (past + (queries + 1) / 2);
-  const double most = real(a.window > 0 ? a.window : a.chunk);
-  const double keys =
-      limited ? std::min(real(batch.context), queries - 1 + most) : real(batch.context);
+  const double most = a.window > 0 && c.causal ? real(a.window) : real(batch.context);
+  const double pairs = c.causal ? entries_seen(batch.query_len, batch.context, 1, most)
+                                : queries * real(batch.context);
+  const double keys = std::min(real(batch.context), queries - 1 + most);
   const double kv_heads = real(local(a.kv_heads, c.tp));
-  return {"attention",
-          RooflineOp{.kernel = limited ? UnmeasuredKernel::windowed_attention
-                                       : UnmeasuredKernel::uneven_attention,
-                     .flops = Flops(2 * sequences * heads * pairs * widths),
-                     .bytes = size(sequences * keys * kv_heads * widths, c.precision.kv) +
-                              size(sequences * queries * heads * widths, c.precision.activation),
-                     .dtype = c.precision.attention}};
+  RooflineOp op;
+  op.kernel = CountedKernel::uneven_attention;
+  op.phase = batch.phase;
+  op.sequences = batch.sequences;
+  op.query_len = batch.query_len;
+  op.context = batch.context;
+  op.heads = a.heads / c.tp;
+  op.flops = Flops(2 * sequences * heads * pairs * widths);
+  op.bytes = size(sequences * keys * kv_heads * widths, c.precision.kv) +
+             size(sequences * queries * heads * widths, c.precision.activation);
+  op.dtype = c.precision.attention;
+  op.storage = c.precision.kv;
+  return {"attention", op};
+}
+
+// A query sees the keys of its own chunk up to itself, so that the part of a prompt in one chunk is
+// a sequence of its own (as vLLM's make_local_attention_virtual_batches cuts them,
+// vllm/v1/attention/backends/utils.py, 2025). Decoding sequences stand somewhere in their chunks:
+// the full chunk is what one may have to read.
+std::vector<AttentionBatch> by_chunk(const AttentionBatch& batch, std::int64_t chunk) {
+  AttentionBatch part = batch;
+  if (batch.phase == Phase::decode || batch.context <= chunk) {
+    part.context = std::min(batch.context, std::max(chunk, batch.query_len));
+    return {part};
+  }
+  std::vector<AttentionBatch> parts;
+  const auto add = [&](std::int64_t count, std::int64_t queries, std::int64_t context) {
+    if (count > 0 && queries > 0) {
+      part.sequences = batch.sequences * count;
+      part.query_len = queries;
+      part.context = context;
+      parts.push_back(part);
+    }
+  };
+  const std::int64_t past = batch.context - batch.query_len;
+  const std::int64_t to_end = std::min(batch.query_len, chunk - past % chunk);
+  const std::int64_t rest = batch.query_len - to_end;
+  add(1, to_end, past % chunk + to_end);
+  add(rest / chunk, chunk, chunk);
+  add(1, rest % chunk, rest % chunk);
+  return parts;
 }
 
 void append_softmax_core(std::vector<Op>& ops, const Context& c, const Attention& a,
                          std::span<const AttentionBatch> batches) {
-  for (const AttentionBatch& batch : batches) {
-    const std::int64_t most = a.window > 0 ? a.window : a.chunk;
-    const bool limited = most > 0 && batch.context > most;
-    if (limited || a.value_dim != a.head_dim) {
-      ops.push_back(unmeasured_softmax(c, a, batch, limited));
-      continue;
+  for (const AttentionBatch& whole : batches) {
+    const auto parts = a.chunk > 0 ? by_chunk(whole, a.chunk) : std::vector<AttentionBatch>{whole};
+    for (const AttentionBatch& batch : parts) {
+      if (a.value_dim != a.head_dim) {
+        ops.push_back(uneven_softmax(c, a, batch));
+        continue;
+      }
+      const bool limited = c.causal && a.window > 0 && batch.context > a.window;
+      ops.push_back(
+          {"attention", AttentionOp{.phase = batch.phase,
+                                    .batch = batch.sequences,
+                                    .query_len = batch.query_len,
+                                    .context = batch.context,
+                                    .heads = a.heads / c.tp,
+                                    .kv_heads = local(a.kv_heads, c.tp),
+                                    .head_dim = a.head_dim,
+                                    .dtype = c.precision.attention,
+                                    .kv_storage = c.cached ? c.precision.kv : c.precision.attention,
+                                    .causal = c.causal,
+                                    .window = limited ? a.window : 0}});
     }
-    ops.push_back(
-        {"attention", AttentionOp{.phase = batch.phase,
-                                  .batch = batch.sequences,
-                                  .query_len = batch.query_len,
-                                  .context = batch.context,
-                                  .heads = a.heads / c.tp,
-                                  .kv_heads = local(a.kv_heads, c.tp),
-                                  .head_dim = a.head_dim,
-                                  .dtype = c.precision.attention,
-                                  .kv_storage = c.cached ? c.precision.kv : c.precision.attention,
-                                  .causal = c.causal}});
   }
 }
 
@@ -197,7 +215,7 @@ void append_latent_core(std::vector<Op>& ops, const Context& c, const Attention&
   // Queries that choose among the entries attend absorbed in prefill too.
   const bool sparse = a.indexer && batch.context > a.indexer->top_k;
   if (a.indexer) {
-    detail::append_indexer_scores(ops, c, *a.indexer, batch, 1);
+    detail::append_indexer_scores(ops, *a.indexer, batch, 1);
   }
   if (batch.phase == Phase::decode || sparse) {
     append_projection(ops, "k_up", c, a,

@@ -1,11 +1,11 @@
 // Inside of the operators: shared by their sources only.
 #pragma once
 
+#include "models/network/attention_size.h"
+#include "models/operators/counted_ops.h"
 #include "models/operators/operators.h"
 
 namespace moesim::detail {
-
-inline double real(std::int64_t count) { return static_cast<double>(count); }
 
 // Bytes of so many values of a format.
 inline Bytes size(double values, DType dtype) { return Bytes(values * stored_bits(dtype) / 8); }
@@ -62,7 +62,7 @@ void append_state_space(std::vector<Op>& ops, const Context& c, const Attention&
 // Attention to chosen or pooled entries (operators_sparse.cpp). `pooled`: tokens per entry.
 void append_indexer_projections(std::vector<Op>& ops, const Context& c, const Attention& a,
                                 std::int64_t pooled);
-void append_indexer_scores(std::vector<Op>& ops, const Context& c, const Indexer& indexer,
+void append_indexer_scores(std::vector<Op>& ops, const Indexer& indexer,
                            const AttentionBatch& batch, std::int64_t pooled);
 OpShape sparse_latent_shape(const Context& c, const Attention& a, const AttentionBatch& batch);
 void append_compressed_attention(std::vector<Op>& ops, const Context& c, const Attention& a,

@@ -8,17 +8,15 @@ namespace moesim::detail {
 
 namespace {
 
-// Sum over the new tokens of one sequence of min(most, entries before the token), where `pooled`
-// tokens make an entry.
-double entries_seen(const AttentionBatch& batch, std::int64_t pooled, double most) {
-  const double past = real(batch.context - batch.query_len);
-  const double queries = real(batch.query_len);
-  const double per_entry = real(pooled);
-  const double growing = std::clamp(most * per_entry - past, 0.0, queries);
-  return (growing * past + growing * (growing + 1) / 2) / per_entry + (queries - growing) * most;
+constexpr double everything = 1e30;
+
+CountedBatch counted(const AttentionBatch& batch) {
+  return {batch.phase, batch.sequences, batch.query_len, batch.context};
 }
 
-constexpr double everything = 1e30;
+double seen(const AttentionBatch& batch, std::int64_t pooled, double most) {
+  return entries_seen(batch.query_len, batch.context, pooled, most);
+}
 
 }  // namespace
 
@@ -34,42 +32,20 @@ void append_indexer_projections(std::vector<Op>& ops, const Context& c, const At
                     {.m = c.rows, .n = keys + indexer.heads, .k = c.hidden});
 }
 
-// A score of every head with every entry before the query, their weighted sum, and the choice: keys
-// of one byte with their scales are read once, the sums (fp32) written and read.
-void append_indexer_scores(std::vector<Op>& ops, const Context& c, const Indexer& indexer,
+void append_indexer_scores(std::vector<Op>& ops, const Indexer& indexer,
                            const AttentionBatch& batch, std::int64_t pooled) {
   if (batch.context / pooled <= indexer.top_k) {
     return;  // everything is chosen
   }
-  const double sequences = real(batch.sequences);
-  const double pairs = sequences * entries_seen(batch, pooled, everything);
-  const double queries = sequences * real(batch.query_len);
-  const double entries = sequences * real(batch.context / pooled);
-  const double dim = real(indexer.head_dim);
-  const double heads = real(indexer.heads);
-  ops.push_back({"indexer", RooflineOp{.kernel = UnmeasuredKernel::indexer,
-                                       .flops = Flops(2 * pairs * heads * dim),
-                                       .bytes = size(entries * dim, DType::fp8) +
-                                                size(entries + 2 * pairs, DType::fp32) +
-                                                size(queries * heads * dim, DType::fp8),
-                                       .dtype = c.precision.attention}});
+  ops.push_back({"indexer", indexer_op(counted(batch), indexer.heads, indexer.head_dim, pooled)});
+  ops.push_back({"index_choice", index_choice_op(counted(batch), pooled, indexer.top_k)});
 }
 
-// Absorbed: all heads share an entry. Decoding queries read their own choice; those of a prompt
-// share what is in the cache, each entry counted once.
 OpShape sparse_latent_shape(const Context& c, const Attention& a, const AttentionBatch& batch) {
-  const double sequences = real(batch.sequences);
-  const double heads = real(a.heads / c.tp);
-  const double pairs = entries_seen(batch, 1, real(a.indexer->top_k));
-  const double entry = real(a.kv_rank + a.rope_dim);
-  const double read = batch.phase == Phase::decode ? pairs : std::min(pairs, real(batch.context));
-  const double widths = 2 * real(a.kv_rank) + real(a.rope_dim);
-  return RooflineOp{
-      .kernel = UnmeasuredKernel::sparse_attention,
-      .flops = Flops(2 * sequences * heads * pairs * widths),
-      .bytes = size(sequences * read * entry, c.precision.kv) +
-               size(sequences * real(batch.query_len) * heads * widths, c.precision.activation),
-      .dtype = c.precision.attention};
+  return sparse_latent_op(
+      counted(batch),
+      {.heads = a.heads / c.tp, .latent = a.kv_rank, .rope = a.rope_dim, .top_k = a.indexer->top_k},
+      c.precision.attention, c.precision.kv, c.precision.activation);
 }
 
 void append_compressed_attention(std::vector<Op>& ops, const Context& c, const Attention& a,
@@ -100,13 +76,12 @@ void append_compressed_attention(std::vector<Op>& ops, const Context& c, const A
   }
   for (const AttentionBatch& batch : batches) {
     if (a.indexer) {
-      append_indexer_scores(ops, c, *a.indexer, batch, a.compress);
+      append_indexer_scores(ops, *a.indexer, batch, a.compress);
     }
-    double pairs = entries_seen(batch, 1, real(a.window));
+    double pairs = seen(batch, 1, real(a.window));
     double read = std::min(real(batch.context), real(a.window + batch.query_len - 1));
     if (a.compress > 0) {
-      const double far =
-          entries_seen(batch, a.compress, a.indexer ? real(a.indexer->top_k) : everything);
+      const double far = seen(batch, a.compress, a.indexer ? real(a.indexer->top_k) : everything);
       pairs += far;
       read += batch.phase == Phase::decode && a.indexer
                   ? far
@@ -114,12 +89,19 @@ void append_compressed_attention(std::vector<Op>& ops, const Context& c, const A
     }
     const double sequences = real(batch.sequences);
     const double queries = sequences * real(batch.query_len) * real(heads) * real(d);
-    ops.push_back(
-        {"attention", RooflineOp{.kernel = UnmeasuredKernel::compressed_attention,
-                                 .flops = Flops(4 * sequences * real(heads) * pairs * real(d)),
-                                 .bytes = size(sequences * read * real(d), c.precision.kv) +
-                                          size(2 * queries, c.precision.activation),
-                                 .dtype = c.precision.attention}});
+    RooflineOp op;
+    op.kernel = CountedKernel::compressed_attention;
+    op.phase = batch.phase;
+    op.sequences = batch.sequences;
+    op.query_len = batch.query_len;
+    op.context = batch.context;
+    op.heads = heads;
+    op.flops = Flops(4 * sequences * real(heads) * pairs * real(d));
+    op.bytes = size(sequences * read * real(d), c.precision.kv) +
+               size(2 * queries, c.precision.activation);
+    op.dtype = c.precision.attention;
+    op.storage = c.precision.kv;
+    ops.push_back({"attention", op});
   }
   append_projection(ops, "o_a_proj", c, a,
                     {.m = c.rows, .n = a.o_rank, .k = a.heads / a.o_groups * d, .batch = groups});

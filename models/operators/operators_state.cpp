@@ -1,4 +1,4 @@
-// Gated delta nets and Mamba, kernel by kernel: a state per sequence instead of a cache.
+// Linear attention and Mamba, kernel by kernel: a state per sequence instead of a cache.
 #include <algorithm>
 
 #include "models/operators/operators_internal.h"
@@ -7,32 +7,8 @@ namespace moesim::detail {
 
 namespace {
 
-// Decode reads and writes the state (fp32) of every sequence: k S, the update k v^T, q S. Prefill
-// in chunks of 64 tokens (2406.06484): k k^T, q k^T and its product with v, the chunk's corrected
-// keys and values (delta rule), and three products with the state, which each chunk reads and
-// writes.
-RooflineOp linear_core(const Context& c, const Attention& a, const AttentionBatch& batch) {
-  constexpr double longest_chunk = 64;
-  const double heads = real(a.heads / c.tp);
-  const double keys = real(a.head_dim);
-  const double values = real(a.value_dim);
-  const double tokens = real(batch.sequences) * real(batch.query_len);
-  const double state = heads * keys * values;
-  RooflineOp op{.kernel = UnmeasuredKernel::linear_attention,
-                .flops = Flops(6 * tokens * state),
-                .bytes = Bytes(),
-                .dtype = c.precision.attention};
-  const Bytes rows = size(tokens * heads * 2 * (keys + values), c.precision.activation);
-  if (batch.phase == Phase::decode) {
-    op.bytes = size(2 * tokens * state, DType::fp32) + rows;
-    return op;
-  }
-  const double chunk = std::min(longest_chunk, real(batch.query_len));
-  const double within =
-      2 * chunk * (keys + values) + (a.delta ? 2 * chunk * (2 * keys + values) : 0);
-  op.flops = Flops(tokens * (heads * within + 6 * state));
-  op.bytes = size(2 * tokens / chunk * state, DType::fp32) + rows;
-  return op;
+CountedBatch counted(const AttentionBatch& batch) {
+  return {batch.phase, batch.sequences, batch.query_len, batch.context};
 }
 
 // Decode reads and writes the state. Mamba-2 prefills in chunks (2405.21060, section 6): C B^T per
@@ -43,10 +19,14 @@ RooflineOp state_space_core(const Context& c, const Attention& a, const Attentio
   const double tokens = real(batch.sequences) * real(batch.query_len);
   const double groups = real(local(a.kv_heads, c.tp));
   const double state = channels * real(a.value_dim);
-  RooflineOp op{.kernel = UnmeasuredKernel::state_space,
-                .flops = Flops(6 * tokens * state),
-                .bytes = Bytes(),
-                .dtype = c.precision.attention};
+  RooflineOp op;
+  op.kernel = CountedKernel::state_space;
+  op.phase = batch.phase;
+  op.sequences = batch.sequences;
+  op.query_len = op.context = batch.query_len;
+  op.heads = a.heads / c.tp;
+  op.flops = Flops(6 * tokens * state);
+  op.dtype = op.storage = c.precision.attention;
   const Bytes rows =
       size(tokens * (3 * channels + 2 * groups * real(a.value_dim)), c.precision.activation);
   if (batch.phase == Phase::decode) {
@@ -63,11 +43,14 @@ RooflineOp state_space_core(const Context& c, const Attention& a, const Attentio
   return op;
 }
 
-void append_conv(std::vector<Op>& ops, const Context& c, std::int64_t width,
-                 std::int64_t channels) {
-  if (width > 0) {
-    const double rows = real(c.rows) * real(channels);
-    ops.push_back(memory_op("conv", rows, rows, c.precision.activation));
+void append_conv(std::vector<Op>& ops, const Context& c, std::int64_t width, std::int64_t channels,
+                 std::span<const AttentionBatch> batches) {
+  if (width == 0) {
+    return;
+  }
+  for (const AttentionBatch& batch : batches) {
+    ops.push_back(
+        {"conv", short_convolution_op(counted(batch), channels, width, c.precision.activation)});
   }
 }
 
@@ -82,9 +65,14 @@ void append_linear_attention(std::vector<Op>& ops, const Context& c, const Atten
                     {.m = c.rows,
                      .n = mixed + (a.output_gate ? values : 0) + (a.delta ? 2 * heads : 0),
                      .k = c.hidden});
-  append_conv(ops, c, a.conv_width, mixed);
+  append_conv(ops, c, a.conv_width, mixed, batches);
   for (const AttentionBatch& batch : batches) {
-    ops.push_back({"linear_attention", linear_core(c, a, batch)});
+    ops.push_back(
+        {"linear_attention",
+         linear_attention_op(
+             counted(batch),
+             {.heads = heads, .key_dim = a.head_dim, .value_dim = a.value_dim, .delta = a.delta},
+             c.precision.attention, c.precision.activation)});
   }
   const double out = real(c.rows) * real(values);
   ops.push_back(
@@ -100,7 +88,7 @@ void append_state_space(std::vector<Op>& ops, const Context& c, const Attention&
   const std::int64_t mixed = first ? 0 : 2 * local(a.kv_heads, c.tp) * a.value_dim;
   append_projection(ops, "in_proj", c, a,
                     {.m = c.rows, .n = 2 * channels + mixed + (first ? 0 : heads), .k = c.hidden});
-  append_conv(ops, c, a.conv_width, channels + mixed);
+  append_conv(ops, c, a.conv_width, channels + mixed, batches);
   if (first) {
     append_projection(ops, "x_proj", c, a,
                       {.m = c.rows, .n = a.dt_rank + 2 * a.value_dim, .k = channels});

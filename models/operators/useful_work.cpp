@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include "models/kernels/kernel_form.h"
 #include "sim/core/error.h"
@@ -46,14 +47,16 @@ UsefulWork moe_work(const KernelShape& shape) {
 }
 
 // q k^T and p v: 2 * head_dim each per visible pair and head. Queries and results: sequences *
-// query_len * heads; keys and values: sequences * context * kv_heads.
+// query_len * heads; keys and values: sequences * keys * kv_heads, where keys are those that some
+// query sees.
 UsefulWork attention_work(const KernelShape& shape) {
   const KernelDims& d = shape.dims;
+  const double keys = std::min(d[dim::context], d[dim::query_len] - 1 + window_of(shape));
   const double queries = d[dim::sequences] * d[dim::query_len] * d[dim::heads];
-  return {4 * d[dim::sequences] * d[dim::heads] * visible_pairs(shape) * d[dim::head_dim],
-          d[dim::head_dim] *
-              (2 * result_bytes(shape) * queries +
-               2 * storage_bytes(shape) * d[dim::sequences] * d[dim::context] * d[dim::kv_heads])};
+  return {
+      4 * d[dim::sequences] * d[dim::heads] * visible_pairs(shape) * d[dim::head_dim],
+      d[dim::head_dim] * (2 * result_bytes(shape) * queries +
+                          2 * storage_bytes(shape) * d[dim::sequences] * keys * d[dim::kv_heads])};
 }
 
 // Every head has keys and values of its own, as the expansion wrote them: in 16 bits, the rotary
@@ -93,15 +96,28 @@ double storage_bytes(const KernelShape& shape) {
   return (shape.weight_bits > 0 ? shape.weight_bits : stored_bits(shape.key.storage)) / 8;
 }
 
-// The queries are the last `query_len` of `context` tokens; causal, query i of q sees context - q +
-// i keys.
+// The queries are the last `query_len` of `context` tokens; causal, query i of q sees the last
+// min(window, context - q + i) keys.
 double visible_pairs(const KernelShape& shape) {
   const KernelDims& d = shape.dims;
   if (!shape.causal) {
     return d[dim::query_len] * d[dim::context];
   }
-  const double past = d[dim::context] - d[dim::query_len];
-  return d[dim::query_len] * (past + (d[dim::query_len] + 1) / 2);
+  const double queries = d[dim::query_len];
+  const double past = d[dim::context] - queries;
+  const double window = window_of(shape);
+  if (window >= d[dim::context]) {
+    return queries * (past + (queries + 1) / 2);
+  }
+  // The first queries see fewer keys than the window holds.
+  const double growing = std::clamp(window - past, 0.0, queries);
+  return growing * (past + (growing + 1) / 2) + (queries - growing) * window;
+}
+
+double window_of(const KernelShape& shape) {
+  const bool windowed = shape.key.kind == KernelKind::attention_window_context ||
+                        shape.key.kind == KernelKind::attention_window_decode;
+  return windowed ? shape.dims[dim::window] : std::numeric_limits<double>::infinity();
 }
 
 UsefulWork useful_work(const KernelShape& shape) {
@@ -115,6 +131,8 @@ UsefulWork useful_work(const KernelShape& shape) {
       return moe_work(shape);
     case KernelKind::attention_context:
     case KernelKind::attention_decode:
+    case KernelKind::attention_window_context:
+    case KernelKind::attention_window_decode:
       return attention_work(shape);
     case KernelKind::mla_context:
       return mla_context_work(shape);
@@ -125,6 +143,15 @@ UsefulWork useful_work(const KernelShape& shape) {
       return mla_module_work(shape);
     case KernelKind::memory:
       return {0.0, shape.dims[dim::read] + shape.dims[dim::written]};
+    case KernelKind::linear_context:
+    case KernelKind::linear_decode:
+    case KernelKind::convolution_context:
+    case KernelKind::convolution_decode:
+    case KernelKind::indexer_context:
+    case KernelKind::indexer_decode:
+    case KernelKind::sparse_context:
+    case KernelKind::sparse_decode:
+      return {shape.dims[dim::flops], shape.dims[dim::bytes]};
   }
   throw InvariantError("every kernel kind has useful work");
 }
@@ -145,10 +172,10 @@ Bytes bytes_of(const OpShape& op) {
   return roofline != nullptr ? roofline->bytes : Bytes(useful_work(shape_of(op)).bytes);
 }
 
-std::string_view name_of(UnmeasuredKernel kernel) {
-  constexpr std::array<std::string_view, k_unmeasured_kernels> names{
-      "windowed_attention", "uneven_attention",    "linear_attention", "state_space", "indexer",
-      "sparse_attention",   "compressed_attention"};
+std::string_view name_of(CountedKernel kernel) {
+  constexpr std::array<std::string_view, k_counted_kernels> names{
+      "uneven_attention", "linear_attention", "lightning_attention", "short_convolution",
+      "state_space",      "indexer",          "sparse_attention",    "compressed_attention"};
   return names.at(static_cast<std::size_t>(kernel));
 }
 

@@ -51,7 +51,7 @@ class Report:
     def breakdown(self):
         """[(category, seconds)] in the report's order, without those that take no time."""
         return [(key.removesuffix("_s").replace("_", " "), seconds)
-                for key in self.at("/breakdown", dict)
+                for key in self.at("/breakdown", dict) if key != "hidden"
                 if (seconds := self.at(f"/breakdown/{key}", float)) > 0]
 
     def step_interval(self):

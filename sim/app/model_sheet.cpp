@@ -179,6 +179,17 @@ std::vector<std::pair<std::string, Quantisation>> formats_of(const MoeModel& mod
   return all;
 }
 
+// Files are stored in their formats, whatever they are multiplied in.
+bool computes_in(const Device& device, const std::string& preset) {
+  if (std::ranges::find(precision_presets(), preset) == precision_presets().end()) {
+    return true;
+  }
+  const OpPrecision precision = precision_preset(preset, "sheet");
+  return std::ranges::all_of(
+      std::array{precision.attention_gemm, precision.ffn_gemm, precision.expert_gemm},
+      [&device](DType format) { return device.peak.contains(peak_class(format)); });
+}
+
 std::vector<Fit> fits_of(const MoeModel& model, const CatalogFolders& folders,
                          const std::vector<std::pair<std::string, Quantisation>>& formats) {
   std::vector<std::string> shelves;
@@ -192,6 +203,9 @@ std::vector<Fit> fits_of(const MoeModel& model, const CatalogFolders& folders,
       continue;
     }
     for (const auto& [precision, weights] : formats) {
+      if (!computes_in(device, precision)) {
+        continue;
+      }
       for (const std::int64_t context : contexts) {
         fits.push_back(fit_of(model, device, precision, weights, context));
       }

@@ -28,6 +28,9 @@ CommModel usual_comm_model(const Scenario& scenario) {
 Scenario with_routing(Json document, const PlaceScenarioOptions& options,
                       const std::string& routing) {
   document["workload"]["routing"] = routing;
+  if (document.contains("placement")) {
+    document["placement"].erase("file");
+  }
   document["placement"]["policy"] = "contiguous";  // the search is ours
   document["placement"]["statistics_tokens"] = options.tokens;
   if (options.redundant) {

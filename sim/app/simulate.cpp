@@ -1,34 +1,11 @@
 #include "sim/app/simulate.h"
 
+#include "sim/app/crosscheck.h"
 #include "sim/core/thread_pool.h"
 #include "sim/engine/results/timeline.h"
-#include "sim/flow/crosscheck.h"
-#include "sim/simgrid/simgrid_backend.h"
 
 namespace moesim {
 namespace {
-
-std::unique_ptr<Backend> make_backend(BackendKind kind) {
-  return kind == BackendKind::fast ? make_fast_backend() : make_simgrid_backend();
-}
-
-std::string_view name_of(BackendKind kind) {
-  return kind == BackendKind::fast ? "fast" : "simgrid";
-}
-
-BackendKind other(BackendKind kind) {
-  return kind == BackendKind::fast ? BackendKind::simgrid : BackendKind::fast;
-}
-
-CrosscheckReport crosscheck(const StepOutcome& step, BackendKind backend) {
-  const RunResult again = make_backend(other(backend))->run(step.lowered.graph, false);
-  const CrosscheckResult difference = compare_runs(step.result, again);
-  return {.backends = {name_of(backend), name_of(other(backend))},
-          .tasks = step.result.tasks.size(),
-          .max_absolute_s = difference.largest_absolute_s,
-          .max_relative = difference.largest_relative,
-          .agree = difference.agrees};
-}
 
 struct Ran {
   StepReport report;
@@ -65,10 +42,10 @@ SimulateResult simulate(Scenario scenario, const Library& library, const Simulat
   result.scenario = simulation.scenario().effective;
   result.host = simulation.host();
   if (options.crosscheck) {
-    result.crosscheck = crosscheck(ran.last, options.backend);
+    result.crosscheck = crosscheck_run(ran.last.lowered.graph, ran.last.result, options.backend);
   }
   if (options.explain) {
-    result.explanations = explain_laws(simulation, ran.last.lowered);
+    result.explanations = explain_laws(simulation.kernels(), ran.last.lowered);
   }
   if (options.timeline) {
     result.timeline =
@@ -90,11 +67,7 @@ std::vector<StepReport> simulate_all(std::span<const Scenario> scenarios, const 
 nlohmann::json to_json(const SimulateResult& result) {
   nlohmann::json report = to_json(result.report, result.scenario);
   if (result.crosscheck) {
-    report["crosscheck"] = {{"backends", result.crosscheck->backends},
-                            {"tasks", result.crosscheck->tasks},
-                            {"max_absolute_s", result.crosscheck->max_absolute_s},
-                            {"max_relative", result.crosscheck->max_relative},
-                            {"agree", result.crosscheck->agree}};
+    report["crosscheck"] = to_json(*result.crosscheck);
   }
   if (result.explanations) {
     report["explain"] = explanations_json(*result.explanations);

@@ -177,6 +177,7 @@ void add_validate_command(CLI::App& app, Command& command) {
   can_leave_device_out(add("kernels", "kernel times (GEMM, MoE, attention, MLA)", kernels));
   can_leave_device_out(add("collectives", "collectives and all-to-all", collectives));
   add_validate_steps_command(*sub, command);
+  add_validate_training_command(*sub, command);
   add_validate_host_command(*sub, command);
   sub->footer(
       "Errors are |predicted/measured - 1|; the naive baseline is the data "

@@ -81,6 +81,7 @@ void add_trace_command(CLI::App& app, Command& command);
 void add_validate_command(CLI::App& app, Command& command);
 void add_calibrate_command(CLI::App& app, Command& command);
 void add_place_command(CLI::App& app, Command& command);
+void add_plan_command(CLI::App& app, Command& command);
 void add_report_command(CLI::App& app, Command& command);
 void add_reproduce_command(CLI::App& app, Command& command);
 void add_catalog_command(CLI::App& app, Command& command);
@@ -89,5 +90,6 @@ void add_calibrate_run_command(CLI::App& calibrate, Command& command);
 void add_calibrate_host_command(CLI::App& calibrate, Command& command);
 void add_validate_host_command(CLI::App& validate, Command& command);
 void add_validate_steps_command(CLI::App& validate, Command& command);
+void add_validate_training_command(CLI::App& validate, Command& command);
 
 }  // namespace moesim

@@ -55,6 +55,7 @@ int main(int argc, char** argv) {
   moesim::add_validate_command(app, command);
   moesim::add_calibrate_command(app, command);
   moesim::add_place_command(app, command);
+  moesim::add_plan_command(app, command);
   moesim::add_report_command(app, command);
   moesim::add_reproduce_command(app, command);
   moesim::add_catalog_command(app, command);

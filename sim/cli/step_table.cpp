@@ -38,6 +38,9 @@ std::string breakdown_text(const Json& report) {
   const double step = report["metrics"]["step_s"];
   std::vector<std::pair<double, std::string>> rows;
   for (const auto& item : report["breakdown"].items()) {
+    if (item.value().is_object()) {
+      continue;  // what is hidden is on no critical path
+    }
     const double seconds = item.value();
     if (seconds > 0) {
       rows.emplace_back(seconds, item.key().substr(0, item.key().size() - 2));
@@ -52,6 +55,20 @@ std::string breakdown_text(const Json& report) {
     table.row({name, human_seconds(seconds), percent(seconds / step), std::move(bar)});
   }
   return table.text();
+}
+
+// "attention 3.1 ms, experts 200 us": longest first.
+std::string hidden_under(const Json& under) {
+  std::vector<std::pair<double, std::string>> parts;
+  for (const auto& item : under.items()) {
+    parts.emplace_back(item.value(), item.key().substr(0, item.key().size() - 2));
+  }
+  std::ranges::stable_sort(parts, std::greater<>{}, &std::pair<double, std::string>::first);
+  std::string text;
+  for (const auto& [seconds, name] : parts) {
+    text += (text.empty() ? "" : ", ") + name + " " + human_seconds(seconds);
+  }
+  return text;
 }
 
 std::string memory_text(const Json& memory) {
@@ -102,7 +119,9 @@ std::string shape_text(const Json& shape) {
   return text;
 }
 
-std::string explanation_text(const Json& explanations) {
+}  // namespace
+
+std::string explanation_table(const Json& explanations) {
   std::string text;
   for (const Json& row : explanations) {
     Table table({row["family"], "law", "kernel", "basis", "time", "expected error", "decided by"});
@@ -124,14 +143,34 @@ std::string explanation_text(const Json& explanations) {
   return text;
 }
 
-}  // namespace
+std::string hidden_table(const Json& report) {
+  if (!report["breakdown"].contains("hidden")) {
+    return "";
+  }
+  Table table({"communication of a mean device", "exposed", "hidden", "under"});
+  for (const auto& [name, row] : report["breakdown"]["hidden"].items()) {
+    table.row({name, human_seconds(row["exposed_s"]), human_seconds(row["hidden_s"]),
+               hidden_under(row["under"])});
+  }
+  std::string text = table.text();
+  for (const Json& row : report["provenance"].value("interference", Json::array())) {
+    text += "kernels beside " + row["communication"].get<std::string>() + ": " +
+            (row["factor"] > 0.0 ? "without " + percent(row["factor"]) + " of the multiprocessors\n"
+                                 : "not slowed (" + row["source"].get<std::string>() + ")\n");
+  }
+  if (report["provenance"].contains("overlap")) {
+    text +=
+        "chunks: " + std::to_string(report["provenance"]["overlap"]["degree"].get<int>()) + "\n";
+  }
+  return text + "\n";
+}
 
 std::string step_table(const Json& report) {
   std::string text = headline(report) + "\n" + breakdown_text(report) + "\n" +
-                     memory_text(report["memory"]) + "\n" +
+                     hidden_table(report) + memory_text(report["memory"]) + "\n" +
                      provenance_text(report["provenance"], report["uncertainty"]);
   if (report.contains("explain")) {
-    text += explanation_text(report["explain"]);
+    text += explanation_table(report["explain"]);
   }
   for (const auto& warning : report["warnings"]) {
     text += "warning: " + warning.get<std::string>() + "\n";

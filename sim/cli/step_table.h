@@ -6,6 +6,13 @@
 
 namespace moesim {
 
+// What hides which communication; empty where everything runs one after the other. For reports of
+// steps and of training iterations.
+std::string hidden_table(const nlohmann::json& report);
+
 std::string step_table(const nlohmann::json& report);
+
+// `explain` of a report.
+std::string explanation_table(const nlohmann::json& explanations);
 
 }  // namespace moesim

@@ -44,6 +44,13 @@ void bind_kernels(const KernelModel& kernels, const MoeModel& model, const StepB
     batches.push_back(
         {.phase = Phase::prefill, .sequences = 1, .query_len = k_few, .context = k_few});
   }
+  // Beyond windows, and beyond what sparse attention chooses from, other kernels run.
+  constexpr std::int64_t long_context = std::int64_t{1} << 20;
+  const std::size_t phases = batches.size();
+  for (std::size_t i = 0; i < phases; ++i) {
+    batches.push_back(batches[i]);
+    batches.back().context = long_context;
+  }
   ask(kernels, embedding_ops(model, k_few, precision));
   ask(kernels, head_ops(model, k_few, precision));
   for (const Block& block : model.blocks) {

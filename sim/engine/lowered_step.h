@@ -13,7 +13,7 @@
 
 namespace moesim {
 
-// Where the time goes; the rows of the breakdown, in this order.
+// Where the time goes; the rows of the breakdown, in this order. Steps have the first ten.
 enum class Category : std::uint8_t {
   embedding,
   attention,
@@ -25,8 +25,14 @@ enum class Category : std::uint8_t {
   combine,
   tensor_parallel,  // all-reduce and all-gather inside attention's tensor-parallel groups
   head,
+  context_parallel,    // keys and values around context-parallel groups
+  pipeline_send,       // activations and their gradients between stages
+  gradient_reduction,  // over data-parallel groups
+  parameter_gather,    // weights, over data-parallel groups
+  optimizer,
 };
-inline constexpr std::size_t k_categories = 10;
+inline constexpr std::size_t k_categories = 15;
+inline constexpr std::size_t k_step_categories = 10;
 std::string_view name_of(Category category);
 bool is_communication(Category category);
 
@@ -66,6 +72,7 @@ struct LoweredStep {
   std::vector<std::uint32_t> first_kernel;  // per program: index of its first segment's kernel
   std::vector<Kernel> kernels;
   std::vector<std::vector<std::int32_t>> stream_devices;  // per stream: devices its tasks occupy
+  std::vector<std::string> stream_names = {};  // of a device's streams, where it has several
   std::vector<FamilyUse> families;
   std::vector<LayerLoad> moe_layers;
   std::vector<std::uint8_t> layer_is_moe;  // per layer of the model

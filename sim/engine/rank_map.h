@@ -66,7 +66,7 @@ class RankMap {
   }
   [[nodiscard]] int unit_of(int rank) const { return rank / lanes() % units(); }
   [[nodiscard]] std::vector<int> expert_group(int group) const;
-  // Units that share the tokens of one attention rank.
+  // Units that share the tokens of one attention rank; requires that etp divides tp * cp.
   [[nodiscard]] int units_per_attention_rank() const {
     return p_.attention_tp * p_.attention_cp / p_.expert_tp;
   }

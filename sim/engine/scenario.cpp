@@ -9,6 +9,7 @@
 #include "sim/core/error.h"
 #include "sim/engine/exchange/all_to_all.h"
 #include "sim/engine/placement_problem.h"
+#include "sim/engine/scenario_sections.h"
 #include "sim/engine/scenario_workload.h"
 
 namespace moesim {
@@ -35,16 +36,29 @@ std::vector<std::string_view> names_of(const Table& table) {
   return names;
 }
 
-Parallelism parse_parallelism(ConfigObject object) {
-  Parallelism p;
-  ConfigObject attention = object.object("attention");
-  p.attention_tp = static_cast<int>(attention.integer_or("tp", 1, 1, most_ranks));
-  p.attention_dp = static_cast<int>(attention.integer_or("dp", 1, 1, most_ranks));
+// Cuts that training iterations have and steps have not.
+void parse_iteration_cuts(ConfigObject& attention, RankCuts cuts, Parallelism& p) {
+  if (cuts == RankCuts::iteration) {
+    p.attention_cp = static_cast<int>(attention.integer_or("cp", 1, 1, most_ranks));
+    p.pp = static_cast<int>(attention.integer_or("pp", 1, 1, most_ranks));
+    p.vpp = static_cast<int>(attention.integer_or("vpp", 1, 1, most_ranks));
+    return;
+  }
   for (const auto& [key, why] : not_cut_yet) {
     if (attention.has(key) && attention.integer(key, 1, most_ranks) != 1) {
       attention.fail(key, "is 1 in steps: " + std::string(why));
     }
   }
+}
+
+}  // namespace
+
+Parallelism parse_parallelism(ConfigObject& object, RankCuts cuts) {
+  Parallelism p;
+  ConfigObject attention = object.object("attention");
+  p.attention_tp = static_cast<int>(attention.integer_or("tp", 1, 1, most_ranks));
+  p.attention_dp = static_cast<int>(attention.integer_or("dp", 1, 1, most_ranks));
+  parse_iteration_cuts(attention, cuts, p);
   attention.reject_unknown_keys();
   if (auto experts = object.object_if("experts")) {
     p.expert_tp = static_cast<int>(experts->integer_or("etp", 1, 1, most_ranks));
@@ -53,18 +67,17 @@ Parallelism parse_parallelism(ConfigObject object) {
     experts->reject_unknown_keys();
   } else {  // dense models: the expert map follows attention's
     p.expert_tp = p.attention_tp;
-    p.expert_dp = p.attention_dp;
+    p.expert_dp = p.attention_cp * p.attention_dp;
   }
-  object.reject_unknown_keys();
-  const auto attention_ranks = std::int64_t{p.attention_tp} * p.attention_dp;
+  const auto attention_ranks = std::int64_t{p.attention_tp} * p.attention_cp * p.attention_dp;
   const auto expert_ranks = std::int64_t{p.expert_tp} * p.expert_ep * p.expert_dp;
   if (attention_ranks != expert_ranks) {
     object.fail("experts",
-                "etp * ep * edp = " + std::to_string(expert_ranks) +
-                    " ranks, but attention's tp * dp = " + std::to_string(attention_ranks) +
-                    "; both maps cover the same ranks");
+                "etp * ep * edp = " + std::to_string(expert_ranks) + " ranks, but attention's " +
+                    (cuts == RankCuts::iteration ? "tp * cp * dp = " : "tp * dp = ") +
+                    std::to_string(attention_ranks) + "; both maps cover the same ranks");
   }
-  if (p.attention_tp % p.expert_tp != 0) {
+  if (cuts == RankCuts::step && p.attention_tp % p.expert_tp != 0) {
     throw ConfigError(object.where("experts") + "/etp",
                       "does not divide attention's tp (" + std::to_string(p.attention_tp) +
                           "); an expert is sliced over ranks that share their tokens");
@@ -72,8 +85,23 @@ Parallelism parse_parallelism(ConfigObject object) {
   return p;
 }
 
+namespace {
+
 PlacementChoice parse_placement(ConfigObject object) {
   PlacementChoice choice;
+  if (object.has("file")) {
+    choice.file = object.text("file");
+    for (const char* key :
+         {"policy", "redundant_experts", "comm_model", "statistics", "statistics_tokens"}) {
+      if (object.has(key)) {
+        object.fail(key,
+                    "says how to place experts, but the placement is that of a file; leave "
+                    "out one of them");
+      }
+    }
+    object.reject_unknown_keys();
+    return choice;
+  }
   choice.policy = object.choice_or("policy", "contiguous", names_of(placement_solvers()));
   choice.redundant_experts =
       static_cast<int>(object.integer_or("redundant_experts", 0, 0, most_ranks));
@@ -86,7 +114,7 @@ PlacementChoice parse_placement(ConfigObject object) {
     constexpr std::array<std::string_view, 2> kinds{"tokens", "expected"};
     choice.expected_statistics = object.choice("statistics", kinds) == "expected";
     if (choice.expected_statistics && choice.comm_model != CommModel::none) {
-      object.fail("statistics", "\"expected\" knows loads alone; use \"tokens\" with a comm_model");
+      object.fail("statistics", R"("expected" knows loads alone; use "tokens" with a comm_model)");
     }
   }
   choice.statistics_tokens = object.has("statistics_tokens")
@@ -96,8 +124,21 @@ PlacementChoice parse_placement(ConfigObject object) {
   return choice;
 }
 
+// A number of chunks, or "adaptive": 0.
+int parse_degree(ConfigObject& overlap) {
+  constexpr std::string_view adaptive = "adaptive";
+  const nlohmann::json* given = overlap.raw("degree");
+  if (given != nullptr && given->is_number()) {
+    return static_cast<int>(overlap.integer("degree", 1, k_most_degree));
+  }
+  constexpr std::array<std::string_view, 1> words{adaptive};
+  overlap.choice_or("degree", adaptive, words);
+  return 0;
+}
+
 // A schedule's name, or {"schedule": name, ...} with its options.
 void parse_overlap(ConfigObject& object, Policy& policy) {
+  const std::string where = object.where("overlap");
   const bool options = object.has("overlap") && object.json().at("overlap").is_object();
   if (!options) {
     policy.overlap = object.choice_or("overlap", "none", names_of(overlap_policies()));
@@ -105,11 +146,20 @@ void parse_overlap(ConfigObject& object, Policy& policy) {
   }
   ConfigObject overlap = object.object("overlap");
   policy.overlap = overlap.choice("schedule", names_of(overlap_policies()));
-  policy.overlap_options.attention_split = overlap.boolean_or("attention_split", false);
-  overlap.reject_unknown_keys();
-  if (policy.overlap_options.attention_split && policy.overlap != "two_batch") {
+  const OverlapEntry& entry = find_overlap(policy.overlap, where);
+  constexpr std::array<std::string_view, 2> kinds{"auto", "none"};
+  policy.overlap_options.interference = overlap.choice_or("interference", "auto", kinds) == "auto";
+  if (entry.has_split_option) {
+    policy.overlap_options.attention_split = overlap.boolean_or("attention_split", false);
+  } else if (overlap.has("attention_split")) {
     overlap.fail("attention_split", "is an option of two_batch");
   }
+  if (has_degree(entry)) {
+    policy.overlap_options.degree = parse_degree(overlap);
+  } else if (overlap.has("degree")) {
+    overlap.fail("degree", "is an option of chunked and three_stream");
+  }
+  overlap.reject_unknown_keys();
 }
 
 std::string library_name(ConfigObject& object, std::string_view key) {
@@ -192,38 +242,64 @@ BatchPadding parse_batch_padding(ConfigObject& object, const std::string& framew
   return padding;
 }
 
-Policy parse_policy(ConfigObject object, const Parallelism& parallelism) {
-  Policy policy;
-  // Engines without attention data parallelism exchange nothing.
-  const bool no_exchange = parallelism.attention_dp == 1 && shares_tokens(parallelism);
-  policy.all_to_all =
-      object.choice_or("all_to_all", no_exchange ? k_tp_allreduce : "deepep_low_latency",
-                       names_of(all_to_all_algorithms()));
-  if (policy.all_to_all == k_tp_allreduce && !shares_tokens(parallelism)) {
-    object.fail("all_to_all",
-                "tp_allreduce needs every token on all ranks of an expert group: attention's tp "
-                "must be ep * etp, with ep above 1; use an all-to-all, such as deepep_low_latency");
-  }
+// An algorithm, or a library's variant of one: "deepep_low_latency.uccl". Which variants somebody
+// measured is the library's affair.
+std::string parse_all_to_all(ConfigObject& object, std::string_view usual) {
+  std::string name = object.text_or("all_to_all", usual);
+  static_cast<void>(find_all_to_all_algorithm(name, object.where("all_to_all")));
+  return name;
+}
+
+// Low-latency kernels are for decoding's few tokens; prompts take the normal ones, as engines
+// choose by phase (DeepEP's README, 2025).
+std::string_view usual_all_to_all(const Workload& workload) {
+  const bool prompts = workload.prefill_tokens > 0 ||
+                       std::ranges::any_of(workload.batches, [](const RankBatch& rank) {
+                         return rank.prefill_tokens() > 0;
+                       });
+  return prompts ? "deepep_normal" : "deepep_low_latency";
+}
+
+}  // namespace
+
+void parse_kernels_and_exchanges(ConfigObject& object, std::string_view usual, Policy& policy) {
+  policy.all_to_all = parse_all_to_all(object, usual);
   if (object.has("all_to_all_link_rate")) {
     policy.all_to_all_link_rate = object.positive<Bandwidth>("all_to_all_link_rate");
   }
   policy.kernels = parse_kernels(object);
   policy.collectives = parse_collectives(object);
-  if (object.has("cuda_graphs")) {
-    policy.cuda_graphs = object.boolean_or("cuda_graphs", true);
-  }
-  policy.batch_padding = parse_batch_padding(object, policy.framework());
-  parse_overlap(object, policy);
   policy.dispatch = object.dtype_or("dispatch", DType::bf16);
   policy.combine = object.dtype_or("combine", DType::bf16);
-  policy.residency = object.choice_or("token_residency", "home", residencies) == "home"
-                         ? TokenResidency::home
-                         : TokenResidency::last_expert;
   const nlohmann::json* precision = object.raw("precision");
   nlohmann::json used;
   policy.precision = parse_precision(precision == nullptr ? nlohmann::json("bf16") : *precision,
                                      object.where("precision"), &used);
   object.set_effective("precision", used);
+}
+
+namespace {
+
+Policy parse_policy(ConfigObject object, const Scenario& scenario) {
+  const Parallelism& parallelism = scenario.parallelism;
+  Policy policy;
+  // Engines without attention data parallelism exchange nothing.
+  const bool no_exchange = parallelism.attention_dp == 1 && shares_tokens(parallelism);
+  parse_kernels_and_exchanges(
+      object, no_exchange ? k_tp_allreduce : usual_all_to_all(scenario.workload), policy);
+  if (policy.all_to_all == k_tp_allreduce && !shares_tokens(parallelism)) {
+    object.fail("all_to_all",
+                "tp_allreduce needs every token on all ranks of an expert group: attention's tp "
+                "must be ep * etp, with ep above 1; use an all-to-all, such as deepep_low_latency");
+  }
+  if (object.has("cuda_graphs")) {
+    policy.cuda_graphs = object.boolean_or("cuda_graphs", true);
+  }
+  policy.batch_padding = parse_batch_padding(object, policy.framework());
+  parse_overlap(object, policy);
+  policy.residency = object.choice_or("token_residency", "home", residencies) == "home"
+                         ? TokenResidency::home
+                         : TokenResidency::last_expert;
   object.reject_unknown_keys();
   return policy;
 }
@@ -280,10 +356,12 @@ Scenario parse_scenario(const nlohmann::json& document, const std::string& name)
   scenario.hardware = *hardware;
   scenario.model = *model;
   scenario.workload = parse_workload(root.object("workload"));
-  scenario.parallelism = parse_parallelism(root.object("parallelism"));
+  ConfigObject parallelism = root.object("parallelism");
+  scenario.parallelism = parse_parallelism(parallelism, RankCuts::step);
+  parallelism.reject_unknown_keys();
   scenario.placement = section_or_defaults(root, "placement", parse_placement);
   scenario.policy = section_or_defaults(root, "policy", [&scenario](ConfigObject object) {
-    return parse_policy(std::move(object), scenario.parallelism);
+    return parse_policy(std::move(object), scenario);
   });
   scenario.run = section_or_defaults(root, "run", parse_run);
   scenario.seed = static_cast<std::uint64_t>(root.integer_or("seed", 1, 0));

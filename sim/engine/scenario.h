@@ -39,7 +39,8 @@ struct Workload {
 };
 
 struct PlacementChoice {
-  std::string policy;  // a placement solver's name
+  std::string policy;  // a placement solver's name; empty: the file's placement
+  std::string file;    // in any of the formats of placement/formats; empty: the policy's
   int redundant_experts = 0;
   CommModel comm_model = CommModel::none;  // the traffic that the solver sees
   std::int64_t statistics_tokens = 0;      // that it sees loads and traffic of

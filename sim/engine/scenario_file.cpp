@@ -17,11 +17,9 @@ void append(std::vector<std::string>& list, std::vector<std::string> more) {
 
 std::span<const PathKey> scenario_path_keys() {
   static const std::vector<PathKey> keys = [] {
-    std::vector<PathKey> all{{"/hardware", json_file_name},
-                             {"/hardware/cluster", json_file_name},
-                             {"/model", json_file_name},
-                             {"/workload/file", whole_text},
-                             {"/workload/routing", routing_path}};
+    std::vector<PathKey> all{{"/hardware", json_file_name},   {"/hardware/cluster", json_file_name},
+                             {"/model", json_file_name},      {"/workload/file", whole_text},
+                             {"/placement/file", whole_text}, {"/workload/routing", routing_path}};
     for (const PathKey& key : cluster_path_keys()) {
       all.push_back({"/hardware" + key.pointer, key.path_in});
     }

@@ -103,7 +103,13 @@ std::string_view name_of(StepKind kind) { return step_kinds.at(static_cast<std::
 
 Workload parse_workload(ConfigObject object) {
   Workload workload;
-  const std::string kind = object.choice("kind", step_kinds);
+  constexpr std::array<std::string_view, 5> kinds{"decode", "prefill", "mixed", "batches", "train"};
+  const std::string kind = object.choice("kind", kinds);
+  if (kind == "train") {
+    object.fail("kind",
+                "is a training iteration, which `simulate` and `plan` run; here a step: "
+                "decode, prefill, mixed or batches");
+  }
   workload.kind = kind == "decode"    ? StepKind::decode
                   : kind == "prefill" ? StepKind::prefill
                   : kind == "mixed"   ? StepKind::mixed

@@ -173,22 +173,20 @@ SequenceClass StepBatch::largest(Phase phase) const {
   return most;
 }
 
-std::vector<StepBatch> StepBatch::split(int parts) const {
+std::vector<StepBatch> StepBatch::split(int parts, BatchCut cut) const {
   ensure(parts > 0, "a batch is cut into at least one part");
-  std::vector<StepBatch> cut(static_cast<std::size_t>(parts), *this);
-  for (int part = 0; part < parts; ++part) {
-    for (RankBatch& kind : cut[static_cast<std::size_t>(part)].kinds_) {
-      std::int64_t left_over = 0;
-      for (SequenceClass& s : kind.sequences) {
-        const std::int64_t all = s.count;
-        s.count = first_of_part(all, left_over, parts, part + 1) -
-                  first_of_part(all, left_over, parts, part);
-        left_over += all % parts;
+  std::vector<StepBatch> pieces(static_cast<std::size_t>(parts), *this);
+  for (std::size_t kind = 0; kind < kinds_.size(); ++kind) {
+    const auto bounds = part_bounds(kinds_[kind], parts, cut);
+    for (std::size_t part = 0; part < pieces.size(); ++part) {
+      std::vector<SequenceClass>& sequences = pieces[part].kinds_[kind].sequences;
+      sequences.clear();
+      for (std::size_t c = 0; c < bounds.size(); ++c) {
+        append_slice(kinds_[kind].sequences[c], bounds[c][part], bounds[c][part + 1], sequences);
       }
-      std::erase_if(kind.sequences, [](const SequenceClass& s) { return s.count == 0; });
     }
   }
-  return cut;
+  return pieces;
 }
 
 }  // namespace moesim

@@ -37,6 +37,9 @@ struct RankBatch {
   friend auto operator<=>(const RankBatch&, const RankBatch&) = default;
 };
 
+// What parts of a batch are: batch_parts.h.
+enum class BatchCut { sequences, balanced, tokens };
+
 class StepBatch {
  public:
   StepBatch() = default;
@@ -67,9 +70,10 @@ class StepBatch {
   // The class with most new tokens of the phase, of any rank; no sequences if there is none.
   [[nodiscard]] SequenceClass largest(Phase phase) const;
 
-  // Cut into parts of nearly equally many sequences, the larger parts first: what micro-batches
-  // work on. Part m of rank r holds the sequences of each class behind those of the parts before.
-  [[nodiscard]] std::vector<StepBatch> split(int parts) const;
+  // Cut into parts of nearly equally many sequences or tokens, the larger parts first: what
+  // micro-batches work on. Part m of rank r holds what lies in each class behind the parts before;
+  // a prompt that is cut is a chunk in one part and a longer context in the next.
+  [[nodiscard]] std::vector<StepBatch> split(int parts, BatchCut cut = BatchCut::sequences) const;
 
   // Prefill only: so many of each rank's tokens are routed, evenly strided, and each stands for
   // equally many; 0: all.

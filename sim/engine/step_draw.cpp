@@ -79,59 +79,60 @@ RoutedTokens selected(const RoutedTokens& all, std::span<const Range> ranges) {
   return some;
 }
 
-// One class of equal sequences per rank, cut into micro-batches. Sampling keeps sequences whole
-// only if it takes as many tokens of each.
+// One class of equal sequences of a rank, cut into parts. A sample of its tokens is cut at the same
+// shares.
 struct Segment {
   int rank = 0;
-  std::int64_t first = 0;  // token in the drawn list
-  std::int64_t sequences = 0;
-  std::int64_t tokens = 0;     // drawn, of all its sequences
-  std::int64_t left_over = 0;  // see first_of_part
+  std::int64_t first = 0;            // token in the drawn list
+  std::int64_t tokens = 0;           // drawn, of all its sequences
+  std::vector<std::int64_t> bounds;  // see part_bounds
+
+  [[nodiscard]] std::int64_t first_of(int part) const {
+    const std::int64_t all = std::max<std::int64_t>(1, bounds.back());
+    return first + bounds[static_cast<std::size_t>(part)] * tokens / all;
+  }
 };
 
 std::vector<RoutedPart> cut(RoutedTokens&& tokens, std::span<const Segment> segments,
-                            const RankMap& ranks, int micro_batches) {
+                            const RankMap& ranks, int count) {
   std::vector<RoutedPart> parts;
-  for (int m = 0; m < micro_batches; ++m) {
+  for (int m = 0; m < count; ++m) {
     std::vector<Range> ranges;
     TokenLayout attention;
     attention.first.assign(static_cast<std::size_t>(ranks.attention_ranks()) + 1, 0);
     for (const Segment& s : segments) {
-      const auto token = [&](int part) {
-        return s.first + first_of_part(s.sequences, s.left_over, micro_batches, part) * s.tokens /
-                             std::max<std::int64_t>(1, s.sequences);
-      };
-      ranges.push_back({token(m), token(m + 1)});
-      attention.first[static_cast<std::size_t>(s.rank) + 1] += token(m + 1) - token(m);
+      ranges.push_back({s.first_of(m), s.first_of(m + 1)});
+      attention.first[static_cast<std::size_t>(s.rank) + 1] += s.first_of(m + 1) - s.first_of(m);
     }
     for (std::size_t r = 1; r < attention.first.size(); ++r) {
       attention.first[r] += attention.first[r - 1];
     }
-    parts.push_back({micro_batches == 1 ? std::move(tokens) : selected(tokens, ranges),
+    parts.push_back({count == 1 ? std::move(tokens) : selected(tokens, ranges),
                      unit_layout(attention, ranks.units_per_attention_rank())});
   }
   return parts;
 }
 
-std::vector<Segment> plain_segments(const BatchShape& shape, std::int64_t per_rank,
-                                    std::int64_t left_over) {
+std::vector<Segment> plain_segments(int ranks, std::int64_t per_rank,
+                                    const std::vector<std::int64_t>& bounds) {
   std::vector<Segment> segments;
-  for (int r = 0; r < shape.ranks; ++r) {
-    segments.push_back(
-        {r, r * per_rank, shape.tokens_per_rank / shape.tokens_per_request, per_rank, left_over});
+  for (int r = 0; r < ranks; ++r) {
+    segments.push_back({r, r * per_rank, per_rank, bounds});
   }
   return segments;
 }
 
-std::vector<Segment> run_segments(const StepBatch& batch, int micro_batches) {
+std::vector<Segment> run_segments(const StepBatch& batch, BatchParts parts) {
+  std::vector<std::vector<std::vector<std::int64_t>>> of_kind;
+  for (const RankBatch& kind : batch.kinds()) {
+    of_kind.push_back(part_bounds(kind, parts.count, parts.cut));
+  }
   std::vector<Segment> segments;
   std::int64_t token = 0;
   for (int r = 0; r < batch.ranks(); ++r) {
-    std::int64_t left_over = 0;
-    for (const SequenceClass& s : batch.rank(r).sequences) {
-      segments.push_back({r, token, s.count, s.count * s.new_tokens, left_over});
-      token += s.count * s.new_tokens;
-      left_over += s.count % micro_batches;
+    for (const auto& bounds : of_kind[static_cast<std::size_t>(batch.kind_of(r))]) {
+      segments.push_back({r, token, bounds.back(), bounds});
+      token += bounds.back();
     }
   }
   return segments;
@@ -140,27 +141,27 @@ std::vector<Segment> run_segments(const StepBatch& batch, int micro_batches) {
 }  // namespace
 
 std::vector<std::vector<RoutedPart>> draw_batch(const RoutingSource& source, const StepBatch& batch,
-                                                const RankMap& ranks, int micro_batches,
+                                                const RankMap& ranks, BatchParts parts,
                                                 std::uint64_t seed, int threads) {
-  std::vector<std::vector<RoutedPart>> drawn(static_cast<std::size_t>(micro_batches));
-  const auto keep = [&](std::vector<RoutedPart> parts) {
-    for (std::size_t m = 0; m < parts.size(); ++m) {
-      drawn[m].push_back(std::move(parts[m]));
+  std::vector<std::vector<RoutedPart>> drawn(static_cast<std::size_t>(parts.count));
+  const auto keep = [&](std::vector<RoutedPart> cut_tokens) {
+    for (std::size_t m = 0; m < cut_tokens.size(); ++m) {
+      drawn[m].push_back(std::move(cut_tokens[m]));
     }
   };
   if (batch.plain()) {
-    std::int64_t left_over = 0;
+    const auto bounds = part_bounds(batch.kinds().front(), parts.count, parts.cut);
+    std::size_t of_class = 0;
     for (const BatchShape& shape : plain_shapes(batch, seed, threads)) {
       RoutedTokens tokens = source.batch(shape);
       const std::int64_t per_rank = tokens.tokens() / shape.ranks;
-      keep(
-          cut(std::move(tokens), plain_segments(shape, per_rank, left_over), ranks, micro_batches));
-      left_over += shape.tokens_per_rank / shape.tokens_per_request % micro_batches;
+      keep(cut(std::move(tokens), plain_segments(shape.ranks, per_rank, bounds[of_class++]), ranks,
+               parts.count));
     }
     return drawn;
   }
-  keep(cut(source.route(runs_of(batch), seed, threads), run_segments(batch, micro_batches), ranks,
-           micro_batches));
+  keep(cut(source.route(runs_of(batch), seed, threads), run_segments(batch, parts), ranks,
+           parts.count));
   return drawn;
 }
 

@@ -10,11 +10,19 @@
 
 namespace moesim {
 
+// A number of chunks, and how long the step takes with it.
+struct TriedDegree {
+  int degree = 1;
+  double step_s = 0.0;
+};
+
 // One step, lowered and run. The lowered graph is kept for timelines and crosschecks.
 struct StepOutcome {
   LoweredStep lowered;
   RunResult result;
   std::vector<MicroBatch> micro_batches;  // what was lowered
+  int degree = 0;                         // of the chunks, where the schedule has some
+  std::vector<TriedDegree> tried = {};    // the same, of all that were tried
   double routing_s = 0.0;  // wall clock: drawing or replaying tokens and counting them
   double engine_s = 0.0;   // wall clock: lowering and event loop
 };

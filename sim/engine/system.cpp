@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cmath>
 
+#include "models/comm/all_to_all_variants.h"
 #include "sim/core/error.h"
 #include "sim/core/quantity_text.h"
 #include "sim/engine/device_peaks.h"
 #include "sim/engine/exchange/all_to_all.h"
 #include "sim/engine/kernel_binding.h"
+#include "sim/engine/lowering/step_work.h"
 
 namespace moesim {
 namespace {
@@ -53,6 +55,7 @@ System::System(Scenario scenario, const Library& library)
   comm_profiles_ = library.comm_profiles();
   placements_ = library.placements();
   check_collectives();
+  check_all_to_all();
   if (has_experts()) {
     check_expert_groups();
     check_routing_size();
@@ -163,6 +166,23 @@ void System::check_collectives() const {
   }
 }
 
+// Of a variant of an algorithm somebody must have measured one.
+void System::check_all_to_all() const {
+  const std::string& name = scenario_.policy.all_to_all;
+  if (name.find('.') == std::string::npos) {
+    return;
+  }
+  const auto known = all_to_all_variants(*comm_profiles_, name.substr(0, name.find('.')));
+  const bool exists = std::ranges::any_of(known, [&name](const std::string& variant) {
+    return variant == name || variant.starts_with(name + ".");
+  });
+  if (!exists) {
+    throw ConfigError(scenario_.where + "/policy/all_to_all",
+                      "no communication profile is of \"" + name +
+                          "\"; variants there are: " + (known.empty() ? "none" : joined(known)));
+  }
+}
+
 // The rate stands for what a library reaches of the link: never more than all of it.
 void System::check_link_rate() const {
   const Bandwidth rate = scenario_.policy.all_to_all_link_rate;
@@ -210,14 +230,31 @@ void System::check_batches() const {
 
 void System::check_overlap() const {
   const std::string where = scenario_.where + "/policy/overlap";
-  const OverlapEntry& overlap = find_overlap(scenario_.policy.overlap, where);
-  if (overlap.decode_only && first_batch_.prefill_tokens() > 0) {
-    throw ConfigError(where, scenario_.policy.overlap + " is a schedule of decode steps");
-  }
-  if (overlap.micro_batches > 1 && scenario_.policy.residency == TokenResidency::last_expert) {
-    throw ConfigError(where, scenario_.policy.overlap +
+  const std::string& name = scenario_.policy.overlap;
+  const OverlapEntry& overlap = find_overlap(name, where);
+  const bool cuts = overlap.micro_batches > 1 || overlap.parts != PartRule::whole;
+  if (cuts && scenario_.policy.residency == TokenResidency::last_expert) {
+    throw ConfigError(where, name +
                                  " cuts the batch, but with token_residency last_expert tokens "
                                  "leave their rank; use none");
+  }
+  if (overlap.needs_shortcut && shortcut_layers(model()) == 0) {
+    throw ConfigError(where, "the experts of \"" + model().name +
+                                 "\" are waited for at once (no block has a shortcut), so that " +
+                                 name + " changes nothing; use shared_expert or two_batch");
+  }
+  if (overlap.gathers_in_units && scenario_.parallelism.expert_tp == 1) {
+    throw ConfigError(where, name +
+                                 " gathers what slices of an expert received, but experts are "
+                                 "whole (parallelism/experts/etp is 1); use chunked");
+  }
+  const bool rows_travel = find_all_to_all_algorithm(scenario_.policy.all_to_all, where).received !=
+                           ReceivedRows::all_tokens;
+  const bool needs_rows = overlap.parts == PartRule::sources || overlap.gathers_in_units;
+  if (needs_rows && !rows_travel) {
+    throw ConfigError(where, name +
+                                 " needs an all-to-all that sends tokens to their experts, not " +
+                                 scenario_.policy.all_to_all + "; use deepep_low_latency");
   }
 }
 

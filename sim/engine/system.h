@@ -48,16 +48,21 @@ class System {
   [[nodiscard]] double tokens_per_group() const;
   [[nodiscard]] double pairs_per_step() const;
   [[nodiscard]] std::vector<RoutedTokens> placement_statistics(int threads) const;
-  // By the scenario's solver, on statistics of its routing source. Empty without experts.
+  // By the scenario's solver, on statistics of its routing source, or as its file has it. Empty
+  // without experts.
   [[nodiscard]] ExpertPlacement place_experts(int threads) const;
+  // The model's layers that have routed experts, ascending.
+  [[nodiscard]] std::vector<int> moe_layers() const;
 
  private:
   [[nodiscard]] double routed_tokens() const;  // of the first step, one by one
+  [[nodiscard]] ExpertPlacement placement_of_file() const;
   [[nodiscard]] ExpertPlacement solve_placement(const PlacementProblem& problem, int threads) const;
   void check_ranks() const;
   void check_batches() const;
   void check_expert_groups() const;
   void check_collectives() const;
+  void check_all_to_all() const;
   void check_formats() const;
   void check_residency() const;
   void check_overlap() const;

@@ -4,6 +4,7 @@
 
 #include "models/network/moe_model_size.h"
 #include "models/operators/operators.h"
+#include "placement/formats/formats.h"
 #include "placement/replication/replicas.h"
 #include "placement/solver.h"
 #include "sim/core/error.h"
@@ -104,11 +105,51 @@ PlacementCosts System::placement_costs() const {
   return costs;
 }
 
+std::vector<int> System::moe_layers() const {
+  std::vector<int> layers;
+  for (std::size_t layer = 0; layer < model().layers.size(); ++layer) {
+    if (model().layer(layer).moe() != nullptr) {
+      layers.push_back(static_cast<int>(layer));
+    }
+  }
+  return layers;
+}
+
+ExpertPlacement System::placement_of_file() const {
+  const std::string where = scenario_.where + "/placement/file";
+  const std::string& path = scenario_.placement.file;
+  const std::vector<int> layers = moe_layers();
+  FormatOptions options{.devices = ranks_.units(), .first_layer = layers.front(), .layers = {}};
+  if (layers.back() - layers.front() + 1 != static_cast<int>(layers.size())) {
+    options.layers = layers;
+  }
+  ExpertPlacement placement;
+  try {
+    placement = read_placement_file(path, options).placement;
+  } catch (const ConfigError& error) {
+    throw ConfigError(where, error.what());
+  }
+  const auto check = [&](std::string_view what, std::int64_t has, std::int64_t needed) {
+    if (has != needed) {
+      throw ConfigError(where, path + " places " + std::to_string(has) + " " + std::string(what) +
+                                   "; the scenario has " + std::to_string(needed));
+    }
+  };
+  check("experts", placement.experts, routing_shape_.ffn_experts);
+  check("layers", static_cast<std::int64_t>(placement.slot_expert.size()), routing_shape_.layers);
+  check("devices", placement.devices, ranks_.units());
+  // A second copy on the same device serves nobody.
+  return without_twins(placement);
+}
+
 ExpertPlacement System::place_experts(int threads) const {
   if (!has_experts()) {
     return {};
   }
   const PlacementChoice& choice = scenario_.placement;
+  if (!choice.file.empty()) {
+    return placement_of_file();
+  }
   const PlacementSolverEntry& solver =
       find_placement_solver(choice.policy, scenario_.where + "/placement/policy");
   const std::int64_t most_redundant =

@@ -14,9 +14,9 @@ constexpr Pointers for_exchange{"/policy/all_to_all", "/policy/all_to_all_link_r
                                 "/policy/dispatch", "/policy/combine"};
 constexpr Pointers for_copies{"/policy/all_to_all_link_rate", "/policy/dispatch",
                               "/policy/combine"};
-constexpr Pointers for_placement{"/placement/policy", "/placement/redundant_experts",
-                                 "/placement/comm_model", "/placement/statistics",
-                                 "/placement/statistics_tokens"};
+constexpr Pointers for_placement{
+    "/placement/file",       "/placement/policy",     "/placement/redundant_experts",
+    "/placement/comm_model", "/placement/statistics", "/placement/statistics_tokens"};
 constexpr Pointers for_routing{"/workload/routing", "/workload/routing_sample",
                                "/policy/token_residency", "/run/routing", "/seed"};
 constexpr Pointers for_statistics{"/placement/comm_model", "/placement/statistics",
@@ -40,7 +40,7 @@ class Notes {
 
 bool looks_at_statistics(const Scenario& scenario) {
   const PlacementChoice& choice = scenario.placement;
-  return choice.redundant_experts > 0 ||
+  return choice.redundant_experts > 0 || choice.policy.empty() ||
          !find_placement_solver(choice.policy, scenario.where + "/placement/policy").fixed_rule;
 }
 

@@ -8,6 +8,7 @@
 #include "sim/core/catalog.h"
 #include "sim/core/config.h"
 #include "sim/core/error.h"
+#include "sim/reproduce/run_kinds.h"
 
 namespace moesim {
 namespace {
@@ -46,14 +47,42 @@ void check_pointer(const std::string& pointer, const std::string& where) {
   }
 }
 
+// A list of edits for each pointer.
+std::vector<std::vector<std::string>> parse_grid(ConfigObject object) {
+  constexpr std::size_t most_points = 10'000;
+  std::vector<std::vector<std::string>> grid;
+  std::size_t points = 1;
+  for (const std::string& pointer : object.keys()) {
+    check_pointer(pointer, object.where());
+    const Json* values = object.raw(pointer);
+    if (!values->is_array() || values->empty()) {
+      object.fail(pointer, "is no list of values");
+    }
+    grid.emplace_back();
+    for (const Json& value : *values) {
+      grid.back().push_back(pointer + "=" + value.dump());
+    }
+    points *= values->size();
+    if (points > most_points) {
+      object.fail(pointer, "makes more than " + std::to_string(most_points) + " points");
+    }
+  }
+  return grid;
+}
+
 ClaimRun parse_run(ConfigObject object) {
   ClaimRun run;
-  run.base = object.text("base");
+  run.kind = object.choice_or("kind", "simulate", run_kind_names());
+  const Json* base = object.raw("base");
+  run.base = base != nullptr && base->is_object() ? base->dump() : object.text("base");
   if (auto set = object.object_if("set")) {
     for (const std::string& pointer : set->keys()) {
       check_pointer(pointer, set->where());
       run.edits.push_back(pointer + "=" + set->raw(pointer)->dump());
     }
+  }
+  if (auto grid = object.object_if("grid")) {
+    run.grid = parse_grid(*grid);
   }
   object.reject_unknown_keys();
   return run;
@@ -240,27 +269,55 @@ std::vector<ClaimScenario> read_claim_scenarios(const std::vector<std::string>& 
   return scenarios;
 }
 
-ScenarioDocument run_document(const ClaimScenario& scenario, const std::string& run,
-                              const std::vector<std::string>& scenario_folders) {
-  const ClaimRun& description = scenario.runs.at(run);
-  const std::string where = scenario.path + "#/runs/" + run;
-  const bool is_path = description.base.ends_with(".json");
-  const std::string path = is_path
-                               ? (fs::path(scenario.path).parent_path() / description.base).string()
-                               : find_in_catalog(description.base, scenario_folders);
+namespace {
+
+ScenarioDocument base_document(const ClaimScenario& scenario, const ClaimRun& run,
+                               const std::string& where,
+                               const std::vector<std::string>& scenario_folders) {
+  if (run.base.starts_with('{')) {
+    return scenario_document(Json::parse(run.base), scenario.path, {});
+  }
+  const bool is_path = run.base.ends_with(".json");
+  const std::string path = is_path ? (fs::path(scenario.path).parent_path() / run.base).string()
+                                   : find_in_catalog(run.base, scenario_folders);
   if (path.empty() || !fs::is_regular_file(path)) {
     throw ConfigError(where + "/base", is_path ? "the file \"" + path + "\" does not exist"
-                                               : "\"" + description.base +
+                                               : "\"" + run.base +
                                                      "\" is no shipped scenario; there are: " +
                                                      joined(catalog_names(scenario_folders)));
   }
-  ScenarioDocument document = read_scenario_document(path, {});
-  for (const std::string& edit : description.edits) {
+  return read_scenario_document(path, {});
+}
+
+}  // namespace
+
+std::size_t ClaimRun::points() const {
+  std::size_t count = 1;
+  for (const std::vector<std::string>& values : grid) {
+    count *= values.size();
+  }
+  return count;
+}
+
+ScenarioDocument run_document(const ClaimScenario& scenario, const std::string& run,
+                              const std::vector<std::string>& scenario_folders, std::size_t point) {
+  const ClaimRun& description = scenario.runs.at(run);
+  const std::string where = scenario.path + "#/runs/" + run;
+  ScenarioDocument document = base_document(scenario, description, where, scenario_folders);
+  const auto apply = [&](const std::string& edit, const char* key) {
     try {
       apply_override_of(scenario.path, edit, document);
     } catch (const ConfigError& error) {
-      throw ConfigError(where + "/set", error.what());
+      throw ConfigError(where + key, error.what());
     }
+  };
+  for (const std::string& edit : description.edits) {
+    apply(edit, "/set");
+  }
+  std::size_t stride = description.points();
+  for (const std::vector<std::string>& values : description.grid) {
+    stride /= values.size();
+    apply(values[point / stride % values.size()], "/grid");
   }
   return document;
 }

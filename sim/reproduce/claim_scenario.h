@@ -14,10 +14,16 @@
 
 namespace moesim {
 
-// A scenario and what to change in it.
+// What is run (run_kinds.h), a document, what to change in it, and what to vary.
 struct ClaimRun {
-  std::string base;                // name of a shipped scenario, or path of a .json file
+  std::string kind = "simulate";
+  // Name of a shipped scenario, path of a .json file, or a JSON object as text.
+  std::string base;
   std::vector<std::string> edits;  // "/json/pointer=value", in order of the pointers
+  // By pointer, in their order: the values' edits. Every combination is a point of the run.
+  std::vector<std::vector<std::string>> grid{};
+
+  [[nodiscard]] std::size_t points() const;  // 1 without a grid
 };
 
 // One constant of the listed runs, found such that a figure is as published.
@@ -60,10 +66,11 @@ ClaimScenario parse_claim_scenario(const nlohmann::json& document, const std::st
 // Every *.json of the folders, by path. Throws ConfigError, also where two measure the same claim.
 std::vector<ClaimScenario> read_claim_scenarios(const std::vector<std::string>& folders);
 
-// The run's scenario document: its base (looked up beside `scenario`, then by name in the folders
-// of shipped scenarios) with its edits. Paths are relative to the file that they stand in. Throws
-// ConfigError.
+// The document of one of the run's points: its base (looked up beside `scenario`, then by name in
+// the folders of shipped scenarios) with its edits. Paths are relative to the file that they stand
+// in. The last pointer of a grid varies fastest. Throws ConfigError.
 ScenarioDocument run_document(const ClaimScenario& scenario, const std::string& run,
-                              const std::vector<std::string>& scenario_folders);
+                              const std::vector<std::string>& scenario_folders,
+                              std::size_t point = 0);
 
 }  // namespace moesim

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
+#include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -54,6 +56,25 @@ void read_value(ConfigObject& object, Claim& claim) {
   }
 }
 
+// Numbers that stand alone in a text: "973" of "32B dense 973 (b336, 86.34ms)", not 32 and 336.
+std::vector<double> numbers_in(const std::string& text) {
+  constexpr std::string_view digits = "0123456789.";
+  std::vector<double> numbers;
+  for (std::size_t i = text.find_first_of(digits); i != std::string::npos;) {
+    const std::size_t end = std::min(text.find_first_not_of(digits, i), text.size());
+    double value = 0.0;
+    const auto [stop, error] = std::from_chars(text.data() + i, text.data() + end, value);
+    const bool alone =
+        (i == 0 || std::isalnum(static_cast<unsigned char>(text[i - 1])) == 0) &&
+        (end == text.size() || std::isalpha(static_cast<unsigned char>(text[end])) == 0);
+    if (error == std::errc{} && stop != text.data() + i && alone) {
+      numbers.push_back(value);
+    }
+    i = text.find_first_of(digits, end);
+  }
+  return numbers;
+}
+
 Claim parse_claim(ConfigObject object) {
   Claim claim;
   claim.id = object.text("id");
@@ -71,12 +92,19 @@ Claim parse_claim(ConfigObject object) {
   }
   claim.tolerance = parse_tolerance(*tolerance, object.where("tolerance"));
   read_value(object, claim);
-  for (const char* key : {"paper", "arxiv", "metric", "baseline", "reproduce_as"}) {
+  claim.baseline_numbers = numbers_in(object.text_or("baseline", ""));
+  for (const char* key : {"paper", "arxiv", "metric", "reproduce_as"}) {
     object.text_or(key, "");
   }
   object.boolean_or("looked_up", false);
   object.object_if("setup");
-  object.raw("value_text");
+  if (const Json* all = object.raw("value_text"); all != nullptr && all->is_array()) {
+    for (const Json& figure : *all) {
+      if (figure.is_number()) {
+        claim.all_numbers.push_back(figure.get<double>());
+      }
+    }
+  }
   object.reject_unknown_keys();
   return claim;
 }

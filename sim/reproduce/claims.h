@@ -29,9 +29,11 @@ struct Claim {
   std::string evidence;  // where the figure was read
   ClaimKind kind = ClaimKind::report;
   Tolerance tolerance;
-  std::string value_json;           // as published, one JSON value
-  std::vector<double> numbers;      // of a number, or a list of numbers; empty for all else
-  std::vector<double> half_digits;  // half a unit of each number's last printed digit
+  std::string value_json;                  // as published, one JSON value
+  std::vector<double> numbers;             // of a number, or a list of numbers; empty for all else
+  std::vector<double> baseline_numbers{};  // that the claim's baseline states
+  std::vector<double> all_numbers{};  // of the list that `numbers` is the headline of; else empty
+  std::vector<double> half_digits;    // half a unit of each number's last printed digit
 };
 
 // An array of claims. Throws ConfigError("name#/index/key", ...).

@@ -21,20 +21,27 @@ double mean_of(const std::vector<double>& values) {
 
 struct Function {
   std::string_view name;
-  bool takes_lists = false;
+  std::size_t operands = 0;  // 0: takes all values of all of its lists at once
   double (*of)(const std::vector<double>&) = nullptr;
 };
 
 constexpr std::array functions{
-    Function{"min", true,
-             [](const std::vector<double>& v) { return *std::ranges::min_element(v); }},
-    Function{"max", true,
-             [](const std::vector<double>& v) { return *std::ranges::max_element(v); }},
-    Function{"mean", true, mean_of},
-    Function{"sum", true,
+    Function{"min", 0, [](const std::vector<double>& v) { return *std::ranges::min_element(v); }},
+    Function{"max", 0, [](const std::vector<double>& v) { return *std::ranges::max_element(v); }},
+    Function{"mean", 0, mean_of},
+    Function{"sum", 0,
              [](const std::vector<double>& v) { return std::accumulate(v.begin(), v.end(), 0.0); }},
-    Function{"abs", false, [](const std::vector<double>& v) { return std::abs(v.front()); }},
-    Function{"sqrt", false, [](const std::vector<double>& v) { return std::sqrt(v.front()); }},
+    Function{"abs", 1, [](const std::vector<double>& v) { return std::abs(v[0]); }},
+    Function{"sqrt", 1, [](const std::vector<double>& v) { return std::sqrt(v[0]); }},
+    Function{"ceil", 1, [](const std::vector<double>& v) { return std::ceil(v[0]); }},
+    Function{"floor", 1, [](const std::vector<double>& v) { return std::floor(v[0]); }},
+    Function{"exp", 1, [](const std::vector<double>& v) { return std::exp(v[0]); }},
+    Function{"log", 1, [](const std::vector<double>& v) { return std::log(v[0]); }},
+    Function{"pow", 2, [](const std::vector<double>& v) { return std::pow(v[0], v[1]); }},
+    Function{"less", 2, [](const std::vector<double>& v) { return v[0] < v[1] ? 1.0 : 0.0; }},
+    Function{"differ", 2, [](const std::vector<double>& v) { return v[0] != v[1] ? 1.0 : 0.0; }},
+    Function{"lesser", 2, [](const std::vector<double>& v) { return std::min(v[0], v[1]); }},
+    Function{"greater", 2, [](const std::vector<double>& v) { return std::max(v[0], v[1]); }},
 };
 
 const Function* find_function(std::string_view name) {
@@ -162,8 +169,11 @@ class ExpressionParser {
       operands.push_back(sum(depth + 1));
     }
     close(at);
-    if (!function->takes_lists && operands.size() != 1) {
-      out_.fail(at, word + " takes one value, not " + std::to_string(operands.size()));
+    if (function->operands > 0 && operands.size() != function->operands) {
+      out_.fail(
+          at, word +
+                  (function->operands == 1 ? " takes one value, not " : " takes two values, not ") +
+                  std::to_string(operands.size()));
     }
     return add({.kind = Kind::function, .column = at, .name = word, .operands = operands});
   }
@@ -212,67 +222,79 @@ std::vector<std::string> Expression::names() const {
 
 // Operands stand before what uses them, so one pass in order evaluates all, however deep.
 double Expression::value(const Lookup& lookup) const {
-  std::vector<std::vector<double>> results;
+  Results results;
   for (const Node& node : nodes_) {
-    results.push_back(node.kind == Kind::name ? lookup(node.name)
-                                              : std::vector{operate(node, results)});
+    results.push_back(node.kind == Kind::name ? lookup(node.name) : operate(node, results));
+    if (!std::ranges::all_of(results.back(), [](double x) { return std::isfinite(x); })) {
+      fail(node.column, "the result is not finite");
+    }
   }
-  return single(nodes_.size() - 1, results);
+  if (results.back().size() != 1) {
+    fail(nodes_.back().column, "the result is a list of " + std::to_string(results.back().size()) +
+                                   " values; take min, max, mean or sum of it");
+  }
+  return results.back().front();
 }
 
-double Expression::single(std::size_t node, const Results& results) const {
-  const std::vector<double>& found = results[node];
-  if (found.size() != 1) {
-    fail(nodes_[node].column, "\"" + nodes_[node].name + "\" is a list of " +
-                                  std::to_string(found.size()) +
-                                  " values; take min, max, mean or sum of it");
-  }
-  if (!std::isfinite(found.front())) {
-    fail(nodes_[node].column, "the result is not finite");
-  }
-  return found.front();
-}
-
-double Expression::operate(const Node& node, const Results& results) const {
-  const auto operand = [&](std::size_t i) { return single(node.operands[i], results); };
+std::vector<double> Expression::operate(const Node& node, const Results& results) const {
   switch (node.kind) {
     case Kind::add:
-      return operand(0) + operand(1);
+      return each(node, results, [](const std::vector<double>& v) { return v[0] + v[1]; });
     case Kind::subtract:
-      return operand(0) - operand(1);
+      return each(node, results, [](const std::vector<double>& v) { return v[0] - v[1]; });
     case Kind::multiply:
-      return operand(0) * operand(1);
+      return each(node, results, [](const std::vector<double>& v) { return v[0] * v[1]; });
     case Kind::divide:
-      return operand(0) / operand(1);
+      return each(node, results, [](const std::vector<double>& v) { return v[0] / v[1]; });
     case Kind::negate:
-      return -operand(0);
+      return each(node, results, [](const std::vector<double>& v) { return -v[0]; });
     case Kind::function:
       return call(node, results);
     case Kind::number:
     case Kind::name:
       break;
   }
-  return node.number;
+  return {node.number};
 }
 
-double Expression::call(const Node& node, const Results& results) const {
+// Element by element; a single value goes with every element of a list.
+std::vector<double> Expression::each(const Node& node, const Results& results,
+                                     double (*of)(const std::vector<double>&)) const {
+  std::size_t length = 1;
+  for (const std::size_t operand : node.operands) {
+    const std::size_t size = results[operand].size();
+    if (size != 1 && length != 1 && size != length) {
+      fail(node.column, "lists of " + std::to_string(length) + " and " + std::to_string(size) +
+                            " values do not go together");
+    }
+    length = size == 1 ? length : size;
+  }
+  std::vector<double> arguments(node.operands.size());
+  std::vector<double> values(length);
+  for (std::size_t i = 0; i < length; ++i) {
+    for (std::size_t o = 0; o < arguments.size(); ++o) {
+      const std::vector<double>& operand = results[node.operands[o]];
+      arguments[o] = operand[operand.size() == 1 ? 0 : i];
+    }
+    values[i] = of(arguments);
+  }
+  return values;
+}
+
+std::vector<double> Expression::call(const Node& node, const Results& results) const {
   const Function* function = find_function(node.name);
   ensure(function != nullptr, "a parsed call names a function");
+  if (function->operands > 0) {
+    return each(node, results, function->of);
+  }
   std::vector<double> arguments;
   for (const std::size_t operand : node.operands) {
-    if (function->takes_lists) {
-      arguments.insert(arguments.end(), results[operand].begin(), results[operand].end());
-    } else {
-      arguments.push_back(single(operand, results));
-    }
+    arguments.insert(arguments.end(), results[operand].begin(), results[operand].end());
   }
   if (arguments.empty()) {
     fail(node.column, node.name + " of an empty list");
   }
-  if (!std::ranges::all_of(arguments, [](double value) { return std::isfinite(value); })) {
-    fail(node.column, "an argument of " + node.name + " is not finite");
-  }
-  return function->of(arguments);
+  return {function->of(arguments)};
 }
 
 void Expression::fail(std::size_t column, std::string_view what) const {

@@ -5,8 +5,10 @@
 //   factor  = "-" factor | number | name | function "(" sum { "," sum } ")" | "(" sum ")"
 //
 // A name (home.metrics.step_s, home.layers.experts_s, home.layers.3.experts_s) stands for one value
-// or a list. min, max, mean and sum take any number of values and lists; abs and sqrt one value;
-// all else needs single values.
+// or a list. min, max, mean and sum take any number of values and lists and give one value. All
+// else works element by element, on lists of one length and on single values beside them:
+// operators, abs, sqrt, ceil, floor, exp, log (natural), pow(a, b), lesser(a, b), greater(a, b),
+// and less(a, b) and differ(a, b), which give 1 or 0.
 #pragma once
 
 #include <cstddef>
@@ -30,8 +32,8 @@ class Expression {
   // Every name, in order of appearance.
   [[nodiscard]] std::vector<std::string> names() const;
 
-  // Throws ConfigError(where, ...) where a list stands for a single value, and unless the result of
-  // every operation is finite.
+  // Throws ConfigError(where, ...) where the result is a list, lists of different lengths meet, and
+  // unless the result of every operation is finite.
   [[nodiscard]] double value(const Lookup& lookup) const;
 
  private:
@@ -47,9 +49,10 @@ class Expression {
 
   using Results = std::vector<std::vector<double>>;  // of every node so far
 
-  [[nodiscard]] double single(std::size_t node, const Results& results) const;
-  [[nodiscard]] double operate(const Node& node, const Results& results) const;
-  [[nodiscard]] double call(const Node& node, const Results& results) const;
+  [[nodiscard]] std::vector<double> operate(const Node& node, const Results& results) const;
+  [[nodiscard]] std::vector<double> each(const Node& node, const Results& results,
+                                         double (*of)(const std::vector<double>&)) const;
+  [[nodiscard]] std::vector<double> call(const Node& node, const Results& results) const;
   [[noreturn]] void fail(std::size_t column, std::string_view what) const;
 
   std::string text_;

@@ -9,7 +9,7 @@
 #include "sim/core/config.h"
 #include "sim/core/error.h"
 #include "sim/core/thread_pool.h"
-#include "sim/engine/results/step_report.h"
+#include "sim/reproduce/run_kinds.h"
 
 namespace moesim {
 namespace {
@@ -23,28 +23,25 @@ struct Attempt {
   const ClaimMeasure* measure = nullptr;
 };
 
-struct Ran {
-  Json report;
-  std::vector<std::string> warnings;  // of how its files were read
-};
-
-Ran simulate(const ScenarioDocument& document, const std::string& name, const Library& library) {
-  Simulation simulation(parse_scenario(document, name), library, 1);
-  const auto backend = make_fast_backend();
-  std::vector<double> steps;
-  StepOutcome last;
-  for (int i = 0; i < simulation.scenario().run.steps; ++i) {
-    last = simulation.run_step(i, *backend, false);
-    steps.push_back(last.result.makespan_s);
+// A run's report: of its only point, or {"points": [report, ...]} of a grid.
+RunReport merged(const ClaimRun& run, std::vector<RunReport> points) {
+  if (run.grid.empty()) {
+    return std::move(points.front());
   }
-  return {to_json(step_report(simulation, steps, last), simulation.scenario().effective),
-          simulation.scenario().warnings};
+  Json reports = Json::array();
+  RunReport all;
+  for (const RunReport& point : points) {
+    reports.push_back(*point.report);
+    all.warnings.insert(all.warnings.end(), point.warnings.begin(), point.warnings.end());
+  }
+  all.report = std::make_shared<const Json>(Json{{"points", std::move(reports)}});
+  return all;
 }
 
 std::string run_of(const std::string& name) { return name.substr(0, name.find('.')); }
 
 // Reports of one scenario's runs, by name.
-using Reports = std::map<std::string, const Ran*>;
+using Reports = std::map<std::string, const RunReport*>;
 
 Expression::Lookup lookup_in(const Reports& reports, const std::string& where) {
   return [&reports, where](const std::string& name) {
@@ -53,7 +50,7 @@ Expression::Lookup lookup_in(const Reports& reports, const std::string& where) {
       throw ConfigError(
           where, "\"" + name + "\" is a run; add what of it, such as " + name + ".metrics.step_s");
     }
-    return report_values(reports.at(run)->report, name.substr(run.size() + 1), where);
+    return report_values(*reports.at(run)->report, name.substr(run.size() + 1), where);
   };
 }
 
@@ -152,14 +149,19 @@ class Reproduction {
                                               "; name the claim whose "
                                               "published figure is fitted to");
     }
-    if (std::ranges::find(claim->numbers, fit.to) == claim->numbers.end()) {
+    const auto publishes = [&](const std::vector<double>& numbers) {
+      return std::ranges::find(numbers, fit.to) != numbers.end();
+    };
+    if (!publishes(claim->numbers) && !publishes(claim->all_numbers) &&
+        !publishes(claim->baseline_numbers)) {
       throw ConfigError(where + "/to",
                         "is not what " + fit.claim + " publishes: " + claim->value_json);
     }
-    if (claim->kind != ClaimKind::calibrate) {
+    if (claim->kind != ClaimKind::calibrate && publishes(claim->numbers)) {
       throw ConfigError(where + "/claim", "\"" + fit.claim + "\" is of kind " +
                                               std::string(name_of(claim->kind)) +
-                                              "; fit to a claim of kind calibrate");
+                                              "; fit to a claim of kind calibrate, or to a "
+                                              "figure of its list or baseline");
     }
     for (const ClaimMeasure& measure : scenario.measures) {
       const auto measured = std::ranges::find(task_.claims, measure.claim, &Claim::id);
@@ -174,9 +176,10 @@ class Reproduction {
   }
 
   [[nodiscard]] ScenarioDocument document_of(std::size_t s, const std::string& run,
+                                             std::size_t point,
                                              std::optional<double> fitted) const {
     const ClaimScenario& scenario = task_.scenarios[s];
-    ScenarioDocument document = run_document(scenario, run, task_.scenario_folders);
+    ScenarioDocument document = run_document(scenario, run, task_.scenario_folders, point);
     if (fitted && std::ranges::find(scenario.fit->runs, run) != scenario.fit->runs.end()) {
       const std::string number = Json(*fitted).dump();
       const std::string& unit = scenario.fit->unit;
@@ -192,15 +195,17 @@ class Reproduction {
 
   void fit_and_run() {
     std::vector<std::size_t> to_fit;
-    std::size_t runs = 0;
+    std::size_t points = 0;
     for (std::size_t s = 0; s < needed_.size(); ++s) {
-      runs += needed_[s].size();
+      for (const std::string& run : needed_[s]) {
+        points += task_.scenarios[s].runs.at(run).points();
+      }
       if (!needed_[s].empty() && task_.scenarios[s].fit) {
         to_fit.push_back(s);
       }
     }
     constexpr std::size_t runs_per_fit = 10;  // as far as progress is concerned
-    Steps progress(task_, std::max<std::size_t>(1, runs + to_fit.size() * runs_per_fit));
+    Steps progress(task_, std::max<std::size_t>(1, points + to_fit.size() * runs_per_fit));
     parallel_for(to_fit.size(), task_.threads, [&](std::size_t i) {
       fits_[to_fit[i]] = fit(to_fit[i]);
       progress.done(runs_per_fit);
@@ -215,52 +220,75 @@ class Reproduction {
       runs.insert(run_of(name));
     }
     const auto figure = [&](double parameter) {
-      std::map<std::string, Ran> documents;
+      std::map<std::string, RunReport> ran;
       Reports reports;
       for (const std::string& run : runs) {
-        documents[run] = simulate(document_of(s, run, parameter), name_of_run(s, run), library_);
-        reports[run] = &documents[run];
+        const ClaimRun& description = task_.scenarios[s].runs.at(run);
+        std::vector<RunReport> points;
+        for (std::size_t point = 0; point < description.points(); ++point) {
+          points.push_back(
+              run_kind(description.kind)
+                  .run(document_of(s, run, point, parameter), name_of_run(s, run), library_));
+        }
+        ran[run] = merged(description, std::move(points));
+        reports[run] = &ran[run];
       }
       return fit.measure.value(lookup_in(reports, task_.scenarios[s].path + "#/fit/measure"));
     };
     return fit_parameter({.figure = figure, .low = fit.low, .high = fit.high, .target = fit.to});
   }
 
-  // Runs that are alike are run once.
+  struct Job {
+    const RunKind* kind = nullptr;
+    ScenarioDocument document;
+    std::string name;
+  };
+
+  // Points that are alike are run once, of whatever runs.
   void run_all(Steps& progress) {
-    struct Job {
-      ScenarioDocument document;
-      std::string name;
-    };
     std::vector<Job> jobs;
     std::map<std::string, std::size_t> job_of_document;
-    std::vector<std::map<std::string, std::size_t>> job_of(needed_.size());
-    std::size_t repeated = 0;
+    std::vector<std::map<std::string, std::vector<std::size_t>>> jobs_of(needed_.size());
     for (std::size_t s = 0; s < needed_.size(); ++s) {
       const std::optional<double> fitted =
           fits_[s] ? std::optional(fits_[s]->parameter) : std::nullopt;
       for (const std::string& run : needed_[s]) {
-        ScenarioDocument document = document_of(s, run, fitted);
-        const auto [known, fresh] = job_of_document.emplace(document.json.dump(), jobs.size());
-        job_of[s][run] = known->second;
-        if (fresh) {
-          jobs.push_back({std::move(document), name_of_run(s, run)});
-        } else {
-          ++repeated;
+        const ClaimRun& description = task_.scenarios[s].runs.at(run);
+        for (std::size_t point = 0; point < description.points(); ++point) {
+          ScenarioDocument document = document_of(s, run, point, fitted);
+          const auto [known, fresh] =
+              job_of_document.emplace(description.kind + document.json.dump(), jobs.size());
+          jobs_of[s][run].push_back(known->second);
+          if (fresh) {
+            jobs.push_back({&run_kind(description.kind), std::move(document), name_of_run(s, run)});
+          } else {
+            progress.done(1);
+          }
         }
       }
     }
-    progress.done(repeated);
-    reports_.resize(jobs.size());
-    parallel_for(jobs.size(), task_.threads, [&](std::size_t j) {
-      reports_[j] = simulate(jobs[j].document, jobs[j].name, library_);
-      progress.done(1);
-    });
-    for (std::size_t s = 0; s < job_of.size(); ++s) {
-      for (const auto& [run, job] : job_of[s]) {
-        reports_of_[s][run] = &reports_[job];
+    const std::vector<RunReport> of_jobs = run_jobs(jobs, progress);
+    for (std::size_t s = 0; s < jobs_of.size(); ++s) {
+      for (const auto& [run, points] : jobs_of[s]) {
+        std::vector<RunReport> reports;
+        for (const std::size_t job : points) {
+          reports.push_back(of_jobs[job]);
+        }
+        reports_.push_back(std::make_unique<const RunReport>(
+            merged(task_.scenarios[s].runs.at(run), std::move(reports))));
+        reports_of_[s][run] = reports_.back().get();
       }
     }
+  }
+
+  [[nodiscard]] std::vector<RunReport> run_jobs(const std::vector<Job>& jobs,
+                                                Steps& progress) const {
+    std::vector<RunReport> reports(jobs.size());
+    parallel_for(jobs.size(), task_.threads, [&](std::size_t j) {
+      reports[j] = jobs[j].kind->run(jobs[j].document, jobs[j].name, library_);
+      progress.done(1);
+    });
+    return reports;
   }
 
   void judge_claim(const Attempt& attempt) {
@@ -348,7 +376,7 @@ class Reproduction {
   std::vector<Attempt> attempts_;
   std::vector<std::set<std::string>> needed_;  // by scenario: runs
   std::vector<std::optional<ParameterFit>> fits_;
-  std::vector<Ran> reports_;
+  std::vector<std::unique_ptr<const RunReport>> reports_;
   std::vector<Reports> reports_of_;
 };
 

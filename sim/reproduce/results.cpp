@@ -1,4 +1,5 @@
 // From reports to values, and from results to a document.
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -123,6 +124,14 @@ Json fit_json(const ClaimFit& fit, const ParameterFit& result) {
           {"evaluations", result.evaluations}};
 }
 
+// A figure of the claim itself is fitted to, not one of its baseline.
+bool is_of(const Claim& claim, const ClaimFit& fit) {
+  const auto has = [&](const std::vector<double>& numbers) {
+    return std::ranges::find(numbers, fit.to) != numbers.end();
+  };
+  return fit.claim == claim.id && (has(claim.numbers) || has(claim.all_numbers));
+}
+
 Json result_json(const ClaimResult& result) {
   const Claim& claim = result.claim;
   Json row{{"id", claim.id},
@@ -145,7 +154,7 @@ Json result_json(const ClaimResult& result) {
   row["scenario"] = result.scenario->path;
   row["measure"] = result.asked;
   row["assumed"] = result.scenario->assumed;
-  if (result.scenario->fit && result.scenario->fit->claim == result.claim.id) {
+  if (result.scenario->fit && is_of(claim, *result.scenario->fit)) {
     row["fitted"] = true;
   }
   if (result.restated) {

@@ -20,8 +20,16 @@ MAY_INCLUDE = {
     "placement": {"sim/core"},
     "sim/engine": {"sim/core", "sim/flow", "hardware", "models", "workloads", "placement"},
     "sim/simgrid": {"sim/core", "sim/flow"},
+    "sim/training": {
+        "sim/core", "sim/flow", "hardware", "models", "workloads", "placement", "sim/engine",
+    },
+    "sim/plan": {
+        "sim/core", "sim/flow", "hardware", "models", "workloads", "placement", "sim/engine",
+        "sim/training",
+    },
     "sim/reproduce": {
         "sim/core", "sim/flow", "hardware", "models", "workloads", "placement", "sim/engine",
+        "sim/training",
     },
     # Before its parent folder: it runs on this machine and needs OpenBLAS, which the fits do not.
     "calibrate/cpu": {
@@ -30,10 +38,11 @@ MAY_INCLUDE = {
     },
     "calibrate": {
         "sim/core", "sim/flow", "hardware", "models", "workloads", "placement", "sim/engine",
+        "sim/training",
     },
     "sim/app": {
         "sim/core", "sim/flow", "hardware", "models", "workloads", "placement", "sim/engine",
-        "sim/simgrid", "sim/reproduce", "calibrate", "calibrate/cpu",
+        "sim/training", "sim/simgrid", "sim/plan", "sim/reproduce", "calibrate", "calibrate/cpu",
     },
     # One front end of several: what it may not include, every other one can do as well.
     "sim/cli": {"sim/core", "sim/app"},

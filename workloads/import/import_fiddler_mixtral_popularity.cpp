@@ -14,7 +14,7 @@ namespace moesim::detail {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr std::uint64_t top_k = 2;
+constexpr std::uint64_t k_top_k = 2;
 
 std::vector<fs::path> json_files(const std::string& path) {
   std::vector<fs::path> files;
@@ -73,11 +73,11 @@ LoadWindow window_of(const std::string& path, LoadTrace& trace) {
     }
     const auto sum = static_cast<std::uint64_t>(
         std::accumulate(rows[l].begin(), rows[l].end(), std::int64_t{0}));
-    if (sum % top_k != 0 || (l > 0 && sum / top_k != window.tokens)) {
+    if (sum % k_top_k != 0 || (l > 0 && sum / k_top_k != window.tokens)) {
       throw ConfigError(where, "selections sum to " + std::to_string(sum) +
                                    "; every layer must sum to 2 x the same number of tokens");
     }
-    window.tokens = sum / top_k;
+    window.tokens = sum / k_top_k;
     for (const auto count : rows[l]) {
       window.counts.push_back(static_cast<std::uint32_t>(count));
     }
@@ -91,7 +91,7 @@ void import_fiddler_mixtral_popularity(const std::string& path, const std::strin
                                        const Progress& progress) {
   LoadTrace trace;
   trace.shape.kind = TraceKind::loads;
-  trace.shape.top_k = static_cast<int>(top_k);
+  trace.shape.top_k = static_cast<int>(k_top_k);
   trace.metadata = {.model = "Mixtral-8x7B",
                     .source =
                         "efeslab/fiddler, branch popularity @ "

@@ -10,10 +10,10 @@
 namespace moesim::detail {
 namespace {
 
-constexpr int layers = 26;
-constexpr int experts = 64;
-constexpr int top_k = 6;
-constexpr std::size_t token_bytes = std::size_t{layers} * top_k;
+constexpr int k_layers = 26;
+constexpr int k_experts = 64;
+constexpr int k_top_k = 6;
+constexpr std::size_t k_token_bytes = std::size_t{k_layers} * k_top_k;
 
 struct Prompt {
   std::uint32_t id = 0;
@@ -54,7 +54,7 @@ std::vector<Prompt> read_prompts(const std::string& path, std::size_t tokens) {
 
 void check_ids(const std::string& bytes, const std::string& path) {
   const auto bad = std::ranges::find_if(
-      bytes, [](char byte) { return static_cast<unsigned char>(byte) >= experts; });
+      bytes, [](char byte) { return static_cast<unsigned char>(byte) >= k_experts; });
   if (bad != bytes.end()) {
     throw ConfigError(path + ", byte " + std::to_string(bad - bytes.begin()),
                       "expert id " + std::to_string(static_cast<unsigned char>(*bad)) +
@@ -64,15 +64,15 @@ void check_ids(const std::string& bytes, const std::string& path) {
 
 RoutedTokens tokens_of(const Prompt& prompt, const std::string& ids, const std::string& types) {
   RoutedTokens tokens;
-  tokens.layers = layers;
-  tokens.experts = experts;
-  tokens.top_k = top_k;
+  tokens.layers = k_layers;
+  tokens.experts = k_experts;
+  tokens.top_k = k_top_k;
   tokens.ranked = false;  // the source's top-k was not sorted by gate
-  tokens.ids.reserve(prompt.tokens * token_bytes);
-  for (std::size_t l = 0; l < layers; ++l) {
+  tokens.ids.reserve(prompt.tokens * k_token_bytes);
+  for (std::size_t l = 0; l < k_layers; ++l) {
     for (std::size_t t = prompt.first; t < prompt.first + prompt.tokens; ++t) {
-      for (std::size_t k = 0; k < top_k; ++k) {
-        tokens.ids.push_back(static_cast<unsigned char>(ids[t * token_bytes + l * top_k + k]));
+      for (std::size_t k = 0; k < k_top_k; ++k) {
+        tokens.ids.push_back(static_cast<unsigned char>(ids[t * k_token_bytes + l * k_top_k + k]));
       }
     }
   }
@@ -95,8 +95,8 @@ void import_moe_beyond_deepseek_v2_lite(const std::string& path, const std::stri
   const std::string types_path = path + "/token_type.u16";
   const std::string ids = read_text_file(ids_path);
   const std::string types = read_text_file(types_path);
-  const std::size_t tokens = ids.size() / token_bytes;
-  if (ids.empty() || ids.size() % token_bytes != 0) {
+  const std::size_t tokens = ids.size() / k_token_bytes;
+  if (ids.empty() || ids.size() % k_token_bytes != 0) {
     throw ConfigError(ids_path, std::to_string(ids.size()) +
                                     " bytes; needs a multiple of 26 layers x 6 experts = 156");
   }
@@ -107,7 +107,7 @@ void import_moe_beyond_deepseek_v2_lite(const std::string& path, const std::stri
   }
   check_ids(ids, ids_path);
   const auto prompts = read_prompts(path + "/index.csv", tokens);
-  TraceWriter writer(out, {.layers = layers, .experts = experts, .top_k = top_k},
+  TraceWriter writer(out, {.layers = k_layers, .experts = k_experts, .top_k = k_top_k},
                      {.model = "DeepSeek-V2-Lite-Chat",
                       .source = "ngavhane/moe-beyond @ 4dca2eacb7bc0a3086770a4de7a57cc0b81479bd "
                                 "(prefill of Puffin prompts, 8-bit weights)",

@@ -7,11 +7,15 @@
 #include <utility>
 
 #include "sim/core/error.h"
+#include "workloads/generator/profile_scaled.h"
 #include "workloads/sources/expected_routing.h"
 #include "workloads/sources/sources.h"
 
 namespace moesim {
 namespace {
+
+constexpr std::string_view k_profile_prefix = "profile:";
+constexpr std::string_view k_scaled_prefix = "scaled:";
 
 double parse_exponent(const std::string& text, const std::string& where) {
   double value = 0.0;
@@ -48,10 +52,11 @@ std::shared_ptr<const RoutingStatistics> RoutingSource::statistics(int threads) 
 std::vector<std::string> RoutingSource::warnings(const BatchShape& /*shape*/) const { return {}; }
 
 std::string_view routing_path(std::string_view spec) {
-  constexpr std::string_view profile = "profile:";
   constexpr std::string_view trace = ".moetrace";
-  if (spec.starts_with(profile)) {
-    return spec.ends_with(".json") ? spec.substr(profile.size()) : std::string_view();
+  for (const std::string_view profile : {k_profile_prefix, k_scaled_prefix}) {
+    if (spec.starts_with(profile)) {
+      return spec.ends_with(".json") ? spec.substr(profile.size()) : std::string_view();
+    }
   }
   if (spec.ends_with("]")) {
     const std::size_t range = spec.rfind(".moetrace[");
@@ -95,7 +100,6 @@ std::unique_ptr<RoutingSource> make_routing_source(const std::string& spec,
                                                    const std::vector<std::string>& profile_dirs,
                                                    const std::string& where) {
   constexpr std::string_view power_law = "power_law:";
-  constexpr std::string_view profile = "profile:";
   check_router(router, where);
   if (spec == "balanced") {
     return detail::make_balanced_source(router);
@@ -104,9 +108,14 @@ std::unique_ptr<RoutingSource> make_routing_source(const std::string& spec,
     return detail::make_power_law_source(
         router, parse_exponent(spec.substr(power_law.size()), where), where);
   }
-  if (spec.starts_with(profile)) {
+  if (spec.starts_with(k_profile_prefix)) {
     return detail::make_generator_source(
-        router, load_profile(spec.substr(profile.size()), profile_dirs, where), where);
+        router, load_profile(spec.substr(k_profile_prefix.size()), profile_dirs, where), where);
+  }
+  if (spec.starts_with(k_scaled_prefix)) {
+    const GeneratorProfile base =
+        load_profile(spec.substr(k_scaled_prefix.size()), profile_dirs, where);
+    return detail::make_generator_source(router, scaled_profile(base, router, where), where);
   }
   const auto [path, range] = trace_and_range(spec, where);
   if (path.ends_with(".moetrace")) {
@@ -117,7 +126,8 @@ std::unique_ptr<RoutingSource> make_routing_source(const std::string& spec,
   }
   throw ConfigError(where, "\"" + spec +
                                "\" is no routing; needs \"balanced\", \"power_law:A\", "
-                               "\"profile:NAME\" or the path of a .moetrace file");
+                               "\"profile:NAME\", \"scaled:NAME\" (another model's profile) or the "
+                               "path of a .moetrace file");
 }
 
 namespace detail {

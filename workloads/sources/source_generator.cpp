@@ -54,6 +54,14 @@ class GeneratorSource final : public RoutingSource {
     return generator_.route(runs, seed, threads, ContextStart::continued);
   }
 
+  [[nodiscard]] std::vector<std::string> warnings(const BatchShape& /*shape*/) const override {
+    const GeneratorProfile& profile = generator_.profile();
+    return profile.name.starts_with("scaled:")
+               ? std::vector{"routing is " + profile.source +
+                             ": its unevenness and affinity are assumptions"}
+               : std::vector<std::string>();
+  }
+
   [[nodiscard]] std::string describe() const override {
     const GeneratorProfile& profile = generator_.profile();
     return "generated from profile " + profile.name + " (" + profile.source + "; " + profile.date +
@@ -92,7 +100,8 @@ std::unique_ptr<RoutingSource> make_generator_source(const RouterSpec& router,
   if (without_idle_groups(profile.router) != without_idle_groups(router)) {
     throw ConfigError(where, "profile " + profile.name + " is of " + spec_text(profile.router) +
                                  "; the model has " + spec_text(router) +
-                                 ": take a profile of this model");
+                                 ": take a profile of this model, or \"scaled:" + profile.name +
+                                 "\", which scales that one to the model's router");
   }
   return std::make_unique<GeneratorSource>(std::move(profile));
 }

@@ -33,8 +33,9 @@ std::span<const AllToAllEntry> all_to_all_algorithms() {
 
 const AllToAllEntry& find_all_to_all_algorithm(std::string_view name, std::string_view where) {
   std::vector<std::string_view> names;
+  const std::string_view algorithm = name.substr(0, name.find('.'));
   for (const AllToAllEntry& entry : all_to_all_algorithms()) {
-    if (entry.name == name) {
+    if (entry.name == algorithm) {
       return entry;
     }
     names.push_back(entry.name);

@@ -61,7 +61,7 @@ AllToAllLowering::AllToAllLowering(const Topology& topology, std::span<const Com
   }
   for (const Direction direction : k_directions) {
     laws_[static_cast<std::size_t>(direction)] =
-        find_all_to_all(profiles, target, entry_->name, direction, grid_.nodes() > 1);
+        find_all_to_all(profiles, target, spec_.algorithm, direction, grid_.nodes() > 1);
   }
   find_links();
   find_uses();

@@ -54,8 +54,9 @@ struct TokenFlow {
   void add_far(int from, int to, std::int64_t copies) {
     far_out[static_cast<std::size_t>(from)] += copies;
     far_in[static_cast<std::size_t>(to)] += copies;
-    between[static_cast<std::size_t>(grid.place_of(from) * grid.ranks_per_node +
-                                     grid.place_of(to))] += copies;
+    const auto from_place = static_cast<std::size_t>(grid.place_of(from));
+    const auto to_place = static_cast<std::size_t>(grid.place_of(to));
+    between[from_place * static_cast<std::size_t>(grid.ranks_per_node) + to_place] += copies;
   }
 
   [[nodiscard]] std::int64_t near_copies() const;

@@ -59,7 +59,7 @@ std::vector<CommProvenance> comm_provenance(const LoweringInput& input) {
       const FoundAllToAll& law = exchange.law(direction);
       rows.push_back(
           {"all_to_all/" + input.policy.all_to_all + "/" + std::string(name_of(direction)),
-           law.profile, law.basis, law.fit, ""});
+           law.profile, law.basis, law.fit, "", law.law.sms});
     }
   }
   std::vector<CollectiveOp> collectives;
@@ -67,6 +67,9 @@ std::vector<CommProvenance> comm_provenance(const LoweringInput& input) {
     collectives = {CollectiveOp::all_gather, CollectiveOp::all_reduce};
   } else if (input.policy.residency == TokenResidency::last_expert && input.ranks.units() > 1) {
     collectives = {CollectiveOp::all_gather};  // of the new tokens' contexts
+  }
+  if (find_overlap(input.policy.overlap, "policy/overlap").gathers_in_units) {
+    collectives.push_back(CollectiveOp::reduce_scatter);
   }
   for (const CollectiveOp op : collectives) {
     const FoundCollective law = collective_law(input, op);

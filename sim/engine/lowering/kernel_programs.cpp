@@ -168,4 +168,10 @@ ProgramId KernelPrograms::collective(const CollectiveCost& cost, Category catego
   return program;
 }
 
+void KernelPrograms::hold(std::span<const int> devices, double fraction) {
+  for (const int device : devices) {
+    step_->graph.add_hold({per_device * device, fraction});
+  }
+}
+
 }  // namespace moesim

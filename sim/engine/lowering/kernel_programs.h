@@ -51,6 +51,10 @@ class KernelPrograms {
   ProgramId collective(const CollectiveCost& cost, Category category, std::string_view label,
                        std::int16_t family, std::size_t ranks);
 
+  // While the program that was begun last runs, its devices' kernels do without this share of their
+  // arithmetic.
+  void hold(std::span<const int> devices, double fraction);
+
   std::int16_t family(const std::string& name);
 
  private:

@@ -22,7 +22,13 @@ namespace moesim {
 // A part of the step's batch that goes through the layers on its own.
 struct MicroBatch {
   StepBatch batch;
-  StepTraffic traffic;
+  StepTraffic traffic;                 // of all its tokens; of chunks: of the first
+  std::vector<StepTraffic> more = {};  // of the other chunks (PartRule::chunks)
+
+  [[nodiscard]] int chunks() const { return 1 + static_cast<int>(more.size()); }
+  [[nodiscard]] const StepTraffic& chunk(int index) const {
+    return index == 0 ? traffic : more[static_cast<std::size_t>(index) - 1];
+  }
 };
 
 struct LoweringInput {
@@ -35,6 +41,7 @@ struct LoweringInput {
   const Policy& policy;
   const ExpertPlacement& placement;           // of one expert group; all groups are placed alike
   std::span<const MicroBatch> micro_batches;  // as many as the overlap schedule wants
+  int multiprocessors = 0;                    // of a device; 0: unknown
 };
 
 // Per layer and rank chains of kernels, per layer and expert group one dispatch and one combine,
@@ -46,8 +53,12 @@ struct LoweringInput {
 // alone. One per thread.
 class StepLowering {
  public:
-  // What `fixed` refers to must outlive this; its micro-batches are not looked at.
-  explicit StepLowering(const LoweringInput& fixed);
+  // What `fixed` refers to must outlive this; its micro-batches are not looked at. `options`: of
+  // the policy's overlap, with a degree where its schedule has one.
+  StepLowering(const LoweringInput& fixed, const OverlapOptions& options);
+  // As the policy says; for schedules without a degree, or with a fixed one.
+  explicit StepLowering(const LoweringInput& fixed)
+      : StepLowering(fixed, fixed.policy.overlap_options) {}
   ~StepLowering();
   StepLowering(StepLowering&&) noexcept;
   StepLowering& operator=(StepLowering&&) noexcept;
@@ -65,7 +76,8 @@ struct CommProvenance {
   std::string profile;
   CommBasis basis = CommBasis::uncalibrated;
   CommFit fit;
-  std::string library;  // of a collective
+  std::string library;      // of a collective
+  int multiprocessors = 0;  // that its kernels were given, where the law says so
 };
 std::vector<CommProvenance> comm_provenance(const LoweringInput& input);
 

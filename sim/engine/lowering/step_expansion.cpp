@@ -33,14 +33,20 @@ bool of_expert_group(WorkKind kind) {
          kind == WorkKind::context_gather;
 }
 
+bool of_unit(WorkKind kind) {
+  return kind == WorkKind::unit_gather || kind == WorkKind::unit_scatter;
+}
+
 }  // namespace
 
-StepExpansion::StepExpansion(const LoweringInput& input, const Work& work, bool attention_split)
+StepExpansion::StepExpansion(const LoweringInput& input, const Work& work,
+                             const ExpansionOptions& options)
     : in_(input),
       work_(work),
-      attention_split_(attention_split),
+      options_(options),
+      interference_(options.interferes ? Interference(input) : Interference()),
       programs_(input.topology, input.kernels, input.ranks),
-      exchange_(input),
+      exchange_(input, options.rule, options.gathers_in_units),
       collectives_(input.topology) {
   for (int g = 0; g < in_.ranks.tensor_groups(); ++g) {
     tensor_groups_.push_back(in_.ranks.tensor_group(g));
@@ -49,6 +55,13 @@ StepExpansion::StepExpansion(const LoweringInput& input, const Work& work, bool 
   for (int g = 0; g < in_.ranks.expert_groups(); ++g) {
     expert_groups_.push_back(in_.ranks.expert_group(g));
     expert_devices_.push_back(devices_of(in_.ranks, expert_groups_.back()));
+    for (int unit = 0; unit < in_.ranks.units() && options.gathers_in_units; ++unit) {
+      auto& ranks = units_.emplace_back();
+      for (int lane = 0; lane < in_.ranks.lanes(); ++lane) {
+        ranks.push_back(in_.ranks.rank_of(g, unit, lane));
+      }
+      unit_devices_.push_back(devices_of(in_.ranks, ranks));
+    }
   }
   ensure(
       in_.model.blocks.size() * static_cast<std::size_t>(k_entries * k_kinds_of_work) < 1U << 31U,
@@ -145,11 +158,12 @@ const std::vector<KernelPrograms::Estimated>& StepExpansion::part(const WorkNode
   if (run.tokens == 0) {
     return parts_[key];
   }
-  std::vector<KernelPrograms::Estimated> kernels = programs_.estimate_all(
-      step_ops(in_, node, run.tokens, run.batches, attention_split_), category_of(node.kind));
+  std::vector<KernelPrograms::Estimated> kernels =
+      programs_.estimate_all(step_ops(in_, node, run.tokens, run.batches, options_.attention_split),
+                             category_of(node.kind));
   if (const std::int64_t given = run.given.tokens(); given < run.tokens) {
-    programs_.price_padding(kernels,
-                            step_ops(in_, node, given, run.given.attention(), attention_split_));
+    programs_.price_padding(
+        kernels, step_ops(in_, node, given, run.given.attention(), options_.attention_split));
   }
   return parts_[key] = std::move(kernels);
 }
@@ -202,11 +216,14 @@ ProgramId StepExpansion::chain(std::span<const std::int32_t> nodes, int rank) {
 
 ProgramId StepExpansion::expert_program(const WorkNode& node, int rank) {
   const int group = in_.ranks.group_of(rank);
-  if (exchange_.idles(node.batch, group)) {
+  if (exchange_.idles(node.batch, node.part, group)) {
     return k_no_program;
   }
-  const ExpertShard shard =
-      exchange_.shard(node.batch, node.decision, group, in_.ranks.unit_of(rank));
+  const ExpertShard shard = exchange_.shard(node, group, in_.ranks.unit_of(rank));
+  // A kernel for all experts is launched even without rows; one for a part need not be.
+  if (exchange_.cuts_rows() && shard.load.pairs == 0) {
+    return k_no_program;
+  }
   const ExpertIndex::Key key{in_.model.layers[static_cast<std::size_t>(node.layer)],
                              node.entry,
                              shard.local_experts,
@@ -233,13 +250,17 @@ ProgramId StepExpansion::expert_program(const WorkNode& node, int rank) {
 }
 
 int StepExpansion::groups(std::int32_t node) const {
-  return of_expert_group(work_.node(node).kind) ? static_cast<int>(expert_groups_.size())
-                                                : static_cast<int>(tensor_groups_.size());
+  const WorkKind kind = work_.node(node).kind;
+  return static_cast<int>(of_expert_group(kind) ? expert_groups_.size()
+                          : of_unit(kind)       ? units_.size()
+                                                : tensor_groups_.size());
 }
 
 std::span<const int> StepExpansion::ranks_of_group(std::int32_t node, int group) const {
-  return of_expert_group(work_.node(node).kind) ? expert_groups_[at(group)]
-                                                : tensor_groups_[at(group)];
+  const WorkKind kind = work_.node(node).kind;
+  return of_expert_group(kind) ? expert_groups_[at(group)]
+         : of_unit(kind)       ? units_[at(group)]
+                               : tensor_groups_[at(group)];
 }
 
 std::span<const int> StepExpansion::peers(int rank) const {
@@ -249,91 +270,15 @@ std::span<const int> StepExpansion::peers(int rank) const {
 int StepExpansion::lane(std::int32_t node, int group) const {
   const WorkKind kind = work_.node(node).kind;
   const auto expert_lanes = 2 * static_cast<int>(expert_groups_.size());
+  if (of_unit(kind)) {
+    return expert_lanes + static_cast<int>(tensor_groups_.size()) + group;
+  }
   return !of_expert_group(kind) ? expert_lanes + group
                                 : 2 * group + (kind == WorkKind::dispatch ? 0 : 1);
 }
 
 std::int32_t StepExpansion::label(std::span<const std::int32_t> nodes) const {
   return static_cast<std::int32_t>(category_of(work_.node(nodes.front()).kind));
-}
-
-ProgramId StepExpansion::collective(std::int32_t id, int group) {
-  const WorkNode& node = work_.node(id);
-  switch (node.kind) {
-    case WorkKind::dispatch:
-    case WorkKind::combine:
-      return exchange(node, group);
-    case WorkKind::context_gather:
-      return context_gather(node, group);
-    case WorkKind::logits_gather:
-      return tensor_sum(node, CollectiveOp::all_gather, group);
-    case WorkKind::expert_sum: {
-      // Slices of the batch come together; partial sums (of sliced experts, or of the experts that
-      // a rank has) are added up.
-      const bool partial_sums = in_.ranks.lanes() > 1 || !ffn_of(node).shared.empty() ||
-                                exchange_.algorithm().tokens_everywhere;
-      return tensor_sum(node, partial_sums ? CollectiveOp::all_reduce : CollectiveOp::all_gather,
-                        group);
-    }
-    default:
-      return tensor_sum(node, CollectiveOp::all_reduce, group);
-  }
-}
-
-const FoundCollective& StepExpansion::law_of(CollectiveOp op) {
-  const auto known = laws_.find(op);
-  return known != laws_.end() ? known->second : laws_[op] = collective_law(in_, op);
-}
-
-// Hidden states of a tensor-parallel group's batch, or its logits.
-ProgramId StepExpansion::tensor_sum(const WorkNode& node, CollectiveOp op, int group) {
-  const std::vector<int>& ranks = tensor_groups_[at(group)];
-  const Kind& kind = kinds_[at(kind_on(node, ranks.front()))];
-  const bool logits = node.kind == WorkKind::logits_gather;
-  const auto rows = static_cast<double>(logits ? logit_rows_of(kind.batches) : kind.tokens);
-  const auto width = static_cast<double>(logits ? in_.model.vocabulary : in_.model.hidden);
-  const Bytes bytes(rows * width * stored_bits(in_.policy.precision.activation) / 8);
-  if (bytes.si() == 0.0) {
-    return k_no_program;
-  }
-  return programs_.collective(collectives_.lower(law_of(op), op, tensor_devices_[at(group)], bytes),
-                              Category::tensor_parallel, name_of(op),
-                              programs_.family("collective/" + std::string(name_of(op))),
-                              ranks.size());
-}
-
-// A single unit exchanges nothing.
-ProgramId StepExpansion::exchange(const WorkNode& node, int group) {
-  const bool out = node.kind == WorkKind::dispatch;
-  if (in_.ranks.units() == 1 || exchange_.algorithm().tokens_everywhere ||
-      exchange_.idles(node.batch, group)) {
-    return k_no_program;
-  }
-  const StepExchange::Exchange& exchange = exchange_.of(node.batch, node.decision, group);
-  if (!out && !exchange.comes_back) {
-    return k_no_program;
-  }
-  const Category category = category_of(node.kind);
-  return programs_.collective(
-      out ? exchange.dispatch : exchange.combine, category, name_of(category),
-      programs_.family("all_to_all/" + in_.policy.all_to_all + (out ? "/dispatch" : "/combine")),
-      expert_groups_[at(group)].size());
-}
-
-// At the end every rank learns every new token: one row each, as the dispatch would send it.
-ProgramId StepExpansion::context_gather(const WorkNode& node, int group) {
-  if (in_.ranks.units() == 1) {
-    return k_no_program;
-  }
-  const std::vector<int>& devices = expert_devices_[at(group)];
-  const std::int64_t tokens = in_.micro_batches[at(node.batch)].traffic.home[at(group)].tokens();
-  const Bytes rows =
-      static_cast<double>(tokens) * activation_bytes(in_.model.hidden, in_.policy.dispatch);
-  CollectiveCost cost =
-      collectives_.lower(law_of(CollectiveOp::all_gather), CollectiveOp::all_gather, devices, rows);
-  cost.token_copies = static_cast<double>(tokens * (in_.ranks.units() - 1));
-  return programs_.collective(cost, Category::combine, "context_gather",
-                              programs_.family("collective/all_gather"), devices.size());
 }
 
 ProgramId StepExpansion::nothing() {
@@ -362,6 +307,7 @@ void StepExpansion::finish(int streams) {
     lane_of(devices);  // combine
   }
   std::ranges::for_each(tensor_devices_, lane_of);
+  std::ranges::for_each(unit_devices_, lane_of);
   std::vector<LayerLoad> loads = exchange_.loads();
   for (const WorkNode& node : work_.nodes()) {
     if (node.kind == WorkKind::experts && node.batch == 0) {

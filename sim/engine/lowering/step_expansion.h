@@ -8,15 +8,24 @@
 #include "sim/engine/exchange/collective_links.h"
 #include "sim/engine/lowering/expert_index.h"
 #include "sim/engine/lowering/graph_builder.h"
+#include "sim/engine/lowering/interference.h"
 #include "sim/engine/lowering/kernel_programs.h"
 #include "sim/engine/lowering/step_exchange.h"
 
 namespace moesim {
 
+// What the work and its schedule mean for costs.
+struct ExpansionOptions {
+  bool attention_split = false;
+  PartRule rule = PartRule::whole;
+  bool gathers_in_units = false;
+  bool interferes = false;  // kernels run beside communication, and are slowed by it
+};
+
 class StepExpansion final : public WorkExpansion {
  public:
   // The micro-batches are those that `input` has at begin().
-  StepExpansion(const LoweringInput& input, const Work& work, bool attention_split);
+  StepExpansion(const LoweringInput& input, const Work& work, const ExpansionOptions& options);
 
   // Forgets all that depends on an earlier step's micro-batches.
   void begin(LoweredStep& step);
@@ -52,7 +61,10 @@ class StepExpansion final : public WorkExpansion {
   ProgramId expert_program(const WorkNode& node, int rank);
   ProgramId tensor_sum(const WorkNode& node, CollectiveOp op, int group);
   ProgramId exchange(const WorkNode& node, int group);
+  ProgramId unit_exchange(const WorkNode& node, int unit);
   ProgramId context_gather(const WorkNode& node, int group);
+  // Of a collective's program: what it takes from kernels beside it.
+  ProgramId beside(ProgramId program, std::string_view communication, std::span<const int> devices);
   const FoundCollective& law_of(CollectiveOp op);
   [[nodiscard]] const Block& block_of(const WorkNode& node) const {
     return in_.model.layer(static_cast<std::size_t>(node.layer));
@@ -63,7 +75,8 @@ class StepExpansion final : public WorkExpansion {
 
   const LoweringInput& in_;
   const Work& work_;
-  bool attention_split_;
+  ExpansionOptions options_;
+  Interference interference_;
   LoweredStep* step_ = nullptr;
   KernelPrograms programs_;
   StepExchange exchange_;
@@ -72,6 +85,8 @@ class StepExpansion final : public WorkExpansion {
   std::vector<std::vector<int>> expert_groups_;
   std::vector<std::vector<int>> tensor_devices_;  // of these ranks
   std::vector<std::vector<int>> expert_devices_;
+  std::vector<std::vector<int>> units_;  // of all groups, in order: their ranks
+  std::vector<std::vector<int>> unit_devices_;
   std::map<RankBatch, std::int32_t> kind_of_batch_;
   std::vector<Kind> kinds_;
   std::vector<std::vector<std::int32_t>> kind_of_;  // by micro-batch, by kind of its StepBatch

@@ -59,6 +59,8 @@ Category category_of(WorkKind kind) {
     case WorkKind::dense_sum:
     case WorkKind::expert_sum:
     case WorkKind::logits_gather:
+    case WorkKind::unit_gather:
+    case WorkKind::unit_scatter:
       return Category::tensor_parallel;
     case WorkKind::head:
       return Category::head;

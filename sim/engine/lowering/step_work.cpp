@@ -1,5 +1,6 @@
 #include "sim/engine/lowering/step_work.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace moesim {
@@ -33,10 +34,14 @@ class MicroBatchWork {
   }
 
  private:
-  WorkEdge add(WorkKind kind, const Edges& after, std::int32_t entry = 0) {
-    return {work_.add(
-        {.kind = kind, .layer = layer_, .batch = batch_, .entry = entry, .decision = decision_},
-        after)};
+  WorkEdge add(WorkKind kind, const Edges& after, std::int32_t entry = 0, std::int32_t part = 0) {
+    return {work_.add({.kind = kind,
+                       .layer = layer_,
+                       .batch = batch_,
+                       .entry = entry,
+                       .decision = decision_,
+                       .part = part},
+                      after)};
   }
 
   // An all-reduce of what the residual stream waits for.
@@ -94,14 +99,37 @@ class MicroBatchWork {
     if (group.latent_dim > 0) {
       ready.push_back(add(WorkKind::latent_in, input, entry));
     }
-    const WorkEdge sent = add(WorkKind::dispatch, ready, entry);
-    const WorkEdge computed = add(WorkKind::experts, {sent}, entry);
-    residual_.push_back(add(WorkKind::combine, {computed}, entry));
+    Edges results;
+    for (std::int32_t part = 0; part < dispatches(); ++part) {
+      results.push_back(add(WorkKind::dispatch, ready, entry, part));
+    }
+    results.resize(static_cast<std::size_t>(options_.parts), results.back());
+    if (options_.gathers_in_units) {
+      of_every_part(WorkKind::unit_gather, entry, results);
+    }
+    of_every_part(WorkKind::experts, entry, results);
+    if (options_.gathers_in_units) {
+      of_every_part(WorkKind::unit_scatter, entry, results);
+    }
+    of_every_part(WorkKind::combine, entry, results);
+    residual_.insert(residual_.end(), results.begin(), results.end());
     ++decision_;
     sum(WorkKind::expert_sum, entry);
     if (group.latent_dim > 0) {
       residual_ = {add(WorkKind::latent_out, residual_, entry)};
     }
+  }
+
+  // Each part after what it waited for so far.
+  void of_every_part(WorkKind kind, std::int32_t entry, Edges& parts) {
+    for (std::size_t part = 0; part < parts.size(); ++part) {
+      parts[part] = add(kind, {parts[part]}, entry, static_cast<std::int32_t>(part));
+    }
+  }
+
+  // Halves of the experts get their rows at once.
+  [[nodiscard]] std::int32_t dispatches() const {
+    return options_.rule == PartRule::halves ? 1 : options_.parts;
   }
 
   const MoeModel& model_;
@@ -115,6 +143,13 @@ class MicroBatchWork {
 };
 
 }  // namespace
+
+std::int64_t shortcut_layers(const MoeModel& model) {
+  return std::ranges::count_if(model.layers, [&model](std::int32_t b) {
+    return std::ranges::any_of(model.blocks[static_cast<std::size_t>(b)].ffn,
+                               [](const FfnGroup& group) { return group.shortcut.has_value(); });
+  });
+}
 
 Work step_work(const MoeModel& model, const StepWorkOptions& options) {
   Work work;

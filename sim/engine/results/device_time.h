@@ -22,6 +22,10 @@ struct DeviceTime {
 struct TimeUse {
   std::vector<DeviceTime> devices;
   std::vector<double> given_s;  // per task, over all its devices
+  // Per category of communication, per task that is none: time of such communication that it hides,
+  // over all its devices. Communication that several kernels run beside is hidden by them in equal
+  // parts, and of several communications each counts an equal part of the time. Empty: none is.
+  std::array<std::vector<double>, k_categories> hidden_s;
 };
 
 // Throws InvariantError if idle_s + busy_s is not the makespan on some device.
@@ -33,6 +37,9 @@ struct MeanDevice {
   double waiting_s = 0.0;
   double kernels_s = 0.0;
   double hidden_communication_s = 0.0;
+  // [communication][kernel]: which kernels hid which communication; adds up to the above. What
+  // communication exposes is its busy_s.
+  std::array<std::array<double, k_categories>, k_categories> hidden_s{};
 };
 MeanDevice mean_device(const LoweredStep& step, const RunResult& result);
 

@@ -36,12 +36,11 @@ Json shape_json(const OpShape& op) {
 
 }  // namespace
 
-std::vector<LawExplanation> explain_laws(const Simulation& simulation, const LoweredStep& step) {
+std::vector<LawExplanation> explain_laws(const KernelModel& kernels, const LoweredStep& step) {
   std::vector<LawExplanation> rows;
   for (const FamilyUse& use : step.families) {
     if (use.longest && use.kernels > 0) {
-      rows.push_back(
-          {use.name, *use.longest, use.kernels, simulation.kernels().explain(*use.longest)});
+      rows.push_back({use.name, *use.longest, use.kernels, kernels.explain(*use.longest)});
     }
   }
   std::ranges::sort(rows, {}, &LawExplanation::family);

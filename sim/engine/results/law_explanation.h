@@ -18,7 +18,7 @@ struct LawExplanation {
 };
 
 // Kernels of the step, by family name. Reads every profile that has a law for one of them.
-std::vector<LawExplanation> explain_laws(const Simulation& simulation, const LoweredStep& step);
+std::vector<LawExplanation> explain_laws(const KernelModel& kernels, const LoweredStep& step);
 
 nlohmann::json explanations_json(const std::vector<LawExplanation>& explanations);
 

@@ -77,8 +77,10 @@ Traffic traffic_of(std::span<const MicroBatch> micro_batches) {
   Traffic sum;
   for (const MicroBatch& micro : micro_batches) {
     sum.resident = sum.resident || !micro.traffic.resident.empty();
-    sum.most_tokens += micro.traffic.most_tokens();
-    sum.most_pairs += micro.traffic.most_pairs();
+    for (int chunk = 0; chunk < micro.chunks(); ++chunk) {
+      sum.most_tokens += micro.chunk(chunk).most_tokens();
+      sum.most_pairs += micro.chunk(chunk).most_pairs();
+    }
   }
   return sum;
 }

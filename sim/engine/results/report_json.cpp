@@ -69,10 +69,29 @@ Json metrics_json(const StepReport& report) {
 
 Json by_category(const std::array<double, k_categories>& seconds) {
   Json object = Json::object();
-  for (std::size_t c = 0; c < k_categories; ++c) {
+  for (std::size_t c = 0; c < k_step_categories; ++c) {
     object[std::string(name_of(static_cast<Category>(c))) + "_s"] = seconds[c];
   }
   return object;
+}
+
+Json overlap_json(const StepReport& report) {
+  Json tried = Json::array();
+  for (const TriedDegree& t : report.tried) {
+    tried.push_back({{"degree", t.degree}, {"step_s", t.step_s}});
+  }
+  return {{"degree", report.degree}, {"tried", std::move(tried)}};
+}
+
+Json interference_json(const std::vector<HeldShare>& held) {
+  Json rows = Json::array();
+  for (const HeldShare& row : held) {
+    rows.push_back({{"communication", row.communication},
+                    {"factor", row.fraction},
+                    {"multiprocessors", row.multiprocessors},
+                    {"source", row.source}});
+  }
+  return rows;
 }
 
 Json layers_json(const std::vector<LayerReport>& layers) {
@@ -193,22 +212,52 @@ Json uncertainty_json(const StepReport& report) {
 
 }  // namespace
 
+Json hidden_json(const MeanDevice& mean) {
+  Json rows = Json::object();
+  for (std::size_t c = 0; c < k_categories; ++c) {
+    const auto category = static_cast<Category>(c);
+    double hidden = 0.0;
+    Json under = Json::object();
+    for (std::size_t k = 0; k < k_categories; ++k) {
+      if (mean.hidden_s[c][k] > 0) {
+        hidden += mean.hidden_s[c][k];
+        under[std::string(name_of(static_cast<Category>(k))) + "_s"] = mean.hidden_s[c][k];
+      }
+    }
+    if (is_communication(category) && mean.busy_s[c] + hidden > 0) {
+      rows[std::string(name_of(category))] = {
+          {"exposed_s", mean.busy_s[c]}, {"hidden_s", hidden}, {"under", std::move(under)}};
+    }
+  }
+  return rows;
+}
+
 Json to_json(const StepReport& report, const Json& effective) {
   Json mean_device = by_category(report.metrics.mean_device.busy_s);
   mean_device["waiting_s"] = report.metrics.mean_device.waiting_s;
   Json provenance{{"kernels", laws_json(report.kernels, report.devices)},
                   {"communication", laws_json(report.communication, report.devices)}};
+  if (!report.interference.empty()) {
+    provenance["interference"] = interference_json(report.interference);
+  }
+  if (!report.tried.empty()) {
+    provenance["overlap"] = overlap_json(report);
+  }
   if (!report.batch_padding.empty()) {
     provenance["batch_padding"] = report.batch_padding;
   }
   if (!report.routing.empty()) {
     provenance["routing"] = report.routing;
   }
+  Json breakdown = by_category(report.breakdown);
+  if (report.metrics.mean_device.hidden_communication_s > 0) {
+    breakdown["hidden"] = hidden_json(report.metrics.mean_device);
+  }
   return {{"schema", "moesim.report/1"},
           {"scenario", effective},
           {"details_of_step", report.steps_s.size() - 1},
           {"metrics", metrics_json(report)},
-          {"breakdown", by_category(report.breakdown)},
+          {"breakdown", std::move(breakdown)},
           {"mean_device", std::move(mean_device)},
           {"uncertainty", uncertainty_json(report)},
           {"layers", layers_json(report.layers)},

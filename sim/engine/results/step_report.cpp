@@ -4,6 +4,7 @@
 #include <cmath>
 #include <set>
 
+#include "sim/engine/lowering/step_work.h"
 #include "sim/engine/results/critical_path.h"
 #include "sim/engine/unused_keys.h"
 
@@ -118,6 +119,21 @@ std::vector<LawReport> communication_laws(const Simulation& simulation,
   return rows;
 }
 
+// What the graph holds, and why it does not hold more. Empty without concurrent streams.
+std::vector<HeldShare> interference(const Simulation& simulation, const LoweredStep& lowered) {
+  if (lowered.stream_names.empty()) {
+    return {};
+  }
+  std::vector<HeldShare> rows = Interference(lowering_input(simulation.deployment(), {})).rows();
+  if (!simulation.scenario().policy.overlap_options.interference) {
+    for (HeldShare& row : rows) {
+      row = {.communication = row.communication,
+             .source = "none: policy/overlap/interference of the scenario"};
+    }
+  }
+  return rows;
+}
+
 // Empty where steps are not captured or keep their size.
 std::string batch_padding(const Policy& policy) {
   if (!policy.cuda_graphs.value_or(false) || policy.batch_padding.sizes.empty()) {
@@ -170,14 +186,6 @@ std::int64_t empty_slots(const ExpertPlacement& placement) {
   return empty;
 }
 
-// Layers whose routed experts could run beside what follows (ScMoE).
-std::int64_t shortcut_layers(const MoeModel& model) {
-  return std::ranges::count_if(model.layers, [&model](std::int32_t b) {
-    return std::ranges::any_of(model.blocks[static_cast<std::size_t>(b)].ffn,
-                               [](const FfnGroup& group) { return group.shortcut.has_value(); });
-  });
-}
-
 void warn_of_policies(const Simulation& simulation, std::vector<std::string>& warnings) {
   const Policy& policy = simulation.scenario().policy;
   if (policy.residency == TokenResidency::last_expert) {
@@ -185,10 +193,11 @@ void warn_of_policies(const Simulation& simulation, std::vector<std::string>& wa
         "token_residency last_expert: the residual stream and the output of shared experts move "
         "with their tokens at no cost of their own");
   }
-  if (const auto beside = shortcut_layers(simulation.model()); beside > 0) {
+  if (const auto beside = shortcut_layers(simulation.model());
+      beside > 0 && policy.overlap != "shortcut") {
     warnings.push_back("shortcut: the routed experts of " + std::to_string(beside) +
-                       " layers could run beside the layers that follow; no schedule does that "
-                       "yet, so they run in line and the step is too long");
+                       " layers could run beside the layers that follow "
+                       "(/policy/overlap=shortcut), but run in line");
   }
   if (policy.all_to_all_link_rate.si() > 0.0) {
     warnings.emplace_back("the all-to-all's rate on device links is the scenario's, not the fit's");
@@ -247,6 +256,9 @@ StepReport step_report(const Simulation& simulation, const std::vector<double>& 
   report.uncertainty =
       propagate_uncertainty(last.lowered, last.result, shared_errors(report.kernels));
   report.communication = communication_laws(simulation, last.lowered);
+  report.interference = interference(simulation, last.lowered);
+  report.degree = last.degree;
+  report.tried = last.tried;
   report.warnings = simulation.scenario().warnings;
   warn_of_run(simulation, report, report.warnings);
   warn_of_policies(simulation, report.warnings);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "sim/engine/lowering/interference.h"
 #include "sim/engine/results/metrics.h"
 #include "sim/engine/results/uncertainty.h"
 
@@ -69,6 +70,10 @@ struct StepReport {
   std::vector<LinkUse> links;
   std::vector<LawReport> kernels;
   std::vector<LawReport> communication;
+  // What communication takes from kernels beside it; empty without concurrent streams.
+  std::vector<HeldShare> interference;
+  int degree = 0;                  // of the chunks, where the schedule has some
+  std::vector<TriedDegree> tried;  // and of all that were tried
   std::string batch_padding;  // whose captured sizes a captured batch was filled up to, with source
   std::string routing;        // how tokens were had; empty without experts
   std::vector<std::string> warnings;
@@ -84,6 +89,10 @@ struct StepReport {
 // `steps`: the run's step times, at least one; `last`: the step that details describe.
 StepReport step_report(const Simulation& simulation, const std::vector<double>& steps,
                        const StepOutcome& last);
+
+// Per communication of the mean device: `exposed_s`, which no kernel covers, `hidden_s`, and
+// `under` which kernels it is hidden. Adds up to MeanDevice::hidden_communication_s.
+nlohmann::json hidden_json(const MeanDevice& mean);
 
 // The report document without `host`; `effective`: the scenario with every default filled in.
 nlohmann::json to_json(const StepReport& report, const nlohmann::json& effective);

@@ -54,7 +54,8 @@ struct Lane {
 class Lanes {
  public:
   Lanes(const LoweredStep& step, int devices_per_node, EventList& events)
-      : events_(events),
+      : step_(step),
+        events_(events),
         devices_per_node_(devices_per_node),
         network_(step.devices / devices_per_node) {
     std::vector<int> streams_of(static_cast<std::size_t>(step.devices), 0);
@@ -84,12 +85,21 @@ class Lanes {
   void add_device_lane(int device, int stream) {
     const Lane lane{device / devices_per_node_,
                     device % devices_per_node_ + stream * devices_per_node_};
-    events_.name("thread_name", lane.pid, lane.tid,
-                 "device " + std::to_string(device) +
-                     (stream > 0 ? ", stream " + std::to_string(stream) : ""));
+    events_.name(
+        "thread_name", lane.pid, lane.tid,
+        "device " + std::to_string(device) + stream_name(static_cast<std::size_t>(stream)));
     lanes_.push_back(lane);
   }
 
+  // A single stream needs no name.
+  [[nodiscard]] std::string stream_name(std::size_t stream) const {
+    if (stream < step_.stream_names.size()) {
+      return ", " + step_.stream_names[stream];
+    }
+    return stream > 0 ? ", stream " + std::to_string(stream) : "";
+  }
+
+  const LoweredStep& step_;
   EventList& events_;
   int devices_per_node_;
   int network_;  // its process

@@ -38,8 +38,10 @@ constexpr std::array kinds{
     KindRow{"receive"},
     KindRow{"weight_fetch"},
     KindRow{"backward"},
+    KindRow{"unit_gather", true},
+    KindRow{"unit_scatter", true},
 };
-static_assert(kinds.size() == static_cast<std::size_t>(WorkKind::backward) + 1);
+static_assert(kinds.size() == static_cast<std::size_t>(WorkKind::unit_scatter) + 1);
 
 }  // namespace
 

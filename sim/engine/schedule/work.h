@@ -34,6 +34,8 @@ enum class WorkKind : std::uint8_t {
   receive,         // what other ranks keep for this one, added up by who wants it
   weight_fetch,    // expert weights from a lower tier
   backward,        // of a stage's layers
+  unit_gather,     // rows that slices of an expert received apart: all-gather in their unit
+  unit_scatter,    // their partial sums: reduce-scatter in the unit
 };
 std::string_view name_of(WorkKind kind);
 

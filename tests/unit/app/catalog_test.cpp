@@ -1,4 +1,5 @@
 #include "sim/app/catalog.h"
+#include "sim/app/model_sheet.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -63,4 +64,18 @@ TEST_CASE("a root that is no folder and a name that is no entry are refused") {
   CHECK_THROWS_WITH(catalog_entry("h100", catalog_folders({k_root})),
                     Catch::StartsWith("catalog show h100: no such entry; there are: ") &&
                         Catch::Contains("h100_sxm"));
+}
+
+TEST_CASE("a model fits only in formats that the device computes in") {
+  const ModelSheet sheet = model_sheet("qwen3-30b-a3b", catalog_folders({k_root}));
+  const auto fits = [&sheet](const char* device, const char* precision) {
+    return std::ranges::any_of(sheet.fits, [&](const Fit& fit) {
+      return fit.device == device && fit.precision == precision;
+    });
+  };
+  CHECK(fits("a100_sxm", "bf16"));
+  CHECK_FALSE(fits("a100_sxm", "fp8_block"));
+  CHECK(fits("h100_sxm", "fp8_block"));
+  CHECK_FALSE(fits("h100_sxm", "fp4"));
+  CHECK(fits("b200_sxm", "fp4"));
 }

@@ -209,3 +209,31 @@ TEST_CASE("a folder without measurements is refused", "[calibrate][unit]") {
   CHECK_THROWS_AS(fit_profiles(folder.path() + "/none", test::measured_device, options()),
                   ConfigError);
 }
+
+TEST_CASE("windowed rows make a law of their own", "[calibrate][unit]") {
+  const test::MeasurementFolder folder("windows");
+  std::string text =
+      "# source: planted, made for a test\nkernel_source,batch_size,isl,num_heads,"
+      "num_key_value_heads,head_dim,window_size,attn_dtype,kv_cache_dtype,step,latency_ms\n";
+  for (const int heads : {8, 16, 32, 64}) {
+    for (const int batch : {1, 8, 64}) {
+      for (const int window : {128, 1024}) {
+        for (const int context : {2048, 16384}) {
+          text += "flow," + std::to_string(batch) + ",1," + std::to_string(heads) + ",8,128," +
+                  std::to_string(window) + ",bfloat16,bfloat16," + std::to_string(context - 1) +
+                  "," + decimal(1e3 * (5e-6 + 1.2 * batch * window * 8 * 512 / 3.35e12)) + "\n";
+        }
+      }
+    }
+  }
+  folder.write("h100_sxm/generation_attention__trtllm-9.csv", text);
+  const auto profiles = fit_profiles(folder.path(), test::measured_device, options());
+  REQUIRE(profiles.size() == 1);  // windows say nothing about the spec sheet
+  REQUIRE(profiles[0].families.size() == 1);
+  const FittedFamily& family = profiles[0].families[0];
+  CHECK(family.name() == "attention_window_decode/bf16");
+  REQUIRE(family.range.size() == 7);
+  CHECK(family.range[dim::window].min == 128);
+  CHECK(family.range[dim::window].max == 1024);
+  CHECK(family.left_out.median < 0.1);
+}

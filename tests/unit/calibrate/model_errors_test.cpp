@@ -7,13 +7,13 @@ using namespace moesim;
 
 namespace {
 
-constexpr std::array<std::string_view, 5> names{"tokens", "top_k", "hidden", "inter",
-                                                "total_experts"};
+constexpr std::array<std::string_view, 5> k_names{"tokens", "top_k", "hidden", "inter",
+                                                  "total_experts"};
 
 void add(ErrorsByModel& errors, std::array<double, 5> dims, double predicted) {
   errors.add(JudgedPoint{.group = "moe/x",
                          .kernel_source = "k",
-                         .dim_names = names,
+                         .dim_names = k_names,
                          .dims = dims,
                          .measured_s = 1.0,
                          .predicted_s = predicted,

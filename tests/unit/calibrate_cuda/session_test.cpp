@@ -10,10 +10,10 @@ using namespace moesim::bench;
 
 namespace {
 
-const Table table{"gemm", {"kernel_source", "m"}};
+const Table k_table{"gemm", {"kernel_source", "m"}};
 
 PlannedCase case_of(const std::string& m, double bytes, int devices = 1) {
-  return {&table, {"lt", m}, Bytes(bytes), devices};
+  return {&k_table, {"lt", m}, Bytes(bytes), devices};
 }
 
 Session session_in(const std::string& out) {
@@ -51,7 +51,7 @@ TEST_CASE("rows hold the median, its spread and the clock", "[calibrate][unit]")
   Session session = session_in(folder.path());
   session.run(case_of("1", 1), [] { return Measurement{{0.25, 0.125, 0.5}, 1755}; });
   const std::string path = folder.path() + "/h100_sxm/gemm__moesim-0.1.0.csv";
-  CHECK(session.path_of(table) == path);
+  CHECK(session.path_of(k_table) == path);
   CHECK(read_text_file(path) ==
         "# source: moesim-cuda-bench 0.1.0; device: NVIDIA H100 80GB HBM3; driver: 580.1; "
         "runtime: 13.0; clocks: 1980/2619 MHz; 2026-11-22\n"

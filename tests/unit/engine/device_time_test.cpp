@@ -95,6 +95,8 @@ TEST_CASE("communication gets the time that it exposes", "[results][unit]") {
   CHECK(given(mean, Category::dispatch) == 2.0);
   CHECK(given(mean, Category::attention) == 2.0);
   CHECK(mean.hidden_communication_s == 2.0);
+  CHECK(mean.hidden_s.at(static_cast<std::size_t>(Category::dispatch))
+            .at(static_cast<std::size_t>(Category::attention)) == 2.0);
   CHECK(mean.kernels_s == 7.0);
   CHECK(mean.waiting_s == 0.0);
   CHECK(total(mean) == 9.0);
@@ -137,7 +139,13 @@ TEST_CASE("idle and busy time of random streams add up", "[results][property]") 
       CHECK(time.hidden_s == expected.hidden_s);
       CHECK(time.busy_s + time.idle_s == result.makespan_s);
     }
-    CHECK(total(mean_device(hand.step, result)) == Approx(result.makespan_s).epsilon(1e-12));
+    const MeanDevice mean = mean_device(hand.step, result);
+    CHECK(total(mean) == Approx(result.makespan_s).epsilon(1e-12));
+    double hidden = 0.0;
+    for (const auto& under : mean.hidden_s) {
+      hidden += std::accumulate(under.begin(), under.end(), 0.0);
+    }
+    CHECK(hidden == Approx(mean.hidden_communication_s).epsilon(1e-12));
   }
 }
 

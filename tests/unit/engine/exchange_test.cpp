@@ -32,7 +32,7 @@ std::vector<std::int64_t> entering(const Ran& run) {
   const StepExchange exchange(input);
   std::vector<std::int64_t> rows;
   for (int unit = 0; unit < input.ranks.units(); ++unit) {
-    rows.push_back(exchange.shard(0, 0, 0, unit).entering_tokens);
+    rows.push_back(exchange.shard({}, 0, unit).entering_tokens);
   }
   return rows;
 }

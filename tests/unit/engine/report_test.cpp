@@ -97,7 +97,7 @@ TEST_CASE("laws of the products alone get the passes around them", "[results][un
 
 TEST_CASE("an explanation has the time that every law says", "[results][unit]") {
   const Ran run(small_scenario(8, 16));
-  const auto rows = explain_laws(run.simulation, run.step.lowered);
+  const auto rows = explain_laws(run.simulation.kernels(), run.step.lowered);
   REQUIRE(rows.size() >= 5);
   CHECK(std::ranges::is_sorted(rows, {}, &LawExplanation::family));
   const Json json = explanations_json(rows);

@@ -60,7 +60,7 @@ struct Walk {
 
 Walk walk(const Simulation& simulation, bool stays) {
   const System& system = simulation.system();
-  const auto parts = draw_batch(*system.routing(), system.batch(0), system.ranks(), 1,
+  const auto parts = draw_batch(*system.routing(), system.batch(0), system.ranks(), {1},
                                 mix64(system.scenario().seed), 1);
   const RoutedTokens& tokens = parts.front().front().tokens;
   const auto k = static_cast<std::size_t>(tokens.top_k);

@@ -66,11 +66,52 @@ TEST_CASE("every shipped scenario parses and its names exist", "[engine][scenari
     }
     CAPTURE(entry.path().string());
     auto document = read_json_file(entry.path().string());
+    if (document["workload"]["kind"] == "train") {
+      continue;  // sim/training's
+    }
     document["workload"]["routing"] = "balanced";  // profiles have tests of their own
     const Simulation simulation(parse_scenario(document, entry.path().filename().string()),
                                 moesim::testing::shipped_library(), 2);
     CHECK(simulation.topology().devices() == simulation.scenario().parallelism.ranks());
     ++seen;
   }
-  CHECK(seen == 11);
+  CHECK(seen == 14);
+}
+
+TEST_CASE("prompts are exchanged by the normal kernels, unless the scenario says otherwise",
+          "[engine][scenario]") {
+  const auto exchange = [](const nlohmann::json& workload) {
+    auto scenario = small_scenario(2);
+    scenario["workload"] = workload;
+    const Scenario read = parse_scenario(scenario, "test.json");
+    CHECK(read.effective.at("policy").at("all_to_all") == read.policy.all_to_all);
+    return read.policy.all_to_all;
+  };
+  const nlohmann::json prompt{{"phase", "prefill"}, {"new_tokens", 64}};
+  const nlohmann::json token{{"phase", "decode"}, {"context", 64}};
+  CHECK(exchange(small_scenario()["workload"]) == "deepep_low_latency");
+  CHECK(exchange({{"kind", "prefill"},
+                  {"tokens_per_rank", 64},
+                  {"prompt_tokens", 64},
+                  {"routing", "balanced"}}) == "deepep_normal");
+  CHECK(exchange({{"kind", "batches"}, {"ranks", {{token}, {token}}}, {"routing", "balanced"}}) ==
+        "deepep_low_latency");
+  CHECK(exchange({{"kind", "batches"}, {"ranks", {{token}, {prompt}}}, {"routing", "balanced"}}) ==
+        "deepep_normal");
+}
+
+TEST_CASE("a library's variant of an all-to-all may be asked for", "[engine][scenario]") {
+  auto scenario = small_scenario();
+  const auto law = [&scenario](const char* name) {
+    scenario["policy"]["all_to_all"] = name;
+    const moesim::testing::Ran ran(scenario);
+    return ran.simulation.communication().front().family;
+  };
+  CHECK(law("deepep_low_latency.uccl") == "all_to_all/deepep_low_latency.uccl/combine");
+  CHECK_THROWS_WITH(law("deepep_low_latency.nobody"),
+                    Catch::Matchers::Contains("test.json#/policy/all_to_all") &&
+                        Catch::Matchers::Contains("deepep_low_latency.uccl"));
+  CHECK_THROWS_WITH(law("deepep.uccl"),
+                    Catch::Matchers::Contains("test.json#/policy/all_to_all") &&
+                        Catch::Matchers::Contains("is not one of: deepep_low_latency"));
 }

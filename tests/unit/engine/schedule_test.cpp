@@ -181,6 +181,13 @@ TEST_CASE("attention in two stages hides what one does not") {
   CHECK(split <= 2 * layers * kernels + 2 * (t.dispatch + t.combine));
 }
 
+TEST_CASE("five_stage is two_batch with attention in two stages") {
+  const Times t{.attention = 8.0, .shared = 0.25, .dispatch = 2.0, .experts = 0.5, .combine = 2.0};
+  const Work work = layers_work(12, 2, true);
+  CHECK(run(work, "five_stage", t, true) == run(work, "two_batch", t, true));
+  CHECK(splits_attention(find_overlap("five_stage", "test"), {}));
+}
+
 TEST_CASE("nodes without work pass on what they wait for, to their own stream as well") {
   // A fetch of 2 s on stream 1 and a kernel of 5 s on stream 0; nothing is to be done by the nodes
   // that wait for them.

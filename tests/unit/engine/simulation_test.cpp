@@ -76,7 +76,7 @@ TEST_CASE("expert groups share out the tokens", "[engine][property]") {
     const auto placement = place_at_homes(problem, contiguous_homes(problem));
     const std::vector<int> one_node(static_cast<std::size_t>(ep), 0);
     const auto parts =
-        draw_batch(*simulation.routing(), simulation.system().batch(0), ranks, 1, 7, 1);
+        draw_batch(*simulation.routing(), simulation.system().batch(0), ranks, {1}, 7, 1);
     const StepTraffic traffic =
         count_parts(parts.front(), ranks, replica_choices(placement, one_node), false, 1);
     std::vector<std::int64_t> pairs;

@@ -85,14 +85,47 @@ TEST_CASE("classes of single sequences are dealt out to the parts", "[engine][un
   }
 }
 
+TEST_CASE("prompts that leave halves uneven are cut, a long one too", "[engine][unit]") {
+  const auto halves = [](std::int64_t prompts, std::int64_t decoding) {
+    RankBatch rank{{{.phase = Phase::prefill,
+                     .count = prompts,
+                     .new_tokens = 100,
+                     .context = 300,
+                     .last_chunk = true}}};
+    if (decoding > 0) {
+      rank.sequences.push_back({.count = decoding, .context = 40});
+    }
+    return StepBatch(rank, 1).split(2, BatchCut::balanced);
+  };
+  const auto one = halves(1, 0);
+  const SequenceClass& first = one[0].rank(0).sequences.at(0);
+  const SequenceClass& second = one[1].rank(0).sequences.at(0);
+  CHECK(first.new_tokens == 50);
+  CHECK(first.context == 250);
+  CHECK_FALSE(first.last_chunk);
+  CHECK(second.new_tokens == 50);
+  CHECK(second.context == 300);
+  CHECK(second.last_chunk);
+  // Whole prompts where they are even enough.
+  CHECK(halves(4, 0)[0].rank(0).sequences.size() == 1);
+  CHECK(halves(51, 0)[0].rank(0).tokens() == 2600);
+  // Of three, the middle one is cut; decoding sequences stay whole.
+  const auto three = halves(3, 5);
+  CHECK(three[0].prefill_tokens() == 150);
+  CHECK(three[0].rank(0).sequences.size() == 3);
+  CHECK(three[0].decode_sequences() + three[1].decode_sequences() == 5);
+  CHECK(three[0].output_tokens() + three[1].output_tokens() == 3 + 5);
+}
+
 TEST_CASE("drawn micro-batches hold the tokens of the parts of the batch", "[engine][property]") {
   const Simulation simulation = simulation_of(small_scenario(4));
   const RankMap& ranks = simulation.system().ranks();
   for (std::uint64_t i = 0; i < 50; ++i) {
     const StepBatch batch = random_batch(i, 4);
     const int count = 2 + static_cast<int>(i % 2);
-    const auto drawn = draw_batch(*simulation.routing(), batch, ranks, count, i, 1);
-    const auto parts = batch.split(count);
+    const auto cut = static_cast<BatchCut>(i % 3);
+    const auto drawn = draw_batch(*simulation.routing(), batch, ranks, {count, cut}, i, 1);
+    const auto parts = batch.split(count, cut);
     for (std::size_t m = 0; m < parts.size(); ++m) {
       for (int r = 0; r < 4; ++r) {
         std::int64_t tokens = 0;

@@ -88,7 +88,11 @@ TEST_CASE("shipped scenarios give no key for nothing", "[engine][scenario]") {
     if (entry.path().extension() != ".json") {
       continue;
     }
-    const Scenario scenario = parse_scenario(read_json_file(entry.path().string()), "test.json");
+    const nlohmann::json document = read_json_file(entry.path().string());
+    if (document.at("workload").at("kind") == "train") {
+      continue;  // sim/training's
+    }
+    const Scenario scenario = parse_scenario(document, "test.json");
     CAPTURE(entry.path().string());
     CHECK(unused_key_warnings(
               scenario, {.routed_experts = true, .expert_ranks = scenario.parallelism.expert_ep})

@@ -5,6 +5,8 @@
 #include "models/network/hf_config.h"
 #include "models/network/moe_model_size.h"
 #include "sim/core/error.h"
+#include "sim/core/output_file.h"
+#include "tests/support/temporary_folder.h"
 #include "tests/unit/models/models_support.h"
 
 using namespace moesim;
@@ -119,4 +121,33 @@ TEST_CASE("numbers as Python writes them are no values", "[models][unit]") {
   CHECK(without_python_numbers(R"({"a": [0.0, Infinity], "b": -Infinity, "c": NaN})") ==
         R"({"a": [0.0, null], "b": null, "c": null})");
   CHECK(without_python_numbers(R"({"NaN": "Infinity \" NaN"})") == R"({"NaN": "Infinity \" NaN"})");
+}
+
+TEST_CASE("a quantisation file lies beside its config", "[models][unit]") {
+  const test::TemporaryFolder folder;
+  Json config = config_with("{}");
+  config.erase("quantization_config");
+  const auto write = [&folder](const char* name, const std::string& text) {
+    write_text_file(folder.file(name), text);
+  };
+  const auto bits_of = [&folder](const char* name) {
+    return load_model(folder.file(name), "model", {}).layer(2).ffn[0].expert().weight_bits;
+  };
+  write("config.json", config.dump());
+  CHECK(bits_of("config.json") == 0);
+  write("hf_quant_config.json", R"({"producer": {"name": "modelopt"}, "quantization":
+      {"quant_algo": "NVFP4", "group_size": 16, "exclude_modules": ["lm_head", "*self_attn*"]}})");
+  CHECK(bits_of("config.json") == 4.5);
+  CHECK(load_model(folder.file("config.json"), "model", {}).layer(2).attention.weight_bits == 16);
+  write("some_config.json", config.dump());
+  CHECK(bits_of("some_config.json") == 0);
+  write("some_hf_quant_config.json", R"({"quantization": {"quant_algo": "FP8"}})");
+  CHECK(bits_of("some_config.json") == 8);
+  // What config.json says itself goes first.
+  write("config.json", config_with(R"({"quant_algo": "FP8"})").dump());
+  CHECK(bits_of("config.json") == 8);
+  write("config.json", config.dump());
+  write("hf_quant_config.json", R"({"quantization": 3})");
+  CHECK_THROWS_WITH(bits_of("config.json"),
+                    Catch::Contains("hf_quant_config.json#/quantization: an object"));
 }

@@ -112,6 +112,11 @@ inline KernelShape whole_shape(const FittedFamily& family, const KernelDims& ran
       d[dim::context] = std::max(d[dim::context], d[dim::query_len]);
       break;
     default:
+      if (is_counted(family.kind)) {  // of attention to a latent of 512, as one kind for all
+        d[dim::flops] = d[dim::computed] =
+            2 * d[dim::sequences] * d[dim::query_len] * d[dim::context] * d[dim::heads] * 1024;
+        d[dim::bytes] = 512 * d[dim::sequences] * (d[dim::context] + d[dim::heads]);
+      }
       break;
   }
   if (family.kind == KernelKind::attention_context || family.kind == KernelKind::attention_decode) {

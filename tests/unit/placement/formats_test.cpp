@@ -298,11 +298,11 @@ TEST_CASE("a file of SGLang's counts is a problem once it has devices", "[placem
 }
 
 TEST_CASE("SGLang's counts are loads", "[placement][unit]") {
-  using Loads = std::vector<std::vector<double>>;
+  using Counts = std::vector<std::vector<double>>;
   CHECK(read_sglang_counts(parse_json(R"({"logical_count": [[1, 2], [3, 4]]})", "c"), "c") ==
-        Loads{{1, 2}, {3, 4}});
+        Counts{{1, 2}, {3, 4}});
   CHECK(read_sglang_counts(parse_json(R"({"logical_count": [[[1, 2]], [[3, 4]]]})", "c"), "c") ==
-        Loads{{4, 6}});
+        Counts{{4, 6}});
   for (const char* bad :
        {R"({})", R"({"logical_count": []})", R"({"logical_count": [[1], [1, 2]]})",
         R"({"logical_count": [[-1]]})", R"({"logical_count": [[[1]], []]})"}) {

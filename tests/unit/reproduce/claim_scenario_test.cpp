@@ -6,6 +6,7 @@
 #include "sim/core/error.h"
 #include "sim/engine/scenario.h"
 #include "sim/reproduce/reproduce.h"
+#include "sim/training/train_scenario.h"
 
 using namespace moesim;
 using Json = nlohmann::json;
@@ -101,7 +102,12 @@ TEST_CASE("shipped scenarios of claims name runs that exist", "[reproduce][unit]
   for (const ClaimScenario& read : read_claim_scenarios({root + "/claims"})) {
     for (const auto& [name, run] : read.runs) {
       CAPTURE(read.path, name);
-      CHECK(parse_scenario(run_document(read, name, {root}), read.path).seed > 0);
+      const ScenarioDocument document = run_document(read, name, {root}, run.points() - 1);
+      if (is_training(document.json)) {
+        CHECK(parse_train_scenario(document, read.path).base.seed > 0);
+      } else if (run.kind == "simulate") {
+        CHECK(parse_scenario(document, read.path).seed > 0);
+      }
     }
     CHECK_FALSE(read.assumed.empty());  // no paper says everything
   }

@@ -92,3 +92,12 @@ TEST_CASE("the published claims of the field are read", "[reproduce][unit][share
   const auto claims = parse_claims(read_json_file(path), path);
   CHECK(claims.size() == size);
 }
+
+TEST_CASE("figures beside the headline are known", "[reproduce][unit]") {
+  Json edited = claim();
+  edited["value_text"] = {1.08, 1.16, "1.22"};
+  edited["baseline"] = "32B dense 973 (b336, 86.34ms); 72B: 583.5 (x2), v1.2.3";
+  const Claim read = parse_claims(Json::array({edited}), "c.json").front();
+  CHECK(read.all_numbers == std::vector{1.08, 1.16});
+  CHECK(read.baseline_numbers == std::vector{973.0, 583.5});
+}

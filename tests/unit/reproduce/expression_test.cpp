@@ -12,8 +12,11 @@ using namespace moesim;
 
 namespace {
 
-// Names a, b, c stand for 2, 0.5 and 3; list for 1, 2, 3, 4.
+// Names a, b, c stand for 2, 0.5 and 3; list for 1, 2, 3, 4; pair for 1, 2.
 std::vector<double> look_up(const std::string& name) {
+  if (name == "pair") {
+    return {1, 2};
+  }
   if (name == "list") {
     return {1, 2, 3, 4};
   }
@@ -129,8 +132,19 @@ TEST_CASE("lists are taken whole by min, max, mean and sum", "[reproduce][unit]"
   CHECK(value("mean(list)") == 2.5);
   CHECK(value("mean(list, a, b)") == Approx(12.5 / 6));
   CHECK(value("max(list) - min(list)") == 3);
-  CHECK_THROWS_WITH(value("list + 1"), Catch::Contains("column 1") && Catch::Contains("4 values"));
+}
+
+TEST_CASE("all else goes through lists element by element", "[reproduce][unit]") {
+  CHECK(value("sum(list * list)") == 30);
+  CHECK(value("sum(a * list - list / a)") == 15);
+  CHECK(value("max(-list)") == -1);
+  CHECK(value("sum(less(list, 2.5))") == 2);
+  CHECK(value("mean(differ(list, pow(list, 1 + less(list, 1.5))))") == 0);
+  CHECK(value("sum(greater(list, c)) + sum(lesser(list, a))") == Approx(3 + 3 + 3 + 4 + 7));
+  CHECK(value("exp(log(a)) + ceil(1.2) + floor(1.8)") == Approx(5));
+  CHECK_THROWS_WITH(value("list + 1"), Catch::Contains("column 6") && Catch::Contains("4 values"));
   CHECK_THROWS_WITH(value("abs(list)"), Catch::Contains("is a list"));
+  CHECK_THROWS_WITH(value("sum(list + pair)"), Catch::Contains("4 and 2"));
 }
 
 TEST_CASE("names may lead into a report", "[reproduce][unit]") {
@@ -149,6 +163,7 @@ TEST_CASE("what is no expression is refused at its column", "[reproduce][unit]")
       {"min()", "column 5", "')' is no number"},
       {"median(1)", "column 1", "min, max, mean, sum, abs, sqrt"},
       {"abs(1, 2)", "column 1", "takes one value"},
+      {"pow(2)", "column 1", "takes two values"},
       {"a..b", "column 1", "no name"},
       {"a. + 1", "column 1", "no name"},
       {"1e999", "column 1", "is not a number"},

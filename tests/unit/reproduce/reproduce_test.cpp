@@ -18,6 +18,8 @@ constexpr const char* k_claims = R"([
    "tolerance": {"type": "absolute", "value": 0.01}},
   {"id": "pairs", "kind": "report", "unit": "tokens", "value": "2*G*N*L*p",
    "tolerance": {"type": "none", "value": null}},
+  {"id": "listed", "kind": "predict", "unit": "fraction", "value": 0.1, "value_text": [0.1, 0.2],
+   "tolerance": {"type": "absolute", "value": 0.01}},
   {"id": "untouched", "kind": "predict", "unit": "ms", "value": [1, 2],
    "tolerance": {"type": "relative", "value": 0.1}}
 ])";
@@ -69,7 +71,7 @@ ReproduceTask task_of(const Json& document, std::vector<std::string> ids = {}, i
 TEST_CASE("claims are run, fitted and judged", "[reproduce][unit]") {
   const ReproduceTask task = task_of(scenario());
   const std::vector<ClaimResult> results = reproduce(task);
-  REQUIRE(results.size() == 4);
+  REQUIRE(results.size() == 5);
   // Balanced routing is no slower than skewed, and 90 % of tolerance holds anything near 1.
   CHECK(results[0].verdict == Verdict::reproduced);
   CHECK(results[0].simulated.front() >= 1.0);
@@ -78,7 +80,7 @@ TEST_CASE("claims are run, fitted and judged", "[reproduce][unit]") {
   REQUIRE(results[1].fit);
   CHECK(results[1].fit->reached);
   CHECK(results[2].verdict == Verdict::reproduced);
-  CHECK(results[3].verdict == Verdict::not_attempted);
+  CHECK(results[4].verdict == Verdict::not_attempted);
 
   const Json document = results_json(results);
   const Json& rows = document["claims"];
@@ -89,8 +91,8 @@ TEST_CASE("claims are run, fitted and judged", "[reproduce][unit]") {
     }
   }
   CHECK(rows[2]["published_as"] == "2*G*N*L*p");
-  CHECK(rows[3]["simulated"].is_null());
-  CHECK(rows[3]["published"] == Json::array({1, 2}));
+  CHECK(rows[4]["simulated"].is_null());
+  CHECK(rows[4]["published"] == Json::array({1, 2}));
   CHECK(rows[1]["fit"]["claim"] == "share");
 }
 
@@ -121,6 +123,16 @@ TEST_CASE("what cannot be judged honestly is refused", "[reproduce][unit]") {
   own["fit"]["claim"] = "faster";
   own["fit"]["to"] = 1.2;
   refused(own, "s.json#/fit/claim", "of kind predict");
+  Json aside = scenario();  // of the same claim, but neither its headline nor what is measured
+  aside["fit"]["claim"] = "listed";
+  aside["fit"]["to"] = 0.2;
+  aside["claims"] = {"share"};
+  aside["measure"] = {{"share", scenario()["measure"]["share"]}};
+  aside.erase("judge");
+  const auto of_list = reproduce(task_of(aside, {"share"}));
+  CHECK(of_list.front().fit->figure == Approx(0.2).epsilon(1e-3));
+  aside["fit"]["to"] = 0.1;
+  refused(aside, "s.json#/fit/claim", "list or baseline");
   Json twin = scenario();
   twin["measure"]["faster"] = twin["fit"]["measure"];
   refused(twin, "s.json#/fit/measure", "what faster is to predict");

@@ -12,7 +12,6 @@ namespace {
 using namespace moesim::test;
 using Catch::Matchers::Contains;
 
-const std::string k_profiles = std::string(MOESIM_SOURCE_DIR) + "/workloads/profiles";
 const RouterSpec k_v3{.layers = 58, .experts = 256, .top_k = 8, .groups = 8, .top_groups = 4};
 const RouterSpec k_lite{.layers = 26, .experts = 64, .top_k = 6};
 const RouterSpec k_mixtral{.layers = 32, .experts = 8, .top_k = 2};
