@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <optional>
+#include <sstream>
 
 #include "calibrate/validate/training_recipes.h"
 #include "sim/core/error.h"
@@ -86,32 +87,32 @@ std::string dispatcher_of(const std::string& stated) {
   return {};
 }
 
+std::string megatron_module(const std::string& word) {
+  return word == "norm"            ? "layernorm"
+         : word == "act"           ? "moe_act"
+         : word == "shared_expert" ? "shared_experts"
+                                   : word;
+}
+
 // "selective: moe_act layernorm" -> "moe_act layernorm"; "norm, act, shared_expert" in Megatron's
 // names; "selective" alone is its default, the core of attention.
-std::string recompute_of(std::string stated) {
-  const std::string kind = lower(stated);
-  if (kind.empty() || kind == "full" || kind.starts_with("none")) {
-    return kind.starts_with("none") ? "none" : kind;
+std::string recompute_of(const std::string& stated) {
+  std::string kind = lower(stated);
+  if (kind.starts_with("none")) {
+    return "none";
+  }
+  if (kind.empty() || kind == "full") {
+    return kind;
   }
   if (kind == "selective") {
     return "core_attn";
   }
+  std::ranges::replace(kind, ',', ' ');
+  const auto colon = kind.find(':');
+  std::istringstream words(colon == std::string::npos ? kind : kind.substr(colon + 1));
   std::string modules;
-  std::string word;
-  for (const char c :
-       kind.substr(kind.find(':') == std::string::npos ? 0 : kind.find(':') + 1) + " ") {
-    if (c != ' ' && c != ',') {
-      word.push_back(c);
-      continue;
-    }
-    if (!word.empty()) {
-      word = word == "norm"            ? "layernorm"
-             : word == "act"           ? "moe_act"
-             : word == "shared_expert" ? "shared_experts"
-                                       : word;
-      modules.append(modules.empty() ? "" : " ").append(word);
-      word.clear();
-    }
+  for (std::string word; words >> word;) {
+    modules.append(modules.empty() ? "" : " ").append(megatron_module(word));
   }
   return modules;
 }
@@ -222,7 +223,8 @@ std::string read_row(const Row& row, TrainingPoint& point) {
   point.library = lower(row.text("a2a_transport")).find("uccl") == std::string::npos ? "" : "uccl";
   point.recompute = recompute_of(row.text("recompute"));
   point.overlap = row.text("overlap_a2a") == "on" || row.text("overlap_a2a") == "1F1B";
-  take_recipe(point, framework, row.text("framework_version"));
+  point.version = row.text("framework_version");
+  take_recipe(point, framework, point.version);
   return {};
 }
 
@@ -253,7 +255,7 @@ std::vector<TrainingPair> training_pairs(const std::vector<TrainingPoint>& point
     return a.group == b.group && a.model == b.model && a.layers == b.layers && a.tp == b.tp &&
            a.pp == b.pp && a.vpp == b.vpp && a.ep == b.ep && a.etp == b.etp && a.cp == b.cp &&
            a.gpus == b.gpus && a.global_batch == b.global_batch && a.sequence == b.sequence &&
-           a.precision == b.precision;
+           a.precision == b.precision && a.framework == b.framework && a.version == b.version;
   };
   for (std::size_t i = 0; i < points.size(); ++i) {
     for (std::size_t j = i + 1; j < points.size(); ++j) {

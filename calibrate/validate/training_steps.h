@@ -18,6 +18,7 @@ struct TrainingPoint {
   std::string model;      // catalog name
   std::string system;     // catalog name of the device
   std::string framework;  // as policy.framework names it
+  std::string version;    // of the framework, as the table says it
   std::string group;      // of the table: rows of one campaign
   std::string quality;
   std::string precision;   // "bf16", "fp8", "fp4"
@@ -60,7 +61,8 @@ TrainingPoints read_training_steps(const CsvTable& table);
 // The scenario of a row. `model`: the catalog's name, or a document with other layers.
 nlohmann::json training_scenario(const TrainingPoint& point, const nlohmann::json& model);
 
-// Two rows of one campaign that differ in one choice alone.
+// Two rows of one campaign that differ in one choice alone: layout, software and what graphs
+// capture are the same.
 struct TrainingPair {
   std::string choice;     // "dispatcher", "overlap", "recompute", "micro_batch"
   std::size_t first = 0;  // index into the points

@@ -83,7 +83,9 @@ std::vector<JudgedStep> predict_training_steps(const std::vector<TrainingPoint>&
       step.predicted_s = report.step_s;
       step.exposed_s = report.exposed_communication_s();
       step.bubble = report.bubble_fraction;
-      step.fit = fit_row(step.point, scenario, library, name);
+      if (options.refit) {
+        step.fit = fit_row(step.point, scenario, library, name);
+      }
     } catch (const ConfigError& error) {
       // What the simulator does not have is a rule like any other, and is counted as such.
       step.refused = error.what();

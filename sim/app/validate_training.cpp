@@ -199,7 +199,9 @@ ValidateTrainingResult validate_steps(const CsvTable& table, const ValidateTrain
     }
   }
   std::vector<TrainingFit> fits;
-  add_left_out(steps, pooled, fits);
+  if (options.refit) {
+    add_left_out(steps, pooled, fits);
+  }
   return {.groups = groups_of(groups),
           .pooled = groups_of(pooled),
           .pairs = judge_pairs(points.points, steps),
@@ -214,7 +216,7 @@ Json group_json(const TrainingGroup& group) {
             {"p90_ape", group.p90_ape},
             {"mean_signed_error", group.mean_signed_error},
             {"baseline", {{"naive_median_ape", group.naive_median_ape}}}};
-  if (group.static_median_ape) {
+  if (group.static_median_ape && group.static_p90_ape) {
     json["static_memory"] = {{"median_ape", *group.static_median_ape},
                              {"p90_ape", *group.static_p90_ape}};
   }

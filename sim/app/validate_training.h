@@ -1,5 +1,5 @@
-// What `moesim validate training` does: published training runs, predicted without fitting to a
-// row, against their measured figures.
+// What `moesim validate training` does: published training runs, predicted, against their measured
+// figures; a system also with coefficients that have not seen it.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +19,7 @@ struct ValidateTrainingOptions {
   CatalogFolders catalogs = {};
   std::string points = {};  // CSV file to write, one line per judged row; empty: none
   int threads = 1;          // results do not depend on it
+  bool refit = true;        // step times: fit the framework's coefficients, seven times the work
   Progress progress = {};
 };
 

@@ -24,6 +24,12 @@ void print(const ValidateTrainingResult& result) {
     }
   }
   std::cout << table.text() << result.judged() << " rows judged\n";
+  for (const TrainingFit& fit : result.fits) {
+    std::cout << "fit to " << fit.n << " rows"
+              << (fit.left_out.empty() ? std::string() : " without " + fit.left_out) << ": "
+              << fit.host_us << " us of the host per kernel, kernels take " << fit.slowdown
+              << " times their law\n";
+  }
   for (const TrainingPairs& pairs : result.pairs) {
     std::cout << pairs.n << " pairs differ in " << pairs.choice
               << " alone: " << pairs.direction_right << " with the right direction, "
@@ -67,7 +73,10 @@ void add_validate_training_command(CLI::App& validate_app, Command& command) {
   options->common.add_catalog(*sub);
   options->common.add_threads(*sub);
   sub->footer(
-      "The table is recognised by its header. Every row becomes a run; nothing is fitted to it.\n"
+      "The table is recognised by its header. Every row becomes a run. Nothing is fitted to peak\n"
+      "memory; of step times, two coefficients of the framework are (host's time per kernel, "
+      "slowdown\n"
+      "of kernels): \"left out/SYSTEM\" judges a system with those that all others ask for.\n"
       "Naive: of step times, 6 FLOP per active parameter and token at 40 % of the peak; of memory, "
       "18 bytes per\n"
       "parameter and 34 per hidden value, layer and token. static: what is allocated between "
